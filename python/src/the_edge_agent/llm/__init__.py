@@ -1,0 +1,1 @@
+"""Language models: the interface to them, and the local and the remote way to one."""
