@@ -19,9 +19,11 @@ from tasks.errors import CatalogError, UnknownName
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tasks" / "data"
+LICENSES = DATA / "licenses"
 IMPLEMENTATIONS = ("python",)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_REPO_FILE = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,29 @@ class PackageSource:
 
     packages: tuple[str, ...]
     version: str
+    size: int
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """Names the source in records and messages."""
+        return f"package {' + '.join(self.packages)} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A file of a Hugging Face repository."""
+    """A file of a Hugging Face repository; what the row does not promise, the lock file does."""
 
     repo: str
     file: str
     revision: str
+    size: int | None
+    sha256: str | None
+
+    @property
+    def label(self) -> str:
+        """Names the source in records and messages."""
+        return f"hub {self.repo}/{self.file}@{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,13 @@ class UrlSource:
     """A plain download."""
 
     url: str
+    size: int
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """Names the source in records and messages."""
+        return f"url {self.url}"
 
 
 Source = PackageSource | HubSource | UrlSource
@@ -94,7 +117,11 @@ Source = PackageSource | HubSource | UrlSource
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One row of models.toml. Sizes in bytes, context in tokens."""
+    """One row of models.toml. Sizes in bytes, context in tokens.
+
+    ``size`` and ``sha256`` are exact or None: what the table does not know, models.lock.toml
+    takes from the Hub, and ``StoredModel`` has always. ``about`` is for planning alone.
+    """
 
     id: str
     title: str
@@ -103,9 +130,11 @@ class Model:
     context: int
     license: str
     license_url: str
+    license_files: tuple[Path, ...]  # texts that must travel with the model
     file: str
-    size: int
-    sha256: str
+    size: int | None
+    about: int
+    sha256: str | None
     sources: tuple[Source, ...]
     chat_template: str | None  # family of the template to use where the file has none
 
@@ -248,6 +277,10 @@ def models(path: Path = DATA / "models.toml") -> Mapping[str, Model]:
 
 
 def _model(name: str, row: Row) -> Model:
+    size = row.integer("size", "bytes") if row.has("size") else None
+    sha256 = row.sha256() if row.has("sha256") else None
+    if sha256 is not None and size is None:
+        raise row.error("size", "a whole number of bytes beside the sha256")
     model = Model(
         id=name,
         title=row.text("title"),
@@ -255,27 +288,55 @@ def _model(name: str, row: Row) -> Model:
         quantization=row.text("quantization"),
         context=row.integer("context", "tokens"),
         license=row.text("license"),
-        license_url=row.text("license_url"),
+        license_url=row.text("license_url", re.compile(r"https://\S+"), "an https address"),
+        license_files=_license_files(row),
         file=row.text("file", re.compile(r"[^/]+\.gguf"), "a file name that ends in .gguf"),
-        size=row.integer("size", "bytes"),
-        sha256=row.sha256(),
-        sources=tuple(_source(source) for source in row.rows("sources")),
+        size=size,
+        about=size if size is not None else row.integer("about", "bytes"),
+        sha256=sha256,
+        sources=tuple(_source(source, size, sha256) for source in row.rows("sources")),
         chat_template=row.optional_text("chat_template"),
     )
     row.end()
     return model
 
 
-def _source(row: Row) -> Source:
+def _license_files(row: Row) -> tuple[Path, ...]:
+    if not row.has("license_files"):
+        return ()
+    files = tuple(LICENSES / name for name in row.texts("license_files"))
+    for file in files:
+        if not file.is_file():
+            raise row.error("license_files", f"files of {LICENSES.name}/; {file.name} is not there")
+    return files
+
+
+def _source(row: Row, size: int | None, sha256: str | None) -> Source:
+    """A source promises the row's file, or with a size or sha256 of its own another one."""
+    if row.has("size") or row.has("sha256"):
+        size = row.integer("size", "bytes") if row.has("size") else None
+        sha256 = row.sha256() if row.has("sha256") else None
     source: Source
+    if row.has("hub"):
+        source = HubSource(
+            repo=row.text("hub", re.compile(r"[\w.-]+/[\w.-]+"), "owner/name"),
+            file=row.text("file", _REPO_FILE, "a path in the repository"),
+            revision=row.optional_text("revision") or "main",
+            size=size,
+            sha256=sha256,
+        )
+        row.end()
+        return source
+    if size is None or sha256 is None:
+        raise row.error("sha256", "size and sha256, here or in the row (only a Hub can tell them)")
     if row.has("package"):
-        source = PackageSource((row.text("package"),), row.text("version"))
+        source = PackageSource((row.text("package"),), row.text("version"), size, sha256)
     elif row.has("packages"):
-        source = PackageSource(row.texts("packages"), row.text("version"))
-    elif row.has("hub"):
-        source = HubSource(row.text("hub"), row.text("file"), row.optional_text("revision") or "main")
+        source = PackageSource(row.texts("packages"), row.text("version"), size, sha256)
     else:
-        source = UrlSource(row.text("url"))
+        source = UrlSource(
+            row.text("url", re.compile(r"https://\S+"), "an https address"), size, sha256
+        )
     row.end()
     return source
 
@@ -298,7 +359,9 @@ def target(arch: str) -> Target:
 
 def native_target() -> Target:
     """The architecture of this machine."""
-    return target({"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine()))
+    return target(
+        {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    )
 
 
 def version() -> str:
@@ -306,5 +369,5 @@ def version() -> str:
     text = (ROOT / "python/src/the_edge_agent/__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if not found:
-        raise CatalogError("the_edge_agent/__init__.py: no line __version__ = \"…\"")
+        raise CatalogError('the_edge_agent/__init__.py: no line __version__ = "…"')
     return found.group(1)
