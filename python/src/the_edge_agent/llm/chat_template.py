@@ -1,0 +1,148 @@
+"""A model's own chat template, rendered the way its publisher's tools render it.
+
+Source: Hugging Face's documentation of chat templates (the environment's options and names).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError as JinjaError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from the_edge_agent.errors import ModelError
+from the_edge_agent.llm.backend import Message
+
+# {% generation %} marks the model's own words for training and has no effect here. A comment
+# with the same white space control takes its place.
+_GENERATION = re.compile(r"\{%([-+]?)\s*(?:end)?generation\s*([-+]?)%\}")
+
+
+class _RefusedError(Exception):
+    """The template called raise_exception."""
+
+
+class ChatTemplate:
+    """One model's template with its special tokens."""
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        bos_token: str,
+        eos_token: str,
+        now: Callable[[], datetime.datetime] = datetime.datetime.now,
+    ) -> None:
+        """Compile ``source``.
+
+        Raises:
+            ModelError: it is not a template.
+        """
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        environment.filters["tojson"] = _tojson
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = lambda form: now().strftime(form)
+        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        try:
+            self._template = environment.from_string(_GENERATION.sub(r"{#\1 \2#}", source))
+        except JinjaError as error:
+            raise ModelError(f"the model's chat template is damaged: {error}") from error
+
+    def render(self, messages: tuple[Message, ...]) -> str:
+        """Return the text that the model is to go on with.
+
+        A template that refuses or leaves out the system text gets it at the head of the first
+        user turn, which is what templates of such models do when they do anything.
+
+        Raises:
+            ModelError: the template refuses the order of roles, fails, or leaves out a text.
+        """
+        folded = _fold_system(messages)
+        try:
+            text = self._render(messages)
+        except ModelError:
+            if folded is None:
+                raise
+        else:
+            missing = _missing(messages, text)
+            if missing is None:
+                return text
+            if folded is None or missing.role != "system":
+                raise _left_out(missing)
+        text = self._render(folded)
+        missing = _missing(folded, text)
+        if missing is not None:
+            raise _left_out(missing)
+        return text
+
+    def _render(self, messages: tuple[Message, ...]) -> str:
+        try:
+            return self._template.render(
+                messages=[{"role": each.role, "content": each.content} for each in messages],
+                add_generation_prompt=True,
+                tools=None,
+                documents=None,
+                **self._tokens,
+            )
+        except _RefusedError as error:
+            raise ModelError(
+                f"the model's chat template refuses these messages: {error}",
+                hint="most models want one system text, then user and assistant in turns",
+            ) from error
+        except Exception as error:  # a template can raise whatever Python can
+            raise ModelError(
+                f"the model's chat template failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _fold_system(messages: tuple[Message, ...]) -> tuple[Message, ...] | None:
+    """Return the messages with the system text at the head of the first user turn."""
+    if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
+        return None
+    system, user = messages[0].content.strip(), messages[1].content
+    return (Message("user", f"{system}\n\n{user}" if system else user), *messages[2:])
+
+
+def _missing(messages: tuple[Message, ...], text: str) -> Message | None:
+    """Return a message whose text is not in ``text``.
+
+    Answers are not looked at: templates take the reasoning out of earlier ones on purpose.
+    """
+    for message in messages:
+        if message.role != "assistant" and message.content.strip() not in text:
+            return message
+    return None
+
+
+def _left_out(message: Message) -> ModelError:
+    return ModelError(
+        f"the model's chat template leaves out a {message.role} text",
+        hint="put the text into a user message",
+    )
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise _RefusedError(message)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )

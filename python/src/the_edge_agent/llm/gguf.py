@@ -1,0 +1,266 @@
+"""The head of a GGUF file: what the model is, and whether the file is whole.
+
+Arrays (the tokenizer's vocabulary above all) are stepped over, so a file of any size is read in
+milliseconds. Every length is checked against the file before it is used.
+
+Source: the GGUF specification, versions 2 and 3.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from the_edge_agent.errors import ModelError
+
+Value = int | float | bool | str
+
+_OLDEST, _NEWEST = 2, 3
+_STRING, _ARRAY = 8, 9
+_SCALARS = {
+    0: struct.Struct("<B"),
+    1: struct.Struct("<b"),
+    2: struct.Struct("<H"),
+    3: struct.Struct("<h"),
+    4: struct.Struct("<I"),
+    5: struct.Struct("<i"),
+    6: struct.Struct("<f"),
+    7: struct.Struct("<?"),
+    10: struct.Struct("<Q"),
+    11: struct.Struct("<q"),
+    12: struct.Struct("<d"),
+}
+_U32, _U64 = _SCALARS[4], _SCALARS[10]
+_MAX_DIMENSIONS = 4
+_DEFAULT_ALIGNMENT = 32
+
+# Tensor type → (elements, bytes) of one block; numbers as in ggml.h.
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+    15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
+    21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8),
+    28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
+    40: (64, 36), 41: (128, 18), 42: (64, 18),
+}  # fmt: skip
+
+_PART = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Gguf:
+    """What the head of a file (of all its parts, if it is split) says.
+
+    ``metadata`` has the single values; arrays are left out. ``parameters`` counts weights,
+    ``size`` bytes on disk.
+    """
+
+    path: Path
+    metadata: Mapping[str, Value]
+    parameters: int
+    size: int
+
+    @property
+    def architecture(self) -> str:
+        """The family of the model, such as ``llama`` or ``gemma3``."""
+        return str(self.metadata.get("general.architecture", ""))
+
+    @property
+    def name(self) -> str:
+        """The model's own name, else the file's."""
+        return str(self.metadata.get("general.name") or self.path.stem)
+
+    @property
+    def context_length(self) -> int | None:
+        """The context that the model was trained for, in tokens."""
+        value = self.metadata.get(f"{self.architecture}.context_length")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own chat template, in Jinja."""
+        value = self.metadata.get("tokenizer.chat_template")
+        return value if isinstance(value, str) and value.strip() else None
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """Return all parts of the split file that ``path`` is one of, in order; else only ``path``."""
+    match = _PART.match(path.name)
+    if match is None:
+        return (path,)
+    stem, count = match["stem"], int(match["count"])
+    return tuple(
+        path.with_name(f"{stem}-{index:05}-of-{count:05}{path.suffix}")
+        for index in range(1, count + 1)
+    )
+
+
+def read(path: Path) -> Gguf:
+    """Read the head of ``path``, and of its other parts if it is split.
+
+    Raises:
+        ModelError: not a GGUF file, of a version or byte order that is not read here, cut off or
+            damaged, a part is missing, or the file cannot be read.
+    """
+    heads = [_read_one(part) for part in parts(path)]
+    return Gguf(
+        path=heads[0].path,
+        metadata=heads[0].metadata,
+        parameters=sum(head.parameters for head in heads),
+        size=sum(head.size for head in heads),
+    )
+
+
+def _read_one(path: Path) -> Gguf:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size < 4:
+                raise _not_gguf(path)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Head(path, data, size).read()
+    except FileNotFoundError as error:
+        hint = "all parts of a split model must be in one folder" if _PART.match(path.name) else ""
+        raise ModelError(f"model file {path} does not exist", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model file {path} cannot be read: {error}") from error
+
+
+def _not_gguf(path: Path) -> ModelError:
+    return ModelError(
+        f"{path} is not a GGUF file", hint="models of another format must be converted to GGUF"
+    )
+
+
+class _Head:
+    """One pass over the head of a file: header, metadata, tensor table."""
+
+    def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
+        self._path = path
+        self._data = data
+        self._size = size
+        self._position = 4
+
+    def read(self) -> Gguf:
+        self._check_version()
+        tensors, entries = self._count(), self._count()
+        metadata: dict[str, Value] = {}
+        for _ in range(entries):
+            key = self._string()
+            value = self._value(self._scalar(_U32))
+            if value is not None:
+                metadata[key] = value
+        alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
+        if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
+            raise self._damaged("its alignment is not a power of two")
+        parameters = self._tensors(tensors, alignment)
+        return Gguf(self._path, metadata, parameters, self._size)
+
+    def _check_version(self) -> None:
+        if self._data[:4] != b"GGUF":
+            raise _not_gguf(self._path)
+        version = self._scalar(_U32)
+        if version & 0xFFFF == 0:
+            raise ModelError(
+                f"{self._path} is a big-endian GGUF file", hint="use the little-endian one"
+            )
+        if not _OLDEST <= version <= _NEWEST:
+            age = "newer than this program" if version > _NEWEST else "of a version long gone"
+            raise ModelError(
+                f"{self._path} is a GGUF file of version {version}, {age}"
+                f" (read here: {_OLDEST} to {_NEWEST})",
+                hint="get a file of a version that is read here, or another release of tea",
+            )
+
+    def _tensors(self, count: int, alignment: int) -> int:
+        """Check that the data of every tensor is in the file; return the number of weights."""
+        parameters = 0
+        spans: list[tuple[str, int, int]] = []
+        for _ in range(count):
+            name = self._string()
+            dimensions = self._scalar(_U32)
+            if dimensions > _MAX_DIMENSIONS:
+                raise self._damaged(f"tensor {name!r} has {dimensions} dimensions")
+            elements = 1
+            for _ in range(dimensions):
+                elements *= self._scalar(_U64)
+            per_block, block = _BLOCKS.get(self._scalar(_U32), (1, 0))
+            spans.append((name, self._scalar(_U64), -(-elements // per_block) * block))
+            parameters += elements
+        start = -(-self._position // alignment) * alignment
+        for name, offset, length in spans:
+            end = start + offset + length
+            if end > self._size:
+                raise ModelError(
+                    f"{self._path} is cut off: tensor {name!r} ends at byte {end:,},"
+                    f" the file at {self._size:,}",
+                    hint="download it again",
+                )
+        return parameters
+
+    def _value(self, kind: int) -> Value | None:
+        if kind in _SCALARS:
+            value: Value = self._scalar(_SCALARS[kind])
+            return value
+        if kind == _STRING:
+            return self._string()
+        if kind == _ARRAY:
+            self._skip_array(self._scalar(_U32), self._count())
+            return None
+        raise self._damaged(f"a value has the unknown type {kind}")
+
+    def _skip_array(self, kind: int, count: int) -> None:
+        if kind in _SCALARS:
+            self._advance(count * _SCALARS[kind].size)
+        elif kind == _STRING:
+            self._skip_strings(count)
+        else:
+            raise self._damaged(f"an array has elements of the type {kind}")
+
+    def _skip_strings(self, count: int) -> None:
+        position, data, unpack = self._position, self._data, _U64.unpack_from
+        try:
+            for _ in range(count):
+                position += 8 + unpack(data, position)[0]
+        except struct.error as error:
+            raise self._cut_off() from error
+        self._position = position
+        self._advance(0)
+
+    def _count(self) -> int:
+        """Read a number of things, each of at least one byte."""
+        count = self._scalar(_U64)
+        if count > self._size:
+            raise self._cut_off()
+        return count
+
+    def _scalar(self, kind: struct.Struct) -> int:
+        start = self._advance(kind.size)
+        value: int = kind.unpack_from(self._data, start)[0]
+        return value
+
+    def _string(self) -> str:
+        length = self._scalar(_U64)
+        start = self._advance(length)
+        return self._data[start : start + length].decode("utf-8", "replace")
+
+    def _advance(self, length: int) -> int:
+        start = self._position
+        if length > self._size - start:
+            raise self._cut_off()
+        self._position = start + length
+        return start
+
+    def _cut_off(self) -> ModelError:
+        return ModelError(
+            f"{self._path} is cut off or damaged: its head goes on past the end of the file"
+            f" ({self._size:,} bytes)",
+            hint="download it again",
+        )
+
+    def _damaged(self, what: str) -> ModelError:
+        return ModelError(f"{self._path} is damaged: {what}", hint="download it again")

@@ -1,0 +1,150 @@
+"""One model loaded into memory: its facts, its tokens and its chat template."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+from the_edge_agent.errors import ActionError, ModelError
+from the_edge_agent.llm import gguf
+from the_edge_agent.llm.backend import Message
+from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.chat_template import ChatTemplate
+from the_edge_agent.llm.model_path import Found
+
+_PIECE_BYTES = 256
+
+
+class Stopped(Exception):  # noqa: N818: not an error
+    """The caller asked to stop; nothing is wrong."""
+
+
+class Model:
+    """A model in memory. Its methods are for one thread at a time."""
+
+    def __init__(
+        self,
+        llama: Llama,
+        found: Found,
+        *,
+        n_gpu_layers: int = -1,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Map the model of ``found`` into memory; ``stopped`` is asked now and then.
+
+        Raises:
+            ModelError: the file is not a model, is damaged, or llama.cpp does not know its kind.
+            Stopped: ``stopped`` said so.
+        """
+        self.head = gguf.read(found.path)
+        self._c = llama.c
+        params = self._c.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        goes_on = self._c.llama_progress_callback(lambda _progress, _data: not stopped())
+        params.progress_callback = goes_on
+        handle = self._c.llama_model_load_from_file(os.fsencode(found.path), params)
+        if not handle:
+            if stopped():
+                raise Stopped
+            raise ModelError(
+                f"llama.cpp cannot load {found.path}"
+                f" (architecture {self.head.architecture or 'unknown'}): {llama.last_error()}"
+            )
+        self.handle: Any = handle
+        self._vocab = self._c.llama_model_get_vocab(handle)
+        self._bos = self._c.llama_vocab_bos(self._vocab)
+        self._adds_bos = bool(self._c.llama_vocab_get_add_bos(self._vocab)) and self._bos >= 0
+        self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        self._template_text = self.head.chat_template or found.chat_template
+        self._template: ChatTemplate | None = None
+
+    def close(self) -> None:
+        """Give the memory back; the model is not to be used after that."""
+        if self.handle:
+            self._c.llama_model_free(self.handle)
+            self.handle = None
+
+    @property
+    def name(self) -> str:
+        """The name in the model's own metadata, else its file's."""
+        return self.head.name
+
+    @property
+    def trained_context(self) -> int:
+        """The context that the model was trained for, in tokens."""
+        return int(self._c.llama_model_n_ctx_train(self.handle))
+
+    def prompt_tokens(self, messages: tuple[Message, ...], prompt: str | None) -> list[int]:
+        """Return the tokens that the answer goes on from, with at most one BOS at their head.
+
+        ``prompt`` is completed as it stands when the model has no chat template.
+
+        Raises:
+            ModelError: there is no chat template and no such prompt, or the template fails.
+            ActionError: there is nothing to go on from.
+        """
+        if self._template_text is not None:
+            tokens = self.tokenize(self._chat_template().render(messages), add_special=False)
+        elif prompt is not None:
+            tokens = self.tokenize(prompt, add_special=False)
+        else:
+            raise ModelError(
+                f"{self.name} has no chat template, so it cannot chat",
+                hint="use an instruction-tuned model, or a prompt without system text,"
+                " which it completes as plain text",
+            )
+        return self._with_bos(tokens)
+
+    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        """Return the tokens of ``text``; the names of special tokens in it become these tokens."""
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        while True:
+            tokens = (self._c.llama_token * size)()
+            count = self._c.llama_tokenize(
+                self._vocab, data, len(data), tokens, size, add_special, True
+            )
+            if count >= 0:
+                return list(tokens[:count])
+            size = -count
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of ``token``, which may be less than a character; b"" if special."""
+        size = len(self._buffer)
+        count = self._c.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, False)
+        if count < 0:
+            self._buffer = ctypes.create_string_buffer(-count)
+            return self.piece(token)
+        return self._buffer.raw[:count]
+
+    def ends(self, token: int) -> bool:
+        """Return whether ``token`` ends an answer."""
+        return bool(self._c.llama_vocab_is_eog(self._vocab, token))
+
+    def _with_bos(self, tokens: list[int]) -> list[int]:
+        # Templates often write the BOS themselves, and some tokenizers add one: never both.
+        while len(tokens) > 1 and self._adds_bos and tokens[0] == tokens[1] == self._bos:
+            tokens.pop(0)
+        if self._adds_bos and tokens[:1] != [self._bos]:
+            tokens.insert(0, self._bos)
+        if not tokens:
+            raise ActionError("the prompt is empty")
+        return tokens
+
+    def _chat_template(self) -> ChatTemplate:
+        if self._template is None:
+            assert self._template_text is not None
+            self._template = ChatTemplate(
+                self._template_text,
+                bos_token=self._token_text(self._bos),
+                eos_token=self._token_text(self._c.llama_vocab_eos(self._vocab)),
+            )
+        return self._template
+
+    def _token_text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        text = self._c.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace") if text else ""
