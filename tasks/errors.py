@@ -1,7 +1,7 @@
 """Every error that a session reports: what happened, why, what to do, and an exit code.
 
 Raised where the cause is known, printed in one place (``console.reported``). Exit codes are
-part of the command-line contract and listed in docs/errors.md, which a test holds against this file.
+part of the command-line contract and listed in docs/errors.md, which a test holds against them.
 """
 
 from __future__ import annotations
@@ -69,6 +69,54 @@ class EngineError(TaskError):
     exit_code = 6
 
 
+class NoEngine(EngineError):
+    """Nothing answers where the Docker engine should be. Exit code 40."""
+
+    exit_code = 40
+
+
+class EngineDenied(EngineError):
+    """The engine is there, and this user may not talk to it. Exit code 41."""
+
+    exit_code = 41
+
+
+class EngineTooOld(EngineError):
+    """The engine lacks what the builds need. Exit code 42."""
+
+    exit_code = 42
+
+
+class NoBuildx(EngineError):
+    """The docker command has no buildx plugin. Exit code 43."""
+
+    exit_code = 43
+
+
+class RegistryUnreachable(EngineError):
+    """The registry of an image gave no answer, or none for now (a rate limit). Exit code 44."""
+
+    exit_code = 44
+
+
+class NoSuchImage(EngineError):
+    """The registry or the engine answered: no such image, or not these bytes. Exit code 45."""
+
+    exit_code = 45
+
+
+class WrongArchitecture(EngineError):
+    """An image is there, for another architecture than the one asked for. Exit code 46."""
+
+    exit_code = 46
+
+
+class ContainerTimeout(EngineError):
+    """A program in a container did not end in its time, and was killed. Exit code 47."""
+
+    exit_code = 47
+
+
 class HostError(TaskError):
     """The machine lacks something that this project may or can not install. Exit code 7."""
 
@@ -80,9 +128,13 @@ class DiskFull(TaskError):
 
     exit_code = 8
 
-    def __init__(self, where: Path, needed: int, free: int) -> None:
+    def __init__(self, where: Path | str, needed: int | None, free: int | None) -> None:
+        """``needed`` and ``free`` in bytes; None where nobody can tell."""
+        sizes = [f"{needed / 1e6:,.0f} MB needed"] if needed is not None else ["no space left"]
+        if free is not None:
+            sizes.append(f"{free / 1e6:,.0f} MB free")
         super().__init__(
-            f"{where}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free",
+            f"{where}: {', '.join(sizes)}",
             hint="free some space there, or point the output or cache at another disk",
         )
 
@@ -117,6 +169,18 @@ class DigestMismatch(FetchError):
         )
 
 
+class SizeMismatch(FetchError):
+    """The file is not as long as the row promises. Exit code 17."""
+
+    exit_code = 17
+
+    def __init__(self, name: str, expected: int, got: int) -> None:
+        super().__init__(
+            f"{name}: {got:,} bytes or more, expected {expected:,}",
+            hint="the download was deleted; if the publisher changed the file, run: nox -s pins",
+        )
+
+
 class NotPublished(FetchError):
     """The repository, file or revision is not there. Exit code 13."""
 
@@ -142,7 +206,7 @@ class GgufError(TaskError):
 
 
 class BuildError(TaskError):
-    """A tree that must not be shipped: wrong architecture, missing library, wrong layout. Exit code 20."""
+    """A tree that must not be shipped: architecture, libraries or layout. Exit code 20."""
 
     exit_code = 20
 
