@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     quiet: bool = False,
+    on_line: Callable[[str], None] | None = None,
     hint: str = "",
 ) -> None:
     """Run ``argv`` with its output shown as it comes; ``env`` is laid over the environment.
 
-    ``quiet`` keeps the output back unless the program fails.
+    ``quiet`` keeps the output back unless the program fails. ``on_line`` gets each line instead
+    of the terminal, without its newline, and then says itself what the user must see.
 
     Raises:
         MissingProgram: ``argv[0]`` is not installed.
@@ -56,7 +58,9 @@ def run(
         try:
             for line in process.stdout:
                 tail.append(line.rstrip("\n"))
-                if not quiet:
+                if on_line is not None:
+                    on_line(tail[-1])
+                elif not quiet:
                     sys.stderr.write(line)
                     sys.stderr.flush()
             code = process.wait()
@@ -65,7 +69,7 @@ def run(
             raise
     if code:
         output = "\n".join(tail)
-        if quiet:
+        if quiet and on_line is None:
             sys.stderr.write(output + "\n")
         raise CommandFailed(
             f"{words[0]} stopped with exit code {code}: {_last(tail)}",
