@@ -140,7 +140,7 @@ class Container:
             with self._limited(timeout, "its program"), self._explained("lost"):
                 stdout, stderr = attached.exchange(stdin)
                 # A program may close its output and go on; the limit above ends that too.
-                code = int(self._api.wait(self.id, timeout=timeout + GRACE)["StatusCode"])
+                code = int(self._api.wait(self.id, timeout=int(timeout) + GRACE)["StatusCode"])
         return Output(code, stdout, stderr, time.monotonic() - start)
 
     def exec(

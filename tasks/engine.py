@@ -35,7 +35,7 @@ from tasks.errors import (
 __all__ = ["BuildOptions", "Container", "Engine", "Mount", "Output"]
 
 ANSWER_TIMEOUT = 120  # seconds: removing a large container on a slow disk
-PULL_SILENCE = 30  # seconds without a sign of progress after which a registry counts as unreachable
+PULL_SILENCE = 20  # seconds without a sign of progress after which a registry counts as unreachable
 
 DEFAULT_OPTIONS = BuildOptions()
 

@@ -1,0 +1,170 @@
+"""Base images: pulled by digest, or made of Debian's packages when the registry is silent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks import apt, cmd, console, emulation
+from tasks.catalog import Image, Standin, Target
+from tasks.engine import Engine
+from tasks.errors import (
+    CommandFailed,
+    DiskFull,
+    EngineError,
+    RegistryUnreachable,
+    WrongArchitecture,
+)
+
+RECIPE = "org.tea-bundles.standin"  # label: what a stand-in was made of
+NEEDED = 1_000_000_000  # bytes: a root file system of Debian, unpacked and packed
+EPOCH = (
+    "1704067200"  # 2024-01-01: time stamp of what is newer, so that equal packages give equal bytes
+)
+
+_DOCKERFILE = """\
+FROM scratch AS standin
+ADD rootfs.tar /
+ARG RECIPE
+LABEL {label}=$RECIPE
+CMD ["bash"]
+"""
+
+# For the life of this process: why a registry gave no answer, and what was said about it.
+_unreachable: dict[str, str] = {}
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base image that the engine has."""
+
+    reference: str
+    origin: Literal["registry", "standin"]
+    id: str
+
+    def describe(self) -> dict[str, str]:
+        """For the record of an artefact."""
+        return {"reference": self.reference, "origin": self.origin, "id": self.id}
+
+
+def ensure(image: Image, target: Target, engine: Engine) -> Base:
+    """The base image for ``target``: as it is, pulled by digest, or its stand-in.
+
+    A registry that gave no answer once is not asked again by this process.
+
+    Raises:
+        NoSuchImage: the registry answered that it has no such image, or sent other bytes.
+        WrongArchitecture: what is there under the name is for another architecture.
+        HostError: the stand-in is for an architecture that this machine cannot run.
+        MissingProgram: the stand-in needs mmdebstrap, which is not installed.
+        DiskFull, CommandFailed: the stand-in could not be made.
+    """
+    if engine.image_arch(image.reference) == target.arch:
+        return _base(image.reference, "registry", target, engine)
+    registry = registry_of(image)
+    if registry not in _unreachable:
+        try:
+            with console.stage(f"Pull {image.name} for {target.arch}"):
+                engine.pull(image.reference, target)
+            return _base(image.reference, "registry", target, engine)
+        except RegistryUnreachable as error:
+            _unreachable[registry] = error.message
+    return _ensure_standin(image, target, engine, _unreachable[registry])
+
+
+def registry_of(image: Image) -> str:
+    """The registry's host, by Docker's rule: a first part with a dot or a colon is one."""
+    first, slash, _ = image.name.partition("/")
+    return first if slash and ("." in first or ":" in first) else "docker.io"
+
+
+def standin_tag(standin: Standin, target: Target) -> str:
+    """The name of a stand-in in the engine."""
+    return f"tea-base/debian-{standin.suite}:{target.debian}"
+
+
+def _ensure_standin(image: Image, target: Target, engine: Engine, why: str) -> Base:
+    tag = standin_tag(image.standin, target)
+    if tag not in _warned:
+        _warned.add(tag)
+        console.warn(
+            f"{image.name}: {registry_of(image)} cannot be reached; Debian {image.standin.suite} "
+            f"from its packages stands in ({tag})"
+        )
+    recipe = f"{image.standin.suite} {' '.join(image.standin.archives)}"
+    if engine.image_labels(tag).get(RECIPE) != recipe:
+        console.note(why)
+        with console.stage(f"Make {tag} with mmdebstrap"):
+            _make(image.standin, recipe, tag, target, engine)
+    return _base(tag, "standin", target, engine)
+
+
+def _base(
+    reference: str, origin: Literal["registry", "standin"], target: Target, engine: Engine
+) -> Base:
+    identity = engine.image_id(reference)
+    if identity is None:
+        raise EngineError(f"{reference}: the engine does not have it, although it said so")
+    arch = engine.image_arch(reference)
+    if arch != target.arch:
+        raise WrongArchitecture(
+            f"{reference}: is for {arch}, {target.arch} was asked for",
+            hint=f"remove it, to have it made again: docker image rm {reference}",
+        )
+    return Base(reference, origin, identity)
+
+
+def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engine) -> None:
+    emulation.require(target)
+    with tempfile.TemporaryDirectory(prefix="tea-base-") as name:
+        folder = Path(name)
+        free = shutil.disk_usage(folder).free
+        if free < NEEDED:
+            raise DiskFull(folder.parent, NEEDED, free)
+        release = apt.os_release()
+        found = apt.entries() if release.get("ID") == "debian" else []
+        archives = apt.debian_archives(found, release.get("VERSION_CODENAME", ""))
+        words = mmdebstrap(standin, target, folder / "rootfs.tar", archives, root=os.geteuid() == 0)
+        # mmdebstrap as a normal user works as another id, which must reach the folder.
+        folder.chmod(0o755)
+        epoch = os.environ.get("SOURCE_DATE_EPOCH") or EPOCH
+        try:
+            cmd.run(words, env={"SOURCE_DATE_EPOCH": epoch}, quiet=True)
+        except CommandFailed as error:
+            raise CommandFailed(
+                f"no stand-in for {tag}: {error.message}",
+                returncode=error.returncode,
+                output=error.output,
+                hint="the machine needs a registry or Debian's packages: check its network, "
+                "its proxy (http_proxy) and its apt sources",
+            ) from error
+        dockerfile = folder / "Dockerfile"
+        dockerfile.write_text(_DOCKERFILE.format(label=RECIPE), encoding="utf-8")
+        args = {"RECIPE": recipe, "SOURCE_DATE_EPOCH": epoch}
+        engine.build(dockerfile, context=folder, stage="standin", target=target, args=args, tag=tag)
+
+
+def mmdebstrap(
+    standin: Standin, target: Target, tar: Path, archives: apt.Archives | None, *, root: bool
+) -> Sequence[str]:
+    """The command that writes the root file system of ``standin`` to ``tar``.
+
+    From this machine's own ``archives``; where it has none of Debian's (None), from those that
+    mmdebstrap itself knows, less the ones that the row does not list.
+    """
+    mode = "root" if root else "unshare"
+    words = ["mmdebstrap", "--variant=minbase", f"--mode={mode}"]
+    words.append(f"--architectures={target.debian}")
+    if archives is not None:
+        return [*words, standin.suite, str(tar), *apt.sources(standin, archives)]
+    unwanted = {"updates", "security"} - set(standin.archives)
+    marks = "".join(f"/{standin.suite}[-/]{name}/d;" for name in sorted(unwanted))
+    if marks:
+        words.append(f"--setup-hook=sed -i '{marks}' \"$1/etc/apt/sources.list\"")
+    return [*words, standin.suite, str(tar)]
