@@ -1,0 +1,310 @@
+"""YAML text into values that know their place in the file.
+
+The language is one document of YAML 1.2 with the core schema (``yes`` and ``on`` are text) and
+merge keys. PyYAML reads the events; the schema, duplicate keys and the limits are decided here,
+because PyYAML's own resolver speaks YAML 1.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from the_edge_agent.errors import InvalidFile, Place, Problem
+
+MAX_ALIAS_BYTES = 1_000_000  # what all aliases of a file may add to it
+MAX_DEPTH = 100
+
+_NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
+_TRUE = re.compile(r"(?:true|True|TRUE)\Z")
+_FALSE = re.compile(r"(?:false|False|FALSE)\Z")
+_INT = re.compile(r"[-+]?[0-9]+\Z")
+_OCTAL = re.compile(r"0o[0-7]+\Z")
+_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_INFINITY = re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)\Z")
+_NAN = re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z")
+
+# YAML 1.2 took these out of its line breaks; PyYAML still folds text at them.
+_OLD_BREAKS = "\x85\u2028\u2029"
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Text, a number, a truth value or null. ``size`` is that of its source, in bytes.
+
+    ``literal`` says that it is a block text (``|``), whose first line is the one after ``place``.
+    """
+
+    value: str | int | float | bool | None
+    place: Place
+    size: int = 1
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A sequence."""
+
+    items: tuple[Value, ...]
+    place: Place
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of a table, with the place of the key, and its value."""
+
+    key: str
+    place: Place
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A mapping, in the order written."""
+
+    entries: dict[str, Entry]
+    place: Place
+    size: int = 1
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.entries
+
+    def get(self, key: str) -> Value | None:
+        """Return the value of ``key``, or None where there is no such key."""
+        entry = self.entries.get(key)
+        return entry.value if entry else None
+
+
+Value = Scalar | Items | Table
+
+
+def plain(value: Value) -> Any:
+    """Return ``value`` as Python data, without places."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, Items):
+        return [plain(item) for item in value.items]
+    return {entry.key: plain(entry.value) for entry in value}
+
+
+def parse(text: str, file: str) -> Value:
+    """Read one YAML document.
+
+    Raises:
+        InvalidFile: with every duplicate key, tag and wrong key, or the first syntax error.
+    """
+    return _Composer(text, file).document()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping while it is read."""
+
+    place: Place
+    entries: dict[str, Entry] = field(default_factory=dict)
+    merged: set[str] = field(default_factory=set)
+    size: int = 1
+
+
+class _Composer:
+    """Builds values from PyYAML's events."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._file = file
+        spare = (chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+        self._restore = {ord(new): old for old, new in zip(_OLD_BREAKS, spare, strict=False)}
+        hidden = str.maketrans({old: chr(new) for new, old in self._restore.items()})
+        self._text = text.translate(hidden)
+        self._anchors: dict[str, Value | None] = {}  # None while the value is being read
+        self._alias_bytes = 0
+        self._depth = 0
+        self._problems: list[Problem] = []
+
+    def document(self) -> Value:
+        try:
+            self._events = yaml.parse(self._text, Loader=yaml.SafeLoader)
+            value = self._document()
+        except yaml.MarkedYAMLError as error:
+            self._problems.append(self._syntax_problem(error))
+        except yaml.reader.ReaderError as error:
+            self._problems.append(self._character_problem(error))
+        if self._problems:
+            raise InvalidFile(sorted(self._problems, key=lambda problem: problem.place))
+        return value
+
+    def _document(self) -> Value:
+        next(self._events)  # start of the stream
+        event = next(self._events)
+        if isinstance(event, yaml.StreamEndEvent):
+            self._fail(Place(self._file, 1, 1), "the file is empty")
+        value = self._value(next(self._events))
+        next(self._events)  # end of the document
+        event = next(self._events)
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._problem(self._place(event), "a second YAML document starts here",
+                          "a workflow file has one document")
+        return value
+
+    def _value(self, event: Any) -> Value:
+        place = self._place(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event.anchor, place)
+        if event.tag is not None:
+            self._problem(place, f"the tag {_short_tag(event.tag)} is not allowed",
+                          "write the value without a tag")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self._fail(place, f"values are nested deeper than {MAX_DEPTH} levels")
+        value: Value
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._scalar(event, place)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self._items(place)
+        else:
+            value = self._table(place)
+        self._depth -= 1
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _alias(self, name: str, place: Place) -> Value:
+        if name not in self._anchors:
+            self._fail(place, f"the alias *{name} has no anchor before it")
+        value = self._anchors[name]
+        if value is None:
+            self._fail(place, f"the alias *{name} is inside the value that it names")
+            raise AssertionError
+        self._alias_bytes += value.size
+        if self._alias_bytes > MAX_ALIAS_BYTES:
+            self._fail(place, "aliases make the file grow past 1 MB")
+        return value
+
+    def _scalar(self, event: Any, place: Place) -> Scalar:
+        text: str = event.value.translate(self._restore)
+        size = len(text.encode("utf-8", "surrogatepass")) + 1
+        if event.style is not None:
+            return Scalar(text, place, size, literal=event.style == "|")
+        try:
+            return Scalar(resolve(text), place, size)
+        except ValueError:
+            self._problem(place, "the number has too many digits", "write it in quotes")
+            return Scalar(text, place, size)
+
+    def _items(self, place: Place) -> Items:
+        items = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._value(event))
+        return Items(tuple(items), place, 1 + sum(item.size for item in items))
+
+    def _table(self, place: Place) -> Table:
+        table = _Open(place)
+        has_merge = False
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            merge = isinstance(event, yaml.ScalarEvent) and event.style is None
+            key = self._value(event)
+            value = self._value(next(self._events))
+            table.size += key.size + value.size
+            if merge and isinstance(key, Scalar) and key.value == "<<":
+                if has_merge:
+                    self._problem(key.place, 'duplicate key "<<"', "merge a list: <<: [*a, *b]")
+                has_merge = True
+                self._merge(table, value)
+            else:
+                self._add(table, key, value)
+        return Table(table.entries, place, table.size)
+
+    def _add(self, table: _Open, key: Value, value: Value) -> None:
+        if not isinstance(key, Scalar) or not isinstance(key.value, str):
+            self._problem(key.place, "a key must be text", "write it in quotes")
+            return
+        if key.value in table.entries and key.value not in table.merged:
+            first = table.entries[key.value].place
+            self._problem(key.place, f'duplicate key "{key.value}"',
+                          f"it is also in line {first.line}")
+            return
+        table.merged.discard(key.value)
+        table.entries[key.value] = Entry(key.value, key.place, value)
+
+    def _merge(self, table: _Open, value: Value) -> None:
+        """Add the keys of merged tables: own keys win, then those of the earlier table."""
+        sources = value.items if isinstance(value, Items) else (value,)
+        for source in sources:
+            if not isinstance(source, Table):
+                self._problem(source.place, "<< needs a mapping or a list of mappings")
+                continue
+            for entry in source:
+                if entry.key not in table.entries:
+                    table.entries[entry.key] = entry
+                    table.merged.add(entry.key)
+
+    def _place(self, event: Any) -> Place:
+        return self._mark_place(event.start_mark)
+
+    def _mark_place(self, mark: Any) -> Place:
+        return Place(self._file, mark.line + 1, mark.column + 1)
+
+    def _problem(self, place: Place, message: str, hint: str = "") -> None:
+        self._problems.append(Problem(place, message, hint))
+
+    def _fail(self, place: Place, message: str) -> None:
+        self._problem(place, message)
+        raise InvalidFile(sorted(self._problems, key=lambda problem: problem.place))
+
+    def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
+        mark = error.problem_mark or error.context_mark
+        place = self._mark_place(mark) if mark else Place(self._file, 1, 1)
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        hint = ""
+        if error.problem and "'\\t'" in error.problem:
+            hint = "indent with spaces, not with tabs"
+        return Problem(place, f"not valid YAML: {reason}", hint)
+
+    def _character_problem(self, error: yaml.reader.ReaderError) -> Problem:
+        before = self._text[: error.position]
+        line = before.count("\n") + 1
+        column = len(before) - (before.rfind("\n") + 1) + 1
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        return Problem(Place(self._file, line, column),
+                       f"the character U+{code:04X} is not allowed in YAML",
+                       'write it as an escape in "double quotes"')
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """Return what a plain scalar means in the core schema of YAML 1.2.
+
+    Raises:
+        ValueError: a whole number of more digits than Python converts.
+    """
+    constants: tuple[tuple[re.Pattern[str], bool | float | None], ...] = (
+        (_NULL, None), (_TRUE, True), (_FALSE, False), (_NAN, float("nan")),
+    )
+    for pattern, value in constants:
+        if pattern.match(text):
+            return value
+    if _INT.match(text):
+        return int(text)
+    if _OCTAL.match(text):
+        return int(text[2:], 8)
+    if _HEX.match(text):
+        return int(text[2:], 16)
+    if _INFINITY.match(text):
+        return float("-inf" if text.startswith("-") else "inf")
+    if _FLOAT.match(text):
+        return float(text)
+    return text
+
+
+def _short_tag(tag: str) -> str:
+    prefix = "tag:yaml.org,2002:"
+    return f"!!{tag.removeprefix(prefix)}" if tag.startswith(prefix) else tag

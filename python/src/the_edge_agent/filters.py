@@ -1,0 +1,436 @@
+"""The filters and tests of templates.
+
+A filter of text takes the text form of numbers, truth values, lists and maps. Null and what is
+missing are errors everywhere but in ``default``, ``tojson`` (null alone) and the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import cmp_to_key
+from typing import Any, NoReturn
+
+from the_edge_agent import limits
+from the_edge_agent.errors import TemplateError
+from the_edge_agent.operators import calculate, contains, member, needed
+from the_edge_agent.operators import replace as replace_text
+from the_edge_agent.values import (
+    Absent,
+    Group,
+    before,
+    describe,
+    elements,
+    is_null,
+    is_number,
+    json_text,
+    same,
+    text_form,
+)
+
+_NO_DEFAULT = object()
+
+
+def default(subject: Any, /, value: Any = None, boolean: Any = False, **names: Any) -> Any:
+    """Return ``value`` where ``subject`` is missing or null, or false when ``boolean`` is true."""
+    value = names.pop("default_value", value)
+    _no_more("default", (), names)
+    absent = subject is None or isinstance(subject, Absent)
+    return value if absent or (boolean and not subject) else subject
+
+
+def join(value: Any, separator: str = "", attribute: Any = None) -> str:
+    """Return the text forms of the elements, with ``separator`` between them."""
+    items = [item if attribute is None else _attribute(item, attribute) for item in elements(value)]
+    texts = [text_form(item, f"element {number}") for number, item in enumerate(items, 1)]
+    limits.check_text(sum(map(len, texts)) + len(text_form(separator)) * len(texts))
+    return text_form(separator).join(texts)
+
+
+def tojson(value: Any, indent: int | None = None) -> str:
+    """Return the value as JSON, keys in their order and characters as they are."""
+    if isinstance(value, Absent) and not value.null:
+        raise value.error()
+    return json_text(value, _whole(indent, "indent") if indent is not None else None)
+
+
+def fromjson(value: Any) -> Any:
+    """Return what the JSON text means."""
+    return parse_json(_only_text(value, "fromjson"))
+
+
+def parse_json(text: str) -> Any:
+    """Return what ``text`` means. Raises TemplateError where it is not JSON."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        at = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        raise TemplateError(f"the text is not JSON: {reason}{at}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def length(value: Any) -> int:
+    """Return the number of characters, elements or keys."""
+    if isinstance(value, str | Mapping | list | tuple):
+        return len(value)
+    return len(elements(needed(value)))
+
+
+def trim(value: Any, characters: str | None = None) -> str:
+    """Return the text without white space (or ``characters``) at its ends."""
+    return text_form(value).strip(characters)
+
+
+def first(value: Any) -> Any:
+    """Return the first element; missing where there is none."""
+    items = elements(value)
+    return items[0] if items else Absent(path="the first element")
+
+
+def last(value: Any) -> Any:
+    """Return the last element; missing where there is none."""
+    items = elements(value)
+    return items[-1] if items else Absent(path="the last element")
+
+
+def to_list(value: Any) -> list[Any]:
+    """Return the elements, the keys or the characters as a list."""
+    return elements(value)
+
+
+def sort(
+    value: Any, reverse: Any = False, case_sensitive: Any = False, attribute: Any = None
+) -> list[Any]:
+    """Return the elements in order; equal ones keep theirs."""
+    key = cmp_to_key(lambda a, b: -1 if before(a, b) else 1 if before(b, a) else 0)
+    return sorted(
+        elements(value),
+        key=lambda item: key(needed(_folded(item, attribute, case_sensitive))),
+        reverse=bool(reverse),
+    )
+
+
+def unique(value: Any, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
+    """Return the elements without those that equal an earlier one."""
+    seen: list[Any] = []
+    seen_texts: set[str] = set()
+    result = []
+    for item in elements(value):
+        key = _folded(item, attribute, case_sensitive)
+        known = key in seen_texts if isinstance(key, str) else contains(seen, key)
+        if known:
+            continue
+        if isinstance(key, str):
+            seen_texts.add(key)
+        else:
+            seen.append(key)
+        result.append(item)
+    return result
+
+
+def map_elements(value: Any, *args: Any, **names: Any) -> list[Any]:
+    """Return ``attribute`` of each element, or each element through the filter that is named."""
+    items = elements(value)
+    if "attribute" in names:
+        attribute = names.pop("attribute")
+        fallback = names.pop("default", None)
+        _no_more("map", args, names)
+        return [default(_attribute(item, attribute), fallback) for item in items]
+    if not args:
+        raise TemplateError("map needs the name of a filter, or attribute=")
+    chosen = lookup(FILTERS, "filter", args[0])
+    return [call(chosen, args[0], item, args[1:], names) for item in items]
+
+
+def select(value: Any, *test: Any) -> list[Any]:
+    """Return the elements that pass the test, or that are true."""
+    return [item for item in elements(value) if _passes(item, test)]
+
+
+def reject(value: Any, *test: Any) -> list[Any]:
+    """Return the elements that ``select`` leaves out."""
+    return [item for item in elements(value) if not _passes(item, test)]
+
+
+def selectattr(value: Any, attribute: Any, *test: Any) -> list[Any]:
+    """Return the elements whose ``attribute`` passes the test, or is true."""
+    return [item for item in elements(value) if _passes(_attribute(item, attribute), test)]
+
+
+def rejectattr(value: Any, attribute: Any, *test: Any) -> list[Any]:
+    """Return the elements that ``selectattr`` leaves out."""
+    return [item for item in elements(value) if not _passes(_attribute(item, attribute), test)]
+
+
+def groupby(
+    value: Any,
+    attribute: Any,
+    default: Any = None,  # noqa: A002 - the name that templates use
+    case_sensitive: Any = False,
+) -> list[Group]:
+    """Return pairs of a value of ``attribute`` and the elements that have it, in order of it."""
+    groups: list[Group] = []
+    pairs = []
+    for item in elements(value):
+        key = _attribute(item, attribute)
+        absent = isinstance(key, Absent)
+        pairs.append([needed(default, key.path) if absent else key, item])
+    for key, item in sort(pairs, case_sensitive=case_sensitive, attribute=0):
+        folded = _folded(key, None, case_sensitive)
+        if not groups or not same(_folded(groups[-1][0], None, case_sensitive), folded):
+            groups.append(Group([key, []]))
+        groups[-1][1].append(item)
+    return groups
+
+
+def replace(value: Any, old: Any, new: Any, count: Any = None) -> str:
+    """Return the text with ``old`` replaced by ``new``, at most ``count`` times."""
+    most = -1 if count is None else _whole(count, "count")
+    return replace_text(text_form(value), text_form(old), text_form(new), most)
+
+
+def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
+    """Return the number rounded, halves away from zero; ``method`` common, ceil or floor."""
+    if not is_number(needed(value)):
+        raise TemplateError(f"cannot round {describe(value)}")
+    methods = {
+        "ceil": math.ceil, "floor": math.floor,
+        "common": lambda number: math.copysign(math.floor(abs(number) + 0.5), number),
+    }
+    if method not in methods:
+        raise TemplateError("the method of round is common, ceil or floor")
+    digits = _whole(precision, "precision")
+    if isinstance(value, int) or digits > 15:
+        return value
+    factor = 10.0**digits
+    return float(methods[method](value * factor)) / factor
+
+
+def to_int(value: Any, default: Any = _NO_DEFAULT, base: Any = 10) -> Any:  # noqa: A002
+    """Return the whole number that the value is or means, without its fraction."""
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            is_whole = base != 10 or re.fullmatch(r"[-+]?[0-9]+", text)
+            return limits.check_integer(int(text, base) if is_whole else int(_float(text)))
+        if isinstance(value, bool) or is_number(value):
+            return limits.check_integer(int(value))
+    except (ValueError, OverflowError):
+        pass
+    return _converted_or(default, value, "a whole number")
+
+
+def to_float(value: Any, default: Any = _NO_DEFAULT) -> Any:  # noqa: A002
+    """Return the number that the value is or means."""
+    try:
+        if isinstance(value, str):
+            return _float(value.strip())
+        if isinstance(value, bool) or is_number(value):
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    return _converted_or(default, value, "a number")
+
+
+def _float(text: str) -> float:
+    if not re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", text):
+        raise ValueError(text)
+    return float(text)
+
+
+def _converted_or(default: Any, value: Any, wanted: str) -> Any:  # noqa: A002
+    if default is not _NO_DEFAULT:
+        return default
+    raise TemplateError(f"{describe(needed(value))} is not {wanted}", hint="or give a default: int(0)"
+                        if wanted == "a whole number" else "or give a default: float(0)")
+
+
+def absolute(value: Any) -> Any:
+    """Return the number without its sign."""
+    if not is_number(needed(value)):
+        raise TemplateError(f"abs needs a number, not {describe(value)}")
+    return abs(value)
+
+
+def least(value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
+    """Return the smallest element; missing where there is none."""
+    return first(sort(value, case_sensitive=case_sensitive, attribute=attribute))
+
+
+def greatest(value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
+    """Return the first of the largest elements; missing where there is none."""
+    ordered = sort(value, reverse=True, case_sensitive=case_sensitive, attribute=attribute)
+    return first(ordered)
+
+
+def total(value: Any, attribute: Any = None, start: Any = 0) -> Any:
+    """Return ``start`` plus all elements, added from the first to the last."""
+    result = start
+    for item in elements(value):
+        result = calculate(result, "+", item if attribute is None else _attribute(item, attribute))
+    return result
+
+
+def reverse(value: Any) -> Any:
+    """Return the text or the list, last first."""
+    return value[::-1] if isinstance(value, str) else elements(value)[::-1]
+
+
+def indent(value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> str:
+    """Return the text with its lines moved right by ``width`` spaces, or by that text.
+
+    The first line and empty lines stay, unless ``first`` and ``blank`` say otherwise.
+    """
+    prefix = width if isinstance(width, str) else " " * _whole(width, "width")
+    lines = text_form(value).split("\n")
+    limits.check_text(sum(map(len, lines)) + len(lines) * (len(prefix) + 1))
+    moved = [
+        prefix + line if (first or number) and (blank or line) else line
+        for number, line in enumerate(lines)
+    ]
+    return "\n".join(moved)
+
+
+def truncate(
+    value: Any,
+    length: Any = 255,
+    killwords: Any = False,
+    end: Any = "...",
+    leeway: Any = 5,
+) -> str:
+    """Return the text cut to ``length`` with ``end`` on it, at a space unless ``killwords``.
+
+    A text that is at most ``leeway`` characters too long stays whole.
+    """
+    text, ending = text_form(value), text_form(end)
+    size, spare = _whole(length, "length"), _whole(leeway, "leeway")
+    if size < len(ending):
+        raise TemplateError("truncate needs a length that has room for its end")
+    if len(text) <= size + spare:
+        return text
+    kept = text[: size - len(ending)]
+    return (kept if killwords else kept.rsplit(" ", 1)[0]) + ending
+
+
+def wordcount(value: Any) -> int:
+    """Return the number of words: runs of letters, digits and underscores."""
+    return len(re.findall(r"\w+", text_form(value)))
+
+
+def sha256(value: Any) -> str:
+    """Return the SHA-256 digest of the text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text_form(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _only_text(value: Any, name: str) -> str:
+    if isinstance(needed(value), str):
+        return str(value)
+    raise TemplateError(f"{name} needs text, not {describe(value)}")
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.MAX_TEXT:
+        return value
+    raise TemplateError(f"{name} must be a whole number from 0 on, not {describe(value)}")
+
+
+def _attribute(item: Any, attribute: Any) -> Any:
+    """Return ``item.attribute``; dots in the name lead deeper."""
+    if not isinstance(attribute, str):
+        return member(item, attribute, f"[{attribute}]")
+    for name in attribute.split("."):
+        key = int(name) if name.isdecimal() and not isinstance(item, Mapping) else name
+        item = member(item, key, attribute)
+    return item
+
+
+def _folded(item: Any, attribute: Any, case_sensitive: Any) -> Any:
+    key = item if attribute is None else _attribute(item, attribute)
+    return key.lower() if isinstance(key, str) and not case_sensitive else key
+
+
+def _passes(value: Any, test: tuple[Any, ...]) -> bool:
+    if not test:
+        return bool(value)
+    return bool(call(lookup(TESTS, "test", test[0]), test[0], value, test[1:], {}))
+
+
+def _no_more(name: str, args: tuple[Any, ...], names: Mapping[str, Any]) -> None:
+    if args or names:
+        raise TemplateError(f"{name} was given more arguments than it takes")
+
+
+def lookup(table: Mapping[str, Callable[..., Any]], kind: str, name: Any) -> Callable[..., Any]:
+    """Return what ``name`` names. Raises TemplateError where it names nothing."""
+    if not isinstance(name, str) or name not in table:
+        raise TemplateError(f"there is no {kind} {name!r}")
+    return table[name]
+
+
+def call(
+    function: Callable[..., Any],
+    name: str,
+    value: Any,
+    args: tuple[Any, ...],
+    names: Mapping[str, Any],
+) -> Any:
+    """Call a filter or a test. Raises TemplateError where the arguments do not fit it."""
+    if function is not default:
+        for argument in (*args, *names.values()):
+            needed(argument) if isinstance(argument, Absent) else None
+    try:
+        return function(value, *args, **names)
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise TemplateError(f"{name}: the arguments do not fit") from error
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "default": default,
+    "join": join,
+    "tojson": tojson,
+    "fromjson": fromjson,
+    "upper": lambda value, /: text_form(value).upper(),
+    "lower": lambda value, /: text_form(value).lower(),
+    "length": length,
+    "trim": trim,
+    "first": first,
+    "last": last,
+    "list": to_list,
+    "sort": sort,
+    "unique": unique,
+    "map": map_elements,
+    "select": select,
+    "reject": reject,
+    "selectattr": selectattr,
+    "rejectattr": rejectattr,
+    "groupby": groupby,
+    "replace": replace,
+    "round": round_number,
+    "int": to_int,
+    "float": to_float,
+    "string": lambda value, /: text_form(value),
+    "abs": absolute,
+    "min": least,
+    "max": greatest,
+    "sum": total,
+    "reverse": reverse,
+    "indent": indent,
+    "truncate": truncate,
+    "wordcount": wordcount,
+    "sha256": sha256,
+}
+TESTS: Mapping[str, Callable[..., bool]] = {
+    "defined": lambda value, /: not isinstance(value, Absent) or value.null,
+    "none": lambda value, /: is_null(value),
+    "string": lambda value, /: isinstance(value, str),
+    "number": lambda value, /: is_number(value),
+    "mapping": lambda value, /: isinstance(value, Mapping),
+    "sequence": lambda value, /: isinstance(value, list | tuple),
+}

@@ -1,0 +1,320 @@
+"""The template language on Jinja2: which syntax is in it, and what an expression does.
+
+Jinja2's parser gives the tree. Every operator, path, filter, method and loop in it is replaced
+by a call of our own function, so that values mean the same in every engine and no attribute of
+a Python object can be reached. What is not in the language is refused here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, meta, nodes
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from the_edge_agent import operators
+from the_edge_agent.errors import TemplateError
+from the_edge_agent.filters import FILTERS, TESTS, call
+from the_edge_agent.nearest import nearest
+from the_edge_agent.values import Absent, elements, text_form
+
+_GLOBALS = frozenset({"range"})
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ALLOWED: tuple[type[nodes.Node], ...] = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.List,
+    nodes.Dict, nodes.Pair, nodes.Tuple, nodes.CondExpr, nodes.Not, nodes.And, nodes.Or,
+    nodes.Compare, nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
+    nodes.Mod, nodes.Neg, nodes.Pos, nodes.Concat, nodes.Getattr, nodes.Getitem, nodes.Slice,
+    nodes.Call, nodes.Filter, nodes.Test, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock,
+    nodes.Keyword,
+)  # fmt: skip
+_LOOP_METHODS = frozenset({"cycle", "changed"})
+
+
+def _filter(value: Any, name: str, *args: Any, **names: Any) -> Any:
+    return call(FILTERS[name], name, value, args, names)
+
+
+def _test(value: Any, name: str, *args: Any) -> bool:
+    return bool(call(TESTS[name], name, value, args, {}))
+
+
+def _method(value: Any, name: str, path: str, *args: Any) -> Any:
+    return operators.call_method(value, name, path, *args)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        keep_trailing_newline=True, undefined=Absent, optimized=False, cache_size=0
+    )
+    environment.globals = {"range": operators.count}
+    # Named with a colon, so that no template can name them.
+    environment.filters = {
+        "tea:text": text_form,
+        "tea:member": operators.member,
+        "tea:absent": lambda path: Absent(path=path),
+        "tea:slice": operators.slice_of,
+        "tea:elements": elements,
+        "tea:concat": operators.concat,
+        "tea:calculate": operators.calculate,
+        "tea:negate": operators.negate,
+        "tea:compare": operators.compare,
+        "tea:method": _method,
+        "tea:filter": _filter,
+        "tea:test": _test,
+    }
+    environment.tests = {}
+    return environment
+
+
+_JINJA = _environment()
+
+
+def parse(text: str) -> nodes.Template:
+    """Return the tree of a text. Raises TemplateError where it is not well formed."""
+    try:
+        return Parser(_JINJA, text).parse()
+    except TemplateSyntaxError as error:
+        raise TemplateError(_syntax_message(error, text)) from error
+    except RecursionError as error:
+        raise TemplateError("the expression is nested too deep") from error
+
+
+def parse_expression(text: str) -> nodes.Expr:
+    """Return the tree of a bare expression. Raises TemplateError where it is not well formed."""
+    filled = _variables_outside_quotes(text)
+    try:
+        parser = Parser(_JINJA, filled, state="variable")
+        expression = parser.parse_expression()
+        if not parser.stream.eos:
+            raise TemplateSyntaxError("the expression goes on after its end", 1)
+    except TemplateSyntaxError as error:
+        raise TemplateError(_syntax_message(error, text)) from error
+    except RecursionError as error:
+        raise TemplateError("the expression is nested too deep") from error
+    expression.set_environment(_JINJA)
+    if any(_VARIABLE.search(str(constant.value)) for constant in _constants(expression)):
+        raise TemplateError("${name} is not filled in inside quotes", hint="write variables.name")
+    return expression
+
+
+def _constants(expression: nodes.Expr) -> Iterator[nodes.Const]:
+    if isinstance(expression, nodes.Const):
+        yield expression
+    yield from expression.find_all(nodes.Const)
+
+
+def _variables_outside_quotes(text: str) -> str:
+    parts = re.split(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", text, flags=re.DOTALL)
+    return "".join(
+        part if number % 2 else _VARIABLE.sub(r"variables.\1", part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _syntax_message(error: TemplateSyntaxError, text: str) -> str:
+    where = f" in line {error.lineno} of the text" if "\n" in text.strip() else ""
+    return f"not a well-formed template{where}: {error.message}"
+
+
+def fill_variables(tree: nodes.Template) -> nodes.Template:
+    """Put ``variables.name`` in the place of each ``${name}`` of the plain text of ``tree``."""
+    for output in tree.find_all(nodes.Output):
+        output.nodes[:] = [part for node in output.nodes for part in _filled(node)]
+    return tree
+
+
+def _filled(node: nodes.Expr) -> Iterator[nodes.Expr]:
+    if not isinstance(node, nodes.TemplateData):
+        yield node
+        return
+    for number, part in enumerate(_VARIABLE.split(node.data)):
+        if number % 2:
+            variables = nodes.Name("variables", "load", lineno=node.lineno)
+            yield nodes.Getattr(variables, part, "load", lineno=node.lineno)
+        elif part:
+            yield nodes.TemplateData(part, lineno=node.lineno)
+
+
+def _check_node(node: nodes.Node) -> None:
+    if not isinstance(node, _ALLOWED):
+        name = type(node).__name__.lower()
+        raise TemplateError(f"{name!r} is not part of the template language")
+    if isinstance(node, nodes.For) and node.recursive:
+        raise TemplateError("recursive loops are not part of the template language")
+    if isinstance(node, nodes.Filter):
+        _check_use("filter", FILTERS, node)
+    if isinstance(node, nodes.Test):
+        _check_use("test", TESTS, node)
+    if isinstance(node, nodes.AssignBlock) and node.filter is not None:
+        raise TemplateError("a filter on a set block is not part of the template language")
+    if isinstance(node, nodes.Call):
+        _check_call(node)
+
+
+def _check_use(kind: str, table: Any, node: nodes.Filter | nodes.Test) -> None:
+    if node.name not in table:
+        raise TemplateError(f"there is no {kind} {node.name!r}", hint=nearest(node.name, table))
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise TemplateError("* and ** arguments are not part of the template language")
+    if node.node is None:
+        raise TemplateError("a filter block is not part of the template language")
+    arguments = [None] * len(node.args)
+    names = {keyword.key: None for keyword in node.kwargs}
+    try:
+        inspect.signature(table[node.name]).bind(None, *arguments, **names)
+    except TypeError as error:
+        raise TemplateError(f"the {kind} {node.name}: {error}") from error
+    if node.name == "default" and not (arguments or names):
+        raise TemplateError("the filter default needs the value to use instead")
+
+
+def _check_call(node: nodes.Call) -> None:
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise TemplateError("* and ** arguments are not part of the template language")
+    target = node.node
+    if isinstance(target, nodes.Name) and target.name in _GLOBALS and not node.kwargs:
+        return
+    if isinstance(target, nodes.Getattr) and not node.kwargs:
+        loop = isinstance(target.node, nodes.Name) and target.node.name == "loop"
+        if target.attr in (_LOOP_METHODS if loop else operators.METHODS):
+            return
+        hint = nearest(target.attr, operators.METHODS)
+        raise TemplateError(f"there is no method {target.attr}()", hint=hint)
+    name = target.name if isinstance(target, nodes.Name) else "this"
+    raise TemplateError(f"{name}() cannot be called", hint=nearest(str(name), _GLOBALS))
+
+
+def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, frozenset[str]]:
+    """Compile a tree; return the Jinja2 template and the top-level names that it reads.
+
+    Raises:
+        TemplateError: a name, filter, test, method or statement that is not in the language.
+    """
+    called = {id(node.node) for node in tree.find_all(nodes.Call)}
+    for node in tree.find_all(nodes.Node):
+        _check_node(node)
+        if isinstance(node, nodes.Name) and node.name in _GLOBALS and id(node) not in called:
+            raise TemplateError(f"{node.name} is not a value", hint=f"call it: {node.name}(3)")
+    tree = _Meaning().visit(tree)
+    tree.set_environment(_JINJA)
+    try:
+        names = frozenset(meta.find_undeclared_variables(tree)) - _GLOBALS
+        allowed = frozenset(scopes)
+        for name in sorted(names - allowed):
+            hint = nearest(name, allowed) or f"known here: {', '.join(sorted(allowed))}"
+            raise TemplateError(f"there is no name {name!r} here", hint=hint)
+        code = _JINJA.compile(tree)
+        return _JINJA.template_class.from_code(_JINJA, code, _JINJA.globals), names
+    except (TemplateSyntaxError, SyntaxError, RecursionError) as error:
+        raise TemplateError(f"not a well-formed template: {error}") from error
+
+
+def path_of(node: nodes.Node) -> str:
+    """Return the text that names the value of ``node`` in messages."""
+    if isinstance(node, nodes.Name):
+        return str(node.name)
+    if isinstance(node, nodes.Getattr):
+        return f"{path_of(node.node)}.{node.attr}"
+    if isinstance(node, nodes.Getitem):
+        if isinstance(node.arg, nodes.Const):
+            key = node.arg.value
+            inner = f".{key}" if isinstance(key, str) else f"[{key}]"
+            return path_of(node.node) + inner
+        return f"{path_of(node.node)}[…]"
+    return "the value"
+
+
+class _Meaning(NodeTransformer):
+    """Replaces what an expression does by calls of our own functions."""
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
+        node.nodes[:] = [
+            part if isinstance(part, nodes.TemplateData)
+            else _call("text", self.visit(part), path_of(part))
+            for part in node.nodes
+        ]
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        path = path_of(node.iter)
+        self.generic_visit(node)
+        node.iter = _call("elements", node.iter, path)
+        return node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
+        path = path_of(node)
+        return _call("member", self.visit(node.node), node.attr, path)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        path = path_of(node)
+        value = self.visit(node.node)
+        if isinstance(node.arg, nodes.Slice):
+            bounds = [
+                nodes.Const(None) if bound is None else self.visit(bound)
+                for bound in (node.arg.start, node.arg.stop, node.arg.step)
+            ]
+            return _call("slice", value, *bounds, path_of(node.node))
+        return _call("member", value, self.visit(node.arg), path)
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        target = node.node
+        args = [self.visit(argument) for argument in node.args]
+        if not isinstance(target, nodes.Getattr):
+            node.args = args
+            return node
+        if isinstance(target.node, nodes.Name) and target.node.name == "loop":
+            node.args = args
+            return node
+        return _call("method", self.visit(target.node), target.attr, path_of(target.node), *args)
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        call = _call("filter", node.node, node.name, *node.args)
+        call.kwargs = node.kwargs
+        return call
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _call("test", node.node, node.name, *node.args)
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.expr2 is None:
+            node.expr2 = _call("absent", nodes.Const("the else of the if"))
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        first, *rest = [_call("text", self.visit(part), path_of(part)) for part in node.nodes]
+        return _call("concat", first, *rest)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        left = self.visit(node.expr)
+        result: nodes.Expr | None = None
+        for operand in node.ops:
+            right = self.visit(operand.expr)
+            link = _call("compare", left, operand.op, right)
+            result = link if result is None else nodes.And(result, link, lineno=1)
+            left = right
+        return result if result is not None else left
+
+    def _binary(self, node: nodes.BinExpr) -> nodes.Node:
+        return _call("calculate", self.visit(node.left), node.operator, self.visit(node.right))
+
+    visit_Add = visit_Sub = visit_Mul = visit_Div = visit_FloorDiv = visit_Mod = _binary  # noqa: N815
+
+    def _unary(self, node: nodes.UnaryExpr) -> nodes.Node:
+        return _call("negate", self.visit(node.node), node.operator)
+
+    visit_Neg = visit_Pos = _unary  # noqa: N815
+
+
+def _call(name: str, value: nodes.Expr, *args: Any) -> nodes.Filter:
+    """Return the call of one of our own functions, with nodes or constants as arguments."""
+    arguments = [arg if isinstance(arg, nodes.Node) else nodes.Const(arg) for arg in args]
+    return nodes.Filter(value, f"tea:{name}", arguments, [], None, None, lineno=1)

@@ -1,0 +1,13 @@
+"""The nearest known word to one that is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean "…"?`` for the nearest of ``known``, or nothing."""
+    words = {name.lower(): name for name in sorted(known)}
+    matches = get_close_matches(word.lower(), words, n=1, cutoff=0.5)
+    return f'did you mean "{words[matches[0]]}"?' if matches else ""

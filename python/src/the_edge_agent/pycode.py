@@ -1,0 +1,170 @@
+"""Python code in a workflow: the ``run`` of a node.
+
+Code with a ``return`` statement is the body of a function; other code gives its new names. The
+code is trusted like the program itself: it is not confined.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from the_edge_agent.errors import CodeError, TemplateError
+from the_edge_agent.template import Template, compile_text
+from the_edge_agent.values import text_form, to_data
+
+_FILLED = re.compile(r"(\{\{-?\s*(?:variables|settings)\s*[.\[].*?\}\})", re.DOTALL)
+_STATE = re.compile(r"\{\{-?\s*state\s*[.\[|}-]")
+_OTHER_LANGUAGE = re.compile(r"\s*(?:--\s*(lua)\b|%\s*(prolog)\b)", re.IGNORECASE)
+_FUNCTION = "_tea_run"
+_FILE = "<run>"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The source of a ``run`` in parts: text as it is, and templates to fill in."""
+
+    parts: tuple[str | Template, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The scopes that must be there to fill the source in."""
+        return frozenset().union(*(part.names for part in self.parts if isinstance(part, Template)))
+
+    def source(self, scope: Mapping[str, Any]) -> str:
+        """Return the Python source with its templates filled in, as text."""
+        return "".join(
+            part if isinstance(part, str) else text_form(part.evaluate(scope), part.source)
+            for part in self.parts
+        )
+
+
+def compile_code(source: str) -> Code:
+    """Split ``source`` into Python and templates.
+
+    Raises:
+        TemplateError: a template is wrong, or the code is not Python or reads ``state`` in braces.
+    """
+    other = _OTHER_LANGUAGE.match(source)
+    if other:
+        raise TemplateError(f"{(other[1] or other[2]).capitalize()} is not supported",
+                            hint="write the code in Python")
+    if _STATE.search(source):
+        raise TemplateError("{{ state… }} is not filled in inside Python code",
+                            hint='state is a name there: state["key"]')
+    parts = _FILLED.split(source)
+    return Code(tuple(
+        compile_text(part, {"variables", "settings"}) if number % 2 else part
+        for number, part in enumerate(parts) if part
+    ))
+
+
+def parse(source: str) -> ast.Module:
+    """Parse Python source. Raises SyntaxError, with the line in it."""
+    try:
+        return ast.parse(source, _FILE)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxError(str(error)) from error
+
+
+def is_function_body(module: ast.Module) -> bool:
+    """Whether there is a ``return`` that does not belong to a function inside the code."""
+    todo: list[ast.AST] = [*module.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Return):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            todo.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def check(source: str) -> None:
+    """Raises SyntaxError where ``source`` is not Python that can run."""
+    _compiled(parse(source))
+
+
+def _compiled(module: ast.Module) -> types.CodeType:
+    """Compile code; the body of a function is put into one that takes the names it may use."""
+    if is_function_body(module):
+        frame = ast.parse(f"def {_FUNCTION}(state, variables, json): pass")
+        function = frame.body[0]
+        assert isinstance(function, ast.FunctionDef)
+        function.body = module.body
+        module = frame
+    try:
+        return compile(module, _FILE, "exec", dont_inherit=True)
+    except (ValueError, RecursionError) as error:
+        raise SyntaxError(str(error)) from error
+
+
+def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> Any:
+    """Run ``source`` on copies of ``state`` and ``variables``; return its result (JSON data).
+
+    What it prints goes to standard error, because standard output is for the result.
+
+    Raises:
+        CodeError: the code raised; ``kind`` is the class name of the exception.
+        ActionError, LimitError: the result is not JSON data, or too large.
+    """
+    given = {"state": to_data(state), "variables": to_data(variables), "json": json}
+    before = dict(given["state"])
+    try:
+        module = parse(source)
+        code = _compiled(module)
+        names: dict[str, Any] = {"__name__": "run"}
+        with contextlib.redirect_stdout(sys.stderr):
+            if is_function_body(module):
+                exec(code, names)  # noqa: S102 - running the author's code is what it is for
+                result = names[_FUNCTION](**given)
+            else:
+                names.update(given)
+                exec(code, names)  # noqa: S102
+                result = _new_names(names, given)
+    except (Exception, SystemExit) as error:
+        raise _code_error(error) from error
+    data = to_data(result)
+    _refuse_lost_changes(given["state"], before, data)
+    return data
+
+
+def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names that the code made; imports, functions and classes are no data."""
+    tools = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+    return {
+        name: value for name, value in names.items()
+        if not name.startswith("_") and not isinstance(value, tools)
+        and not (name in given and value is given[name])
+    }
+
+
+def _refuse_lost_changes(state: Any, before: Mapping[str, Any], result: Any) -> None:
+    """Refuse keys set on ``state`` that are not in the result: they would vanish in silence."""
+    missing = object()
+    for key in [*state, *before]:
+        changed = state.get(key, missing) is not before.get(key, missing)
+        if changed and not (isinstance(result, dict) and key in result):
+            raise CodeError(
+                "StateError", f"the code changed state[{key!r}], which is a copy",
+                hint=f"return {{{key!r}: …}}, or assign to a new name",
+            )
+
+
+def _code_error(error: BaseException) -> CodeError:
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    where = f" (line {line} of the code)" if line else ""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    kind = type(error).__name__
+    return CodeError(kind, f"{kind}: {message}{where}" if message else f"{kind}{where}")
