@@ -20,6 +20,7 @@ from tasks.errors import CatalogError, UnknownName
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tasks" / "data"
 LICENSES = DATA / "licenses"
+CHAT_TEMPLATES = DATA / "chat_templates"
 IMPLEMENTATIONS = ("python",)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -136,7 +137,7 @@ class Model:
     about: int
     sha256: str | None
     sources: tuple[Source, ...]
-    chat_template: str | None  # family of the template to use where the file has none
+    chat_template: Path | None  # Jinja text for a file that has none of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,10 +296,18 @@ def _model(name: str, row: Row) -> Model:
         about=size if size is not None else row.integer("about", "bytes"),
         sha256=sha256,
         sources=tuple(_source(source, size, sha256) for source in row.rows("sources")),
-        chat_template=row.optional_text("chat_template"),
+        chat_template=_chat_template(row),
     )
     row.end()
     return model
+
+
+def _chat_template(row: Row) -> Path | None:
+    if not row.has("chat_template"):
+        return None
+    known = {file.stem: file for file in CHAT_TEMPLATES.glob("*.jinja")}
+    name = row.text("chat_template", re.compile("|".join(known)), f"one of {', '.join(known)}")
+    return known[name]
 
 
 def _license_files(row: Row) -> tuple[Path, ...]:
