@@ -32,7 +32,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """How to run a local model. None: the default; see ``LocalBackend``."""
+    """How to run a local model.
+
+    ``n_ctx`` None: see ``context_size``; ``n_threads`` None: see ``default_threads``;
+    ``n_gpu_layers`` -1: all.
+    """
 
     n_ctx: int | None = None
     n_threads: int | None = None
@@ -47,6 +51,14 @@ class LocalOptions:
             n_threads=settings.get("n_threads"),
             n_gpu_layers=-1 if layers is None else layers,
         )
+
+
+def context_size(found: model_path.Found, options: LocalOptions, trained: int | None) -> int:
+    """Return the context to use, in tokens; ``trained`` is the model's own.
+
+    What the options say, else the bundle's default, else the smaller of 8192 and ``trained``.
+    """
+    return options.n_ctx or found.n_ctx or min(DEFAULT_CONTEXT, trained or DEFAULT_CONTEXT)
 
 
 def local_factory(
@@ -67,11 +79,7 @@ def local_factory(
 
 
 class LocalBackend:
-    """A model file that answers. Computing happens in a thread of its own, one at a time.
-
-    Context: what the options say, else the bundle's default, else the smaller of 8192 and the
-    model's own. Threads: what the options say, else the cores that may be used.
-    """
+    """A model file that answers. Computing happens in a thread of its own, one at a time."""
 
     name: BackendName = "local"
 
@@ -182,8 +190,7 @@ class LocalBackend:
         return self._model
 
     def _context_size(self, model: Model) -> int:
-        given = self._options.n_ctx or self._found.n_ctx
-        return given or min(DEFAULT_CONTEXT, model.trained_context)
+        return context_size(self._found, self._options, model.trained_context)
 
     def _threads(self) -> int:
         return self._options.n_threads or default_threads()

@@ -159,14 +159,16 @@ class Session:
             self._decode(self._c.llama_batch_get_one(self._tokens, len(chunk)), chunk)
 
     def _decode(self, batch: Any, tokens: list[int]) -> None:
-        result = 0 if self._stop.is_set() else self._c.llama_decode(self._context, batch)
-        if self._stop.is_set() or result == _ABORTED:
-            self._forget()
+        if self._stop.is_set():
             raise Stopped
-        if result != 0:
-            self._forget()
-            raise ModelError(f"llama.cpp failed to compute (code {result})")
-        self._cached += tokens
+        result = self._c.llama_decode(self._context, batch)
+        if result == 0:
+            self._cached += tokens
+            return
+        self._cut(len(self._cached))  # an aborted computation leaves a part of its work behind
+        if result == _ABORTED:
+            raise Stopped
+        raise ModelError(f"llama.cpp failed to compute (code {result})")
 
     def _rewind(self, prompt: list[int]) -> int:
         """Cut the cache back to what it shares with ``prompt``; return how many tokens that is.
@@ -178,17 +180,19 @@ class Session:
             if old != new:
                 break
             shared += 1
-        if shared < len(self._cached):
-            # Models with a recurrent state cannot be cut back, only emptied.
-            if shared and self._c.llama_memory_seq_rm(self._memory, 0, shared, -1):
-                del self._cached[shared:]
-            else:
-                self._forget()
+        self._cut(shared)
         return len(self._cached)
 
-    def _forget(self) -> None:
-        self._c.llama_memory_clear(self._memory, False)
-        self._cached = []
+    def _cut(self, length: int) -> None:
+        """Keep the first ``length`` tokens in the cache, or none where that cannot be done.
+
+        A recurrent state cannot go back, and a sliding window may have lost what lies before it.
+        """
+        if length and self._c.llama_memory_seq_rm(self._memory, 0, length, -1):
+            del self._cached[length:]
+        else:
+            self._c.llama_memory_clear(self._memory, False)
+            self._cached = []
 
     def _sampler(self, request: ChatRequest) -> Any:
         c = self._c

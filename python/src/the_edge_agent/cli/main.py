@@ -1,0 +1,85 @@
+"""Dispatch, and the one place where errors are printed and become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from the_edge_agent import __version__
+from the_edge_agent.cli import output, signals
+from the_edge_agent.errors import TeaError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+EXIT_BUG = 70  # sysexits.h: an error inside the program
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return the exit code; prints errors, raises none."""
+    output.use_utf8()
+    signals.install()
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except TeaError as error:
+        output.report(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return signals.exit_code()
+    except BrokenPipeError:
+        signals.discard_output()
+        return signals.BROKEN_PIPE
+    except SystemExit as leaving:  # argparse, after --help
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except Exception as error:
+        if os.environ.get("TEA_TRACEBACK"):
+            raise
+        output.say(f"tea: internal error: {type(error).__name__}: {error}")
+        output.say("     this is a mistake in tea; TEA_TRACEBACK=1 shows where")
+        return EXIT_BUG
+    return code
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    from the_edge_agent.cli.arguments import parse
+
+    if not arguments and sys.stdin.isatty():
+        arguments = ["chat"]
+    options = parse(arguments)
+    if options.command is None:
+        return _facts(options)
+    if options.command == "run":
+        from the_edge_agent.cli.run import run_command
+
+        return run_command(options)
+    if options.command == "validate":
+        from the_edge_agent.cli.validate import validate_command
+
+        return validate_command(options)
+    if options.command == "chat":
+        from the_edge_agent.cli.chat import chat_command
+
+        return chat_command(options)
+    from the_edge_agent.cli.model import model_command
+
+    return model_command(options)
+
+
+def _facts(options: Namespace) -> int:
+    """Print version, implementation and, when asked, the CPU backend."""
+    if not options.version and not options.impl:
+        raise UsageError("no command", hint="see tea --help, or chat with tea chat")
+    line = f"tea {__version__}" if options.version else "python"
+    if options.version and options.impl:
+        line += " (python)"
+    output.answer(f"{line}\n")
+    if options.verbose:
+        from the_edge_agent.llm import bindings
+
+        llama = bindings.load()
+        output.answer(f"CPU backend: {llama.cpu_backend()}\n")
+        output.answer(f"libraries: {bindings.library_directory()}\n")
+    return 0

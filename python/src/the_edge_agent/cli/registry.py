@@ -1,0 +1,51 @@
+"""The actions and backends of this program, put together."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from the_edge_agent.llm.backend import Backend, BackendFactory, Backends
+
+if TYPE_CHECKING:
+    from the_edge_agent.actions import Registry
+
+
+def backends(options: Namespace, log: Callable[[str], None] | None) -> Backends:
+    """Return the ways to a model that the command line and the environment leave open."""
+    return Backends(
+        local=_local_factory(options.gguf, log), api=_api_factory(), choice=options.backend
+    )
+
+
+def registry(made: Backends, roots: Sequence[str]) -> Registry:
+    """Return every action of this program; files are in reach below ``roots``."""
+    from the_edge_agent.actions import base_registry
+    from the_edge_agent.actions.llm import llm_actions
+
+    return {**base_registry(roots=roots), **llm_actions(made)}
+
+
+def registry_to_check() -> Registry:
+    """Return the same actions for checking files; none of them is ever run."""
+    return registry(Backends(local=lambda _: None, api=lambda _: None), ())
+
+
+def _local_factory(gguf: str | None, log: Callable[[str], None] | None) -> BackendFactory:
+    def make(settings: Mapping[str, Any]) -> Backend | None:
+        from the_edge_agent.llm.local import local_factory  # ctypes only when a model is asked
+
+        return local_factory(gguf, os.environ, log=log)(settings)
+
+    return make
+
+
+def _api_factory() -> BackendFactory:
+    def make(settings: Mapping[str, Any]) -> Backend | None:
+        from the_edge_agent.llm.api import api_factory
+
+        return api_factory(os.environ)(settings)
+
+    return make

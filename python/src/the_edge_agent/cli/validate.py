@@ -1,0 +1,70 @@
+"""``tea validate``: everything that is wrong with workflow files."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from the_edge_agent.cli import output, values
+from the_edge_agent.errors import EXIT_USAGE, InvalidFile, Problem
+
+
+def validate_command(options: Namespace) -> int:
+    """Check ``options.files`` and print every problem; return 0 when all are valid, else 2.
+
+    Problems are the result, so they go to stdout: one a line, or with ``--json`` as one list of
+    {file, valid, problems: [{line, column, severity, message, hint}]}.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    results = [_check(name) for name in options.files]
+    if options.json:
+        output.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
+    else:
+        for name, errors, warnings in results:
+            for problem in errors:
+                output.answer(f"{problem}\n")
+            if not options.quiet:
+                for problem in warnings:
+                    output.answer(f"{_warning(problem)}\n")
+            if not errors and not options.quiet:
+                output.say(f"{name}: valid")
+    return EXIT_USAGE if any(errors for _, errors, _ in results) else 0
+
+
+def _check(name: str) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
+    from the_edge_agent.cli.registry import registry_to_check
+    from the_edge_agent.workflow import load
+
+    text = values.read_text(name)
+    try:
+        workflow = load(text, name, actions=registry_to_check())
+    except InvalidFile as error:
+        return name, error.problems, ()
+    return name, (), tuple(workflow.warnings)
+
+
+def _warning(problem: Problem) -> str:
+    hint = f" ({problem.hint})" if problem.hint else ""
+    return f"{problem.place}: warning: {problem.message}{hint}"
+
+
+def _as_json(
+    name: str, errors: tuple[Problem, ...], warnings: tuple[Problem, ...]
+) -> dict[str, Any]:
+    return {
+        "file": name,
+        "valid": not errors,
+        "problems": [
+            {
+                "line": problem.place.line,
+                "column": problem.place.column,
+                "severity": severity,
+                "message": problem.message,
+                "hint": problem.hint,
+            }
+            for severity, problems in (("error", errors), ("warning", warnings))
+            for problem in problems
+        ],
+    }

@@ -1,0 +1,90 @@
+"""Values and files that the command line names."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from the_edge_agent.errors import UsageError
+
+STDIN = "-"
+
+
+def read_text(name: str) -> str:
+    """Return the text of the file ``name``, or of standard input for ``-``.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    shown = "standard input" if name == STDIN else name
+    try:
+        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{shown} is not UTF-8: byte {error.start} does not fit") from error
+
+
+def json_map(option: str, text: str | None) -> dict[str, Any]:
+    """Return the map that ``JSON`` or ``@FILE`` gives; {} for None.
+
+    Raises:
+        UsageError: the file cannot be read, or the text is not a JSON map.
+    """
+    if text is None:
+        return {}
+    source = option
+    if text.startswith("@"):
+        source, text = f"{option} {text}", read_text(text[1:])
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise UsageError(f"{source} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{source} is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{source} must be a JSON map, such as {{\"question\": \"Why?\"}}")
+    return value
+
+
+def secrets(option: str | None, prefix: str | None, env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the secrets of ``--secrets``, and over them those of ``--secrets-env``.
+
+    A variable's name loses the prefix and becomes lower case: PREFIX_API_KEY is
+    ``secrets.api_key``.
+
+    Raises:
+        UsageError: see ``json_map``; or the prefix is empty.
+    """
+    values = json_map("--secrets", option)
+    if prefix is None:
+        return values
+    if not prefix:
+        raise UsageError("--secrets-env needs a prefix; an empty one would take every variable")
+    for name, value in env.items():
+        if name.startswith(prefix) and name != prefix:
+            values[name[len(prefix) :].lower()] = value
+    return values
+
+
+def writable_target(name: str) -> Path:
+    """Return the path to write later, after a look at its folder.
+
+    Raises:
+        UsageError: there is no such folder, or it may not be written to.
+    """
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"-o {name}: {'a folder' if path.is_dir() else 'no such folder'}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"-o {name}: the folder may not be written to")
+    return path
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not a JSON number")
