@@ -25,7 +25,9 @@ from tasks.errors import (
 MIN_API = (1, 42)  # Docker 23.0: the first with named build contexts
 MIN_VERSION = "23.0"
 CONNECT_TIMEOUT = 10  # seconds
-START_HINT = "start Docker (sudo systemctl start docker), or run: nox -s host -- --install"
+INSTALL = "nox -s host -- --install"
+START_HINT = f"start Docker (sudo systemctl start docker), or run: {INSTALL}"
+SDK_ERRORS = (docker.errors.DockerException, requests.RequestException)
 # Marks in the engine's words: the registry answered about the image; it was never asked.
 _NETWORK = ("dial tcp", "lookup ", "timeout", "toomanyrequests", "too many requests", "rate limit")
 _DEFINITE = (
@@ -52,10 +54,9 @@ def open_client(environ: Mapping[str, str]) -> docker.DockerClient:
         EngineDenied: the user may not write to the socket.
     """
     where = _place(environ)
-    sdk_errors = (docker.errors.DockerException, requests.RequestException)
     try:
         return docker.from_env(environment=dict(environ), timeout=CONNECT_TIMEOUT)
-    except (*sdk_errors, OSError, ValueError) as error:
+    except (*SDK_ERRORS, OSError, ValueError) as error:
         raise explain_connection(error, where) from error
 
 
@@ -101,8 +102,8 @@ def explain_connection(error: BaseException, where: str) -> EngineError:
     if any(isinstance(cause, PermissionError) for cause in causes):
         return EngineDenied(
             f"Docker engine: no permission on {where or 'its socket'}",
-            hint="join the group docker (sudo usermod -aG docker $USER) and log in again, "
-            "or run as root",
+            hint="join the group docker (sudo usermod -aG docker $USER) and log in again "
+            "(or: newgrp docker), or run as root",
         )
     if where:
         return NoEngine(
@@ -153,5 +154,5 @@ def check_buildx(environ: Mapping[str, str]) -> None:
     if found.returncode:
         raise NoBuildx(
             "the docker command has no buildx plugin",
-            hint="install the package docker-buildx, or run: nox -s host -- --install",
+            hint=f"install the package docker-buildx, or run: {INSTALL}",
         )

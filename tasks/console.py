@@ -32,6 +32,7 @@ R = TypeVar("R")
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 240  # columns of a table where there is no terminal
 PLAIN_INTERVAL = 5.0  # seconds between two progress lines where nothing is drawn
 
 
@@ -66,13 +67,13 @@ def skipped(what: str, why: str) -> None:
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table on stdout."""
+    """A table on stdout; a file or pipe gets it unfolded."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
         grid.add_column(name, overflow="fold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    out.print(grid)
+    out.print(grid, width=None if out.is_terminal else PLAIN_WIDTH)
 
 
 @contextmanager
