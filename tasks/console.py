@@ -30,9 +30,12 @@ from tasks.errors import TaskError, describe
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PLAIN_WIDTH = 240  # columns where there is no terminal, so that tables stay unfolded
+
 out = Console(highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out.width = PLAIN_WIDTH
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-PLAIN_WIDTH = 240  # columns of a table where there is no terminal
 PLAIN_INTERVAL = 5.0  # seconds between two progress lines where nothing is drawn
 
 
@@ -67,13 +70,13 @@ def skipped(what: str, why: str) -> None:
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table on stdout; a file or pipe gets it unfolded."""
+    """A table on stdout."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
         grid.add_column(name, overflow="fold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    out.print(grid, width=None if out.is_terminal else PLAIN_WIDTH)
+    out.print(grid)
 
 
 @contextmanager
