@@ -1,0 +1,13 @@
+/* The bytes of one file, out of the image. */
+#ifndef TEA_COPY_H
+#define TEA_COPY_H
+
+#include "image.h"
+
+/* Copy all of `content` into the new, empty file `out`. What lies uncompressed in the image is
+ * copied by the kernel. Returns 0, or an errno value: EINTR when `*stop` was set, EBADMSG when
+ * the image is damaged. */
+int copy_content(struct image *image, struct content *content, int out,
+                 const volatile int *stop);
+
+#endif

@@ -1,0 +1,107 @@
+#include "fuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "message.h"
+
+#define NAME "tea-appimage"
+
+static int by_kernel(const char *dir)
+{
+    char options[128];
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
+
+    if (fd < 0)
+        return -1;
+    (void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u", fd,
+                   (unsigned)getuid(), (unsigned)getgid());
+    if (mount(NAME, dir, "fuse." NAME, flags, options) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+/* Start the helper with nothing on its standard streams, and wait for it. `link` (or -1) stays
+ * open in it. True when it ended well. */
+static int run_helper(char *const words[], int link)
+{
+    pid_t child = fork();
+    int status = -1;
+
+    if (child == 0) {
+        int null = open("/dev/null", O_RDWR);
+
+        for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
+            (void)dup2(null, i);
+        if (link >= 0)
+            (void)fcntl(link, F_SETFD, 0);
+        (void)execvp(words[0], words);
+        _exit(127);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The protocol of fusermount 2 and 3: it sends the open /dev/fuse over the socket whose number is
+ * in _FUSE_COMMFD. */
+static int by_helper(const char *helper, const char *dir)
+{
+    char *words[] = {(char *)helper, (char *)"-o", (char *)"ro,nosuid,nodev,fsname=" NAME
+                     ",subtype=" NAME, (char *)"--", (char *)dir, NULL};
+    char number[16];
+    int link[2];
+    int fd = -1;
+    char status;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) != 0)
+        return -1;
+    (void)snprintf(number, sizeof number, "%d", link[1]);
+    if (setenv("_FUSE_COMMFD", number, 1) == 0 && run_helper(words, link[1])) {
+        (void)close(link[1]);
+        link[1] = -1;
+        if (message_receive(link[0], &status, &fd, 1) < 0)
+            fd = -1;
+    }
+    (void)unsetenv("_FUSE_COMMFD");
+    (void)close(link[0]);
+    if (link[1] >= 0)
+        (void)close(link[1]);
+    return fd;
+}
+
+int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers)
+{
+    const char *names[] = {getenv("FUSERMOUNT_PROG"), "fusermount3", "fusermount"};
+
+    mount->dir = dir;
+    mount->helper = NULL;
+    mount->fd = by_kernel(dir);
+    for (size_t i = 0; helpers && mount->fd < 0 && i < sizeof names / sizeof *names; i++) {
+        if (names[i] == NULL || *names[i] == '\0')
+            continue;
+        mount->helper = names[i];
+        mount->fd = by_helper(names[i], dir);
+    }
+    return mount->fd < 0 ? -1 : 0;
+}
+
+void fuse_mount_detach(const struct fuse_mount *mount)
+{
+    char *words[] = {(char *)mount->helper, (char *)"-u", (char *)"-q", (char *)"-z", (char *)"--",
+                     (char *)mount->dir, NULL};
+
+    if (mount->helper == NULL)
+        (void)umount2(mount->dir, MNT_DETACH | UMOUNT_NOFOLLOW);
+    else
+        (void)run_helper(words, -1);
+}
