@@ -101,30 +101,4 @@ RETRY: Mapping[str, Kind] = {
     "backoff_multiplier": number(1),
     "jitter": flag,
 }
-CHAT: Mapping[str, Kind] = {
-    "messages": lambda value: "" if isinstance(value, list) else _expected("a list", value),
-    "prompt": any_text,
-    "system": any_text,
-    "temperature": number(0),
-    "max_tokens": whole(1),
-    "top_p": number(0, 1),
-    "top_k": whole(0),
-    "min_p": number(0, 1),
-    "seed": whole(0),
-    "stop": texts,
-    "timeout": number(0),
-    "max_retries": whole(0),
-}
-LLM: Mapping[str, Kind] = {
-    **CHAT,
-    "backend": choice("local", "api", "auto"),
-    "model_path": text,
-    "n_ctx": whole(1),
-    "n_threads": whole(1),
-    "n_gpu_layers": whole(-1),
-    "api_base": text,
-    "api_key": text,
-    "model": text,
-    "provider": choice("openai", "ollama", "azure"),
-}
 MAX_ITERATIONS = whole(1)

@@ -36,11 +36,11 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
 _LOOP_METHODS = frozenset({"cycle", "changed"})
 
 
-def _filter(value: Any, name: str, *args: Any, **names: Any) -> Any:
+def _filter(value: Any, name: str, /, *args: Any, **names: Any) -> Any:
     return call(FILTERS[name], name, value, args, names)
 
 
-def _test(value: Any, name: str, *args: Any) -> bool:
+def _test(value: Any, name: str, /, *args: Any) -> bool:
     return bool(call(TESTS[name], name, value, args, {}))
 
 

@@ -6,8 +6,9 @@ actions that need neither a model nor a network.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -38,3 +39,14 @@ class ActionSpec:
 
 
 Registry = Mapping[str, ActionSpec]
+
+
+def base_registry(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
+    """Return the actions on data, and those on files below ``roots``.
+
+    A relative path is taken from the first root; without roots no file can be reached.
+    """
+    from the_edge_agent.actions.data import data_actions
+    from the_edge_agent.actions.files import file_actions
+
+    return {**data_actions(), **file_actions(roots)}

@@ -1,0 +1,374 @@
+"""Reads the nodes of a workflow file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from the_edge_agent import keys, kinds, pycode
+from the_edge_agent.actions import Registry
+from the_edge_agent.condition import Condition, compile_condition
+from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
+from the_edge_agent.errors import Place, TeaError, TemplateError
+from the_edge_agent.nearest import nearest
+from the_edge_agent.reading import Reader
+from the_edge_agent.retry import from_retry
+from the_edge_agent.template import (
+    RESULT_SCOPES,
+    SCOPES,
+    compile_expression,
+    compile_text,
+    compile_tree,
+    has_template,
+    names_in,
+)
+from the_edge_agent.workflow import (
+    ActionBody,
+    Body,
+    CodeBody,
+    ExpressionBody,
+    LoopBody,
+    Node,
+    Rule,
+    Step,
+    StepsBody,
+)
+
+_SECRET = "secrets must not reach the state"
+_NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"})
+
+
+class NodeReader:
+    """Reads nodes; what is wrong with them goes to the reader."""
+
+    def __init__(
+        self, reader: Reader, actions: Registry, variables: Mapping[str, Any]
+    ) -> None:
+        self._reader = reader
+        self._actions = actions
+        self._variables = variables
+
+    def nodes(self, items: Items, *, in_loop: bool = False) -> tuple[Node, ...]:
+        """Read a list of nodes: those of the file, or those of a loop's body."""
+        return tuple(
+            node for item in items.items if (node := self.node(item, in_loop=in_loop)) is not None
+        )
+
+    def node(self, value: Value, *, in_loop: bool) -> Node | None:
+        """Read one node."""
+        reader = self._reader
+        if not isinstance(value, Table):
+            reader.problem(value.place, f"expected a node, got {kinds.describe(plain(value))}",
+                           "a node is a map with a name")
+            return None
+        name = reader.text(value, "name")
+        if "name" not in value:
+            reader.problem(value.place, "the node has no name")
+        reader.value(value, "description", _optional_text)
+        if self._refuse_type(value):
+            return None
+        reader.keys(value, keys.NODE)
+        if in_loop and (goto := value.entries.get("goto")):
+            reader.problem(goto.place, "a node in a loop's body cannot have goto")
+        body = self._body(value, in_loop=in_loop)
+        goto = None if in_loop else self._goto(value)
+        return Node(name or "", value.place, body, goto, self._on_error(value))
+
+    def _refuse_type(self, table: Table) -> bool:
+        """Refuse a ``type`` other than a loop's; the other keys would only add noise."""
+        entry = table.entries.get("type")
+        kind = plain(entry.value) if entry else None
+        if entry is None or kind == "while_loop":
+            return False
+        if kind in _NOT_DONE:
+            self._reader.problem(entry.value.place, f"type {kind} is not supported here")
+        else:
+            self._reader.problem(
+                entry.value.place, f"unknown type of node: {kind}", "the only type is while_loop"
+            )
+        return True
+
+    def _body(self, table: Table, *, in_loop: bool) -> Body | None:
+        styles = {
+            "uses": keys.ACTION_BODY & {"uses", "action"}, "run": keys.RUN_BODY,
+            "steps": frozenset({"steps"}), "type: while_loop": frozenset({"type"}),
+        }
+        found = [style for style, names in styles.items() if names & table.entries.keys()]
+        if len(found) > 1:
+            self._reader.problem(table.place, f"a node has one body, this has: {', '.join(found)}")
+            return None
+        if not found:
+            self._misplaced(table, keys.EMPTY_NODE, "a node without a body")
+            return None
+        if found == ["steps"]:
+            self._misplaced(table, keys.ANY_NODE | {"steps"}, "a node with steps")
+            return self._steps(table)
+        if found == ["type: while_loop"]:
+            if in_loop:
+                self._reader.problem(table.place, "a loop cannot be inside a loop")
+                return None
+            self._misplaced(table, keys.ANY_NODE | keys.LOOP_BODY, "a while_loop")
+            return self._loop(table)
+        return self._step(table, keys.ANY_NODE)
+
+    def _misplaced(self, table: Table, allowed: frozenset[str], what: str) -> None:
+        """Refuse keys that nodes know but that mean nothing in this one."""
+        for entry in table:
+            if entry.key in keys.NODE.known and entry.key not in allowed:
+                self._reader.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
+
+    def _steps(self, table: Table) -> StepsBody | None:
+        items = self._reader.items(table, "steps")
+        if items is None or not items.items:
+            self._reader.problem(table.entries["steps"].place, "steps: there are none")
+            return None
+        steps = []
+        for item in items.items:
+            if not isinstance(item, Table):
+                self._reader.problem(item.place, "expected a step: a map with uses or run")
+                continue
+            self._reader.keys(item, keys.STEP)
+            self._reader.value(item, "name", kinds.text)
+            self._reader.value(item, "description", _optional_text)
+            step = self._step(item, frozenset({"name", "description", "metadata"}))
+            steps += [step] if step is not None else []
+        return StepsBody(tuple(steps))
+
+    def _step(self, table: Table, also: frozenset[str]) -> Step | None:
+        has_run = keys.RUN_BODY & table.entries.keys()
+        has_action = {"uses", "action"} & table.entries.keys()
+        if has_run and has_action:
+            self._reader.problem(table.place, "a step has one body, this has: uses, run")
+            return None
+        if has_run:
+            self._misplaced(table, also | keys.RUN_BODY, "a node with run")
+            return self._run(table)
+        if has_action:
+            self._misplaced(table, also | keys.ACTION_BODY, "a node with uses")
+            return self._action(table)
+        self._reader.problem(table.place, "the step has no body", "give it uses or run")
+        return None
+
+    # --- actions
+
+    def _pair(self, table: Table, name: str, other: str) -> Entry | None:
+        """Return the entry of a key that has two names. Both at once are refused."""
+        entry, second = table.entries.get(name), table.entries.get(other)
+        if entry and second:
+            self._reader.problem(second.place, f'"{name}" and "{other}" mean the same: use one')
+        return entry or second
+
+    def _action(self, table: Table) -> ActionBody | None:
+        uses = self._pair(table, "uses", "action")
+        given = self._pair(table, "with", "params")
+        output = self._pair(table, "output", "outputs")
+        action = self._reader.text(table, uses.key) if uses else None
+        params = self._reader.table(table, given.key) if given else None
+        target = self._output(output.value) if output else None
+        if uses is None or action is None:
+            return None
+        tree: dict[str, Any] = {}
+        if params is not None:
+            tree = compile_tree(params, SCOPES, self._reader.error)
+        self._check_action(uses, action, params, tree)
+        return ActionBody(action, tree, target)
+
+    def _check_action(
+        self, uses: Entry, action: str, params: Table | None, tree: Mapping[str, Any]
+    ) -> None:
+        spec = self._actions.get(action)
+        if spec is None:
+            hint = nearest(action, self._actions) or f"known: {', '.join(sorted(self._actions))}"
+            self._reader.problem(uses.value.place, f'unknown action "{action}"', hint)
+            return
+        for key in sorted(spec.required - tree.keys()):
+            self._reader.problem(uses.value.place, f"{action}: the parameter {key} is missing")
+        if params is None:
+            return
+        for entry in params:
+            if entry.key not in spec.params:
+                hint = nearest(entry.key, spec.params) or (
+                    f"known: {', '.join(sorted(spec.params))}"
+                )
+                self._reader.problem(
+                    entry.place, f'{action}: unknown parameter "{entry.key}"', hint
+                )
+        if spec.check is None:
+            return
+        known = {
+            key: value for key, value in tree.items()
+            if key in spec.params and not has_template(value)
+        }
+        for key, message in spec.check(known):
+            entry_or_none = params.entries.get(key)
+            place = entry_or_none.value.place if entry_or_none else uses.value.place
+            self._reader.problem(place, f"{action}: {message}")
+
+    def _output(self, value: Value) -> str | dict[str, Any] | None:
+        if isinstance(value, Table):
+            tree: dict[str, Any] = compile_tree(value, RESULT_SCOPES, self._reader.error)
+            if "secrets" in names_in(tree):
+                self._reader.problem(value.place, _SECRET)
+            return tree
+        if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
+            if "{{" in value.value or "{%" in value.value:
+                self._reader.problem(value.place, "output names a key of the state; it is no"
+                                     " template", 'for a template write a map: {key: "{{ … }}"}')
+            return value.value
+        self._reader.problem(value.place, "output: expected the name of a key, or a map")
+        return None
+
+    # --- run
+
+    def _run(self, table: Table) -> Step | None:
+        entry = self._pair(table, "run", "script")
+        assert entry is not None
+        value = entry.value
+        if isinstance(value, Table):
+            return self._expression(value)
+        if not isinstance(value, Scalar) or not isinstance(value.value, str):
+            self._reader.problem(value.place, f"{entry.key}: expected Python code")
+            return None
+        if not value.value.strip():
+            self._reader.problem(entry.place, f"{entry.key}: there is no code")
+            return None
+        return self._code(value, value.value)
+
+    def _code(self, value: Scalar, source: str) -> CodeBody | None:
+        try:
+            code = pycode.compile_code(source)
+            if code.names <= {"variables"}:
+                pycode.check(code.source({"variables": self._variables}))
+        except TeaError as error:
+            self._reader.error(value, error)
+            return None
+        except SyntaxError as error:
+            place = value.place
+            if value.literal and error.lineno:
+                place = Place(place.file, place.line + error.lineno, 1)
+            line = "" if value.literal else f" (line {error.lineno} of the code)"
+            self._reader.problem(place, f"not valid Python: {error.msg}{line}")
+            return None
+        return CodeBody(code)
+
+    def _expression(self, table: Table) -> ExpressionBody | None:
+        self._reader.keys(table, keys.EXPRESSION)
+        kind = table.get("type")
+        if kind is None or plain(kind) != "expression":
+            place = kind.place if kind else table.place
+            self._reader.problem(place, "run: the only type is expression",
+                                 "write type: expression, or Python code as text")
+            return None
+        key = self._reader.text(table, "output_key") if "output_key" in table else "result"
+        value = table.get("value")
+        if not isinstance(value, Scalar) or value.value is None or value.value == "":
+            self._reader.problem(table.place, "run: value: expected an expression")
+            return None
+        if not isinstance(value.value, str):
+            return ExpressionBody(value.value, key or "result")
+        try:
+            braces = "{{" in value.value or "{%" in value.value
+            template = (compile_text if braces else compile_expression)(value.value)
+        except TeaError as error:
+            self._reader.error(value, error)
+            return None
+        if "secrets" in template.names:
+            self._reader.problem(value.place, _SECRET)
+        return ExpressionBody(template, key or "result")
+
+    # --- loops, rules and errors
+
+    def _loop(self, table: Table) -> LoopBody | None:
+        reader = self._reader
+        for key in ("condition", "max_iterations", "body"):
+            if key not in table:
+                reader.problem(table.place, f"a while_loop needs {key}")
+        value = table.get("condition")
+        condition = self.condition(value, SCOPES) if value else None
+        limit = reader.whole(table, "max_iterations", kinds.whole(1, 1000))
+        items = reader.items(table, "body")
+        if items is not None and not items.items:
+            reader.problem(items.place, "body: there are no nodes")
+        nodes = self.nodes(items, in_loop=True) if items is not None else ()
+        if items is None and "body" in table and plain(table.entries["body"].value) is None:
+            reader.problem(table.entries["body"].place, "body: there are no nodes")
+        if condition is None or limit is None or not nodes:
+            return None
+        return LoopBody(condition, limit, nodes)
+
+    def condition(self, value: Value, scopes: Iterable[str]) -> Condition | None:
+        """Read a condition: text or a truth value."""
+        try:
+            if not isinstance(value, Scalar):
+                raise TemplateError("a condition must be text or a truth value")
+            return compile_condition(value.value, scopes)
+        except TeaError as error:
+            self._reader.error(value, error)
+            return None
+
+    def _goto(self, table: Table) -> tuple[Rule, ...] | None:
+        value = table.get("goto")
+        if value is None:
+            return None
+        if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
+            return (Rule(value.value, None, value.place),)
+        if not isinstance(value, Items) or not value.items:
+            self._reader.problem(value.place, "goto: expected the name of a node, or a list of"
+                                 " {if, to} that is not empty")
+            return None
+        rules = []
+        for item in value.items:
+            if not isinstance(item, Table):
+                self._reader.problem(item.place, "goto: expected a rule: {if, to}")
+                continue
+            self._reader.keys(item, keys.GOTO)
+            to = self._reader.text(item, "to")
+            if "to" not in item:
+                self._reader.problem(item.place, "goto: the rule has no to")
+            test = item.get("if")
+            condition = self.condition(test, RESULT_SCOPES) if test else None
+            if to is not None:
+                place = item.entries["to"].value.place
+                rules.append(Rule(to, condition, place))
+        return tuple(rules)
+
+    def _on_error(self, table: Table) -> dict[str, Any]:
+        reader = self._reader
+        told = self._told(reader.table(table, "on_error"), keys.ON_ERROR, kinds.ERROR_HANDLING)
+        retry_entry = table.entries.get("retry")
+        if retry_entry is not None:
+            retry = from_retry(
+                self._told(reader.table(table, "retry"), keys.RETRY, kinds.RETRY)
+            )
+            both = sorted(told.keys() & retry.keys() - {"mode"})
+            if both or told.get("mode", "retry") != "retry":
+                reader.problem(retry_entry.place, "retry and on_error say different things",
+                               "use one of them")
+            told = {**told, **retry}
+        fallback = reader.text(table, "fallback")
+        if fallback is not None:
+            if "fallback" in told or told.get("mode") == "raise":
+                reader.problem(table.entries["fallback"].place,
+                               "fallback and on_error say different things", "use one of them")
+            told["fallback"] = fallback
+        return told
+
+    def _told(
+        self, table: Table | None, level: keys.Level, known: Mapping[str, kinds.Kind]
+    ) -> dict[str, Any]:
+        """Read the keys of on_error or retry."""
+        if table is None:
+            return {}
+        self._reader.keys(table, level)
+        told = {}
+        for key, kind in known.items():
+            entry = self._reader.value(table, key, kind)
+            if entry is not None:
+                told[key] = plain(entry.value)
+        return told
+
+
+def _optional_text(value: Any) -> str:
+    return "" if value is None else kinds.any_text(value)
+
+

@@ -1,0 +1,95 @@
+"""Reads parts of a workflow file and collects every problem on the way."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from the_edge_agent import document, kinds
+from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
+from the_edge_agent.errors import Place, Problem, TeaError
+from the_edge_agent.keys import Level
+from the_edge_agent.nearest import nearest
+
+T = TypeVar("T", Items, Table)
+
+
+class Reader:
+    """The problems and warnings of one file, and checks that add to them.
+
+    A check that finds a problem returns None or leaves the value out; the file is refused in the
+    end, so nothing goes on with less than was written.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def problem(self, place: Place, message: str, hint: str = "") -> None:
+        """Note something wrong."""
+        self.problems.append(Problem(place, message, hint))
+
+    def warn(self, place: Place, message: str, hint: str = "") -> None:
+        """Note something doubtful."""
+        self.warnings.append(Problem(place, message, hint))
+
+    def error(self, value: Value, error: TeaError) -> None:
+        """Note an error in ``value``, such as a template that is not well formed."""
+        self.problem(value.place, error.message, error.hint)
+
+    def keys(self, table: Table, level: Level) -> None:
+        """Refuse keys that are unknown or not done here; warn of those without effect."""
+        for entry in table:
+            if entry.key in level.known:
+                continue
+            if entry.key in level.ignored:
+                self.warn(entry.place, f'"{entry.key}" in {level.name} has no effect here')
+            elif entry.key in level.unsupported:
+                self.problem(entry.place, f'"{entry.key}" in {level.name} is not supported here')
+            else:
+                self.unknown(entry, level)
+
+    def unknown(self, entry: Entry, level: Level) -> None:
+        """Note a key that the level does not know, with the nearest that it knows."""
+        hint = nearest(entry.key, level.known) or f"known: {', '.join(sorted(level.known))}"
+        self.problem(entry.place, f'unknown key "{entry.key}" in {level.name}', hint)
+
+    def value(self, table: Table, key: str, kind: kinds.Kind) -> document.Entry | None:
+        """Return the entry of ``key`` when it is there and of the right kind."""
+        entry = table.entries.get(key)
+        if entry is None:
+            return None
+        wrong = kind(plain(entry.value))
+        if wrong:
+            self.problem(entry.value.place, f"{key}: {wrong}")
+            return None
+        return entry
+
+    def text(self, table: Table, key: str) -> str | None:
+        """Return the text of ``key``, or None where it is not there or wrong."""
+        entry = self.value(table, key, kinds.text)
+        return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else None
+
+    def whole(self, table: Table, key: str, kind: kinds.Kind) -> int | None:
+        """Return the whole number of ``key``, or None where it is not there or wrong."""
+        entry = self.value(table, key, kind)
+        if entry and isinstance(entry.value, Scalar) and isinstance(entry.value.value, int):
+            return entry.value.value
+        return None
+
+    def table(self, table: Table, key: str) -> Table | None:
+        """Return the map of ``key``; one without a value is as if it were not there."""
+        return self._collection(table, key, Table, "a map")
+
+    def items(self, table: Table, key: str) -> Items | None:
+        """Return the list of ``key``; one without a value is as if it were not there."""
+        return self._collection(table, key, Items, "a list")
+
+    def _collection(self, table: Table, key: str, kind: type[T], name: str) -> T | None:
+        value = table.get(key)
+        if value is None or (isinstance(value, Scalar) and value.value is None):
+            return None
+        if not isinstance(value, kind):
+            got = kinds.describe(plain(value))
+            self.problem(value.place, f"{key}: expected {name}, got {got}")
+            return None
+        return value

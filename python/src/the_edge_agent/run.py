@@ -1,0 +1,301 @@
+"""Runs a workflow: one node after another on one state, until a rule leads to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from the_edge_agent import pycode, retry, route, settings
+from the_edge_agent.actions import Call, Registry
+from the_edge_agent.errors import (
+    ActionError,
+    LimitError,
+    TeaError,
+    WorkflowFailed,
+)
+from the_edge_agent.secrets import Masker, StreamMask
+from the_edge_agent.template import Template, render_tree
+from the_edge_agent.values import to_data
+from the_edge_agent.workflow import (
+    END,
+    START,
+    ActionBody,
+    CodeBody,
+    LoopBody,
+    Node,
+    Step,
+    StepsBody,
+    Workflow,
+)
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a run is given of the world. ``sleep`` takes seconds, ``random`` gives 0 to 1."""
+
+    actions: Registry
+    env: Mapping[str, str]
+    secrets: Mapping[str, Any]
+    emit: Callable[[Event], None]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a body did: keys for the state, the raw result, and a fallback to go to."""
+
+    update: dict[str, Any]
+    result: Any = None
+    jump: str | None = None
+
+
+class _Stopped(WorkflowFailed):
+    """The run as a whole is over a limit: no node's error handling applies."""
+
+
+async def run(workflow: Workflow, input: Mapping[str, Any], host: Host) -> dict[str, Any]:  # noqa: A002
+    """Run ``workflow`` with ``input`` laid over its initial state; return the final state.
+
+    Events go to ``host.emit``: start, token, node_complete, and at last complete or error.
+
+    Raises:
+        WorkflowFailed: a node failed and its errors are not handled.
+        TemplateError: a template in the settings cannot be computed.
+    """
+    return await _Run(workflow, host).run(input)
+
+
+class _Run:
+    """One run. The state is replaced key by key, never changed inside."""
+
+    def __init__(self, workflow: Workflow, host: Host) -> None:
+        self._workflow = workflow
+        self._host = host
+        self._nodes = {node.name: node for node in workflow.nodes}
+        self._memory: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {}
+        self._masker = Masker(host.secrets, {})
+        self._runs = 0
+
+    async def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        self._emit({"type": "start", "workflow": self._workflow.name})
+        try:
+            base = {"env": self._host.env, "variables": self._workflow.variables}
+            self._settings = settings.render(self._workflow.settings, base)
+            self._masker = Masker(self._host.secrets, self._settings)
+            state = self._clean({**self._workflow.initial_state, **given})
+            await self._walk(state)
+        except WorkflowFailed as failed:
+            self._emit({"type": "error", "error": _error_data(failed)})
+            raise
+        except TeaError as error:
+            self._emit({"type": "error", "error": {"type": error.kind, "message": error.message}})
+            raise
+        self._emit({"type": "complete", "state": state})
+        return state
+
+    async def _walk(self, state: dict[str, Any]) -> None:
+        try:
+            name = route.entry(self._workflow, self._scope(state))
+        except TeaError as error:
+            raise self._failed(START, "", error) from error
+        while name != END:
+            node = self._nodes[name]
+            outcome = await self._visit(node, state)
+            state.update(outcome.update)
+            self._completed(node, outcome)
+            name = outcome.jump or self._next(node, state, outcome.result)
+
+    def _next(self, node: Node, state: dict[str, Any], result: Any) -> str:
+        try:
+            return route.following(self._workflow, node, self._scope(state), result)
+        except TeaError as error:
+            failed = self._failed(node.name, "", error)
+            policy = self._policy(node)
+            if policy.mode == "raise" or policy.fallback is None:
+                raise failed from error
+            update = {"__error__": _error_data(failed)}
+            state.update(update)
+            self._completed(node, Outcome(update))
+            return policy.fallback
+
+    async def _visit(self, node: Node, state: Mapping[str, Any]) -> Outcome:
+        """Run one node on ``state``, which stays as it is, under the node's error handling."""
+        self._count(node)
+        policy = self._policy(node)
+        delays = policy.delays(self._host.random)
+        retries = 0
+        while True:
+            try:
+                return await self._execute(node, state)
+            except _Stopped:
+                raise
+            except WorkflowFailed as failed:
+                if policy.retries(failed.cause, retries):
+                    retries += 1
+                    await self._host.sleep(next(delays))
+                    continue
+                failed.retry_count = max(failed.retry_count, retries)
+                if policy.mode == "raise":
+                    raise
+                return Outcome({"__error__": _error_data(failed)}, None, policy.fallback)
+
+    def _count(self, node: Node) -> None:
+        limit = self._settings.get("max_iterations", settings.DEFAULT_MAX_ITERATIONS)
+        self._runs += 1
+        if self._runs > limit:
+            error = LimitError(
+                f"the run is over its limit of {limit} node runs",
+                hint="settings.max_iterations raises it",
+            )
+            raise _Stopped(node.name, "", error)
+
+    def _policy(self, node: Node) -> retry.Policy:
+        return retry.policy(self._settings.get("error_handling", {}), node.on_error)
+
+    # --- bodies
+
+    async def _execute(self, node: Node, state: Mapping[str, Any]) -> Outcome:
+        if node.body is None:
+            return Outcome({})
+        if isinstance(node.body, LoopBody):
+            return await self._loop(node, node.body, dict(state))
+        steps = node.body.steps if isinstance(node.body, StepsBody) else (node.body,)
+        current = dict(state)
+        update: dict[str, Any] = {}
+        result = None
+        for step in steps:
+            outcome = await self._guarded(node, step, current)
+            current.update(outcome.update)
+            update.update(outcome.update)
+            result = outcome.result
+        return Outcome(update, result)
+
+    async def _guarded(self, node: Node, step: Step, state: dict[str, Any]) -> Outcome:
+        """Run a step; whatever it raises becomes the failure of the node."""
+        action = step.action if isinstance(step, ActionBody) else "run"
+        try:
+            return await self._step(node, step, state)
+        except WorkflowFailed:
+            raise
+        except TeaError as error:
+            raise self._failed(node.name, action, error) from error
+        except Exception as error:
+            message = f"{action} failed: {type(error).__name__}: {error}"
+            raise self._failed(node.name, action, ActionError(message)) from error
+
+    async def _step(self, node: Node, step: Step, state: dict[str, Any]) -> Outcome:
+        scope = self._scope(state)
+        if isinstance(step, ActionBody):
+            result = await self._act(node, step, scope)
+            return Outcome(self._clean(_update(step.output, result, scope)), result)
+        if isinstance(step, CodeBody):
+            source = step.code.source(scope)
+            result = pycode.run(source, state, self._workflow.variables)
+            return Outcome(self._clean(_update(None, result, scope)), result)
+        value = step.value.render(scope) if isinstance(step.value, Template) else step.value
+        return Outcome(self._clean({step.output_key: value}), value)
+
+    async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
+        params = render_tree(step.params, scope)
+        stream = StreamMask(self._masker)
+
+        def emit(event: Event) -> None:
+            if event.get("type") != "token":
+                self._emit(event)
+            elif text := stream.feed(event["text"]):
+                self._emit({**event, "text": text})
+
+        call = Call(node.name, step.action, params, self._settings, emit, self._memory)
+        result = await self._host.actions[step.action].run(call)
+        if rest := stream.rest():
+            self._emit({"type": "token", "node": node.name, "text": rest})
+        return to_data(result)
+
+    async def _loop(self, node: Node, loop: LoopBody, state: dict[str, Any]) -> Outcome:
+        update: dict[str, Any] = {}
+        result = None
+        for _ in range(loop.max_iterations):
+            if not self._holds(node, loop, state):
+                return Outcome(update, result)
+            for inner in loop.nodes:
+                outcome = await self._visit(inner, state)
+                state.update(outcome.update)
+                update.update(outcome.update)
+                result = outcome.result
+                self._completed(inner, outcome)
+                if outcome.jump is not None:
+                    return Outcome(update, result, outcome.jump)
+        if self._holds(node, loop, state):
+            error = LimitError(
+                f"the loop's condition still holds after {loop.max_iterations} passes:"
+                f" {loop.condition.source}"
+            )
+            raise self._failed(node.name, "while_loop", error)
+        return Outcome(update, result)
+
+    def _holds(self, node: Node, loop: LoopBody, state: Mapping[str, Any]) -> bool:
+        try:
+            return loop.condition.holds(self._scope(state))
+        except TeaError as error:
+            raise self._failed(node.name, "while_loop", error) from error
+
+    # --- what goes in and out
+
+    def _scope(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "state": state,
+            "variables": self._workflow.variables,
+            "settings": self._settings,
+            "env": self._host.env,
+            "secrets": self._host.secrets,
+        }
+
+    def _clean(self, value: Any) -> Any:
+        """Copy what goes into the state: JSON data without secrets."""
+        return to_data(value, self._masker.text)
+
+    def _emit(self, event: Event) -> None:
+        self._host.emit(self._clean(event))
+
+    def _completed(self, node: Node, outcome: Outcome) -> None:
+        self._emit({"type": "node_complete", "node": node.name, "update": outcome.update})
+
+    def _failed(self, node: str, action: str, error: TeaError) -> WorkflowFailed:
+        """Return the failure of a node, with no secret in its message."""
+        error.message = self._masker.text(error.message)
+        error.hint = self._masker.text(error.hint)
+        error.args = (error.message,)
+        return WorkflowFailed(node, action, error)
+
+
+def _update(
+    output: str | dict[str, Any] | None, result: Any, scope: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the keys that a result writes into the state."""
+    if isinstance(output, str):
+        return {output: result}
+    if isinstance(output, dict):
+        return dict(_output_map(output, {**scope, "result": result, "action_result": result}))
+    return result if isinstance(result, dict) else {"result": result}
+
+
+def _output_map(
+    output: Mapping[str, Any], scope: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    for key, tree in output.items():
+        yield key, render_tree(tree, scope)
+
+
+def _error_data(failed: WorkflowFailed) -> dict[str, Any]:
+    return {
+        "type": failed.cause.kind,
+        "message": failed.cause.message,
+        "node": failed.node,
+        "action": failed.action,
+        "retry_count": failed.retry_count,
+    }

@@ -1,0 +1,237 @@
+"""Checks a whole workflow file: its keys, its names, where its rules lead, what can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from the_edge_agent import keys, kinds, settings
+from the_edge_agent.actions import Registry
+from the_edge_agent.condition import Condition
+from the_edge_agent.document import Items, Scalar, Table, Value, plain
+from the_edge_agent.errors import Place
+from the_edge_agent.nearest import nearest
+from the_edge_agent.nodes import NodeReader
+from the_edge_agent.reading import Reader
+from the_edge_agent.template import SCOPES
+from the_edge_agent.workflow import END, START, LoopBody, Node, Rule, Workflow
+
+Edges = dict[str, tuple[Rule, ...]]
+
+
+def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
+    """Check a document and build its workflow; what is wrong goes to ``reader``."""
+    if not isinstance(value, Table):
+        got = kinds.describe(plain(value))
+        reader.problem(value.place, f"a workflow is a map with nodes, got {got}")
+        return None
+    reader.keys(value, keys.FILE)
+    for key in ("name", "description", "version"):
+        entry = reader.value(value, key, _optional_text)
+        if entry is not None and key == "version" and plain(entry.value) is None:
+            reader.problem(entry.value.place, "version: expected text, got null")
+    initial_state = reader.table(value, "initial_state")
+    variables_table = reader.table(value, "variables")
+    variables = plain(variables_table) if variables_table else {}
+    tree = settings.read(reader.table(value, "settings"), reader)
+    node_reader = NodeReader(reader, actions, variables)
+    nodes = _nodes(value, reader, node_reader)
+    places, edges = _edges(reader.items(value, "edges"), reader, node_reader)
+    workflow = Workflow(
+        file=value.place.file,
+        name=_text(value, "name"),
+        description=_text(value, "description"),
+        version=_text(value, "version"),
+        initial_state=plain(initial_state) if initial_state else {},
+        variables=variables,
+        settings=tree,
+        nodes=nodes,
+        edges=edges,
+        actions=actions,
+        warnings=(),
+    )
+    _check_targets(workflow, places, value, reader)
+    if not reader.problems:
+        _warn_unreachable(workflow, reader)
+    warnings = sorted(reader.warnings, key=lambda warning: warning.place)
+    return replace(workflow, warnings=tuple(warnings))
+
+
+def _optional_text(value: Any) -> str:
+    return "" if value is None else kinds.any_text(value)
+
+
+def _text(table: Table, key: str) -> str | None:
+    value = table.get(key)
+    return value.value if isinstance(value, Scalar) and isinstance(value.value, str) else None
+
+
+def _nodes(table: Table, reader: Reader, node_reader: NodeReader) -> tuple[Node, ...]:
+    items = reader.items(table, "nodes")
+    if items is None or not items.items:
+        entry = table.entries.get("nodes")
+        if items is not None or entry is None or plain(entry.value) is None:
+            place = entry.place if entry else table.place
+            reader.problem(place, "a workflow needs nodes: a list of one or more")
+        return ()
+    nodes = node_reader.nodes(items)
+    seen: dict[str, Place] = {}
+    for node in _with_bodies(nodes):
+        if node.name in (START, END):
+            reader.problem(node.place, f"{node.name} is taken", "give the node another name")
+        elif node.name in seen:
+            reader.problem(node.place, f'a second node is named "{node.name}"',
+                           f"the first is in line {seen[node.name].line}")
+        if node.name:
+            seen.setdefault(node.name, node.place)
+    return nodes
+
+
+def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield the nodes, and after each loop those of its body."""
+    for node in nodes:
+        yield node
+        if isinstance(node.body, LoopBody):
+            yield from node.body.nodes
+
+
+# --- edges
+
+
+def _edges(
+    items: Items | None, reader: Reader, node_reader: NodeReader
+) -> tuple[dict[str, Place], Edges]:
+    """Read the edges: the place of each source's first edge, and the edges by source."""
+    places: dict[str, Place] = {}
+    edges: Edges = {}
+    for item in items.items if items else ():
+        if not isinstance(item, Table):
+            reader.problem(item.place, "expected an edge: {from, to}")
+            continue
+        reader.keys(item, keys.EDGE)
+        for key in ("from", "to"):
+            if key not in item and not _is_unsupported(item):
+                reader.problem(item.place, f"the edge has no {key}")
+        to = item.get("to")
+        if isinstance(to, Items):
+            reader.problem(to.place, "a list of targets is not supported here",
+                           "write one edge for each; the first that holds wins")
+            continue
+        source, target = reader.text(item, "from"), reader.text(item, "to")
+        condition = _edge_condition(item, reader, node_reader)
+        if source is None or target is None:
+            continue
+        places.setdefault(source, item.entries["from"].value.place)
+        rule = Rule(target, condition, item.entries["to"].value.place)
+        edges[source] = (*edges.get(source, ()), rule)
+    return places, edges
+
+
+def _is_unsupported(table: Table) -> bool:
+    return bool(keys.EDGE.unsupported & table.entries.keys())
+
+
+def _edge_condition(
+    table: Table, reader: Reader, node_reader: NodeReader
+) -> Condition | None:
+    when = table.get("when")
+    expected = node_reader.condition(when, SCOPES) if when is not None else None
+    value = table.get("condition")
+    if value is None:
+        return expected
+    if isinstance(value, Table):
+        reader.keys(value, keys.CONDITION)
+        kind, inner = value.get("type"), value.get("value")
+        if kind is None or plain(kind) != "expression" or inner is None:
+            reader.problem(value.place, "condition: expected text, or {type: expression, value}")
+            return None
+        value = inner
+    condition = node_reader.condition(value, SCOPES)
+    if condition is None or expected is None:
+        return condition
+    return replace(condition, expected=expected)
+
+
+# --- targets and reach
+
+
+def _check_targets(
+    workflow: Workflow, sources: Mapping[str, Place], table: Table, reader: Reader
+) -> None:
+    names = {node.name for node in workflow.nodes}
+    inner = {node.name for node in _with_bodies(workflow.nodes)} - names
+
+    def check(name: str, place: Place, what: str, allowed: set[str]) -> None:
+        if name in allowed:
+            return
+        if name in inner:
+            reader.problem(place, f'{what}: "{name}" is inside a loop\'s body')
+        else:
+            reader.problem(place, f'{what}: there is no node "{name}"', nearest(name, allowed))
+
+    for source, place in sources.items():
+        check(source, place, "from", names | {START})
+    for rules in workflow.edges.values():
+        for rule in rules:
+            check(rule.to, rule.place, "to", names | {END})
+    for node in _with_bodies(workflow.nodes):
+        for rule in node.goto or ():
+            check(rule.to, rule.place, "goto", names | {END})
+        if "fallback" in node.on_error:
+            check(node.on_error["fallback"], node.place, "fallback", names | {END})
+        if node.goto and node.name in sources:
+            reader.warn(sources[node.name],
+                        f'the edges from "{node.name}" are never used: the node has goto')
+    fallback = settings.fixed_fallback(workflow.settings)
+    if fallback is not None:
+        check(fallback, _fallback_place(table), "fallback", names | {END})
+
+
+def _fallback_place(table: Table) -> Place:
+    value: Value = table
+    for key in ("settings", "error_handling", "fallback"):
+        assert isinstance(value, Table)
+        value = value.entries[key].value
+    return value.place
+
+
+def _warn_unreachable(workflow: Workflow, reader: Reader) -> None:
+    reached = _reachable(workflow)
+    for node in workflow.nodes:
+        if node.name not in reached:
+            reader.warn(node.place, f'nothing leads to the node "{node.name}"')
+
+
+def _reachable(workflow: Workflow) -> set[str]:
+    """Return the names of the nodes that some run might enter."""
+    nodes = {node.name: node for node in workflow.nodes}
+    following = dict(zip(nodes, [*list(nodes)[1:], END], strict=True))
+    entry = workflow.edges.get(START)
+    todo = _targets(entry) if entry else [workflow.nodes[0].name]
+    fallback = settings.fixed_fallback(workflow.settings)
+    todo += [fallback] if fallback else []
+    reached: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in reached or name not in nodes:
+            continue
+        reached.add(name)
+        node = nodes[name]
+        rules = node.goto or workflow.edges.get(name)
+        todo += _targets(rules) if rules else [following[name]]
+        todo += [
+            each.on_error["fallback"] for each in _with_bodies([node])
+            if "fallback" in each.on_error
+        ]
+    return reached
+
+
+def _targets(rules: Iterable[Rule]) -> list[str]:
+    """Return where rules may lead: up to the first that always holds."""
+    targets = []
+    for rule in rules:
+        targets.append(rule.to)
+        if rule.always:
+            break
+    return targets

@@ -1,0 +1,120 @@
+"""A workflow as it is after loading: names, bodies, rules; templates compiled, nothing run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from the_edge_agent.actions import Registry
+from the_edge_agent.condition import Condition
+from the_edge_agent.errors import InvalidFile, Place, Problem
+from the_edge_agent.pycode import Code
+from the_edge_agent.template import Template
+
+START = "__start__"
+END = "__end__"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionBody:
+    """``uses``: an action by name. ``params`` and an ``output`` map hold compiled templates."""
+
+    action: str
+    params: dict[str, Any]
+    output: str | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBody:
+    """``run`` with Python code."""
+
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionBody:
+    """``run`` with an expression, whose value goes to ``state[output_key]``."""
+
+    value: Template | bool | float
+    output_key: str
+
+
+Step = ActionBody | CodeBody | ExpressionBody
+
+
+@dataclass(frozen=True, slots=True)
+class StepsBody:
+    """``steps``: bodies on one evolving state."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBody:
+    """``type: while_loop``: nodes that run in turn as long as the condition holds."""
+
+    condition: Condition
+    max_iterations: int
+    nodes: tuple[Node, ...]
+
+
+Body = Step | StepsBody | LoopBody
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where to go, and when; no condition means always. One of a ``goto``, or an edge."""
+
+    to: str
+    condition: Condition | None
+    place: Place
+
+    @property
+    def always(self) -> bool:
+        """Whether the rule holds whatever the state."""
+        return self.condition is None or self.condition.always
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. ``on_error`` has the keys told on the node itself, as in ``retry.Policy``."""
+
+    name: str
+    place: Place
+    body: Body | None
+    goto: tuple[Rule, ...] | None = None
+    on_error: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A valid workflow file. ``settings`` still holds templates, over env and variables."""
+
+    file: str
+    name: str | None
+    description: str | None
+    version: str | None
+    initial_state: dict[str, Any]
+    variables: dict[str, Any]
+    settings: dict[str, Any]
+    nodes: tuple[Node, ...]
+    edges: Mapping[str, tuple[Rule, ...]]  # by the node that they leave
+    actions: Registry
+    warnings: tuple[Problem, ...]
+
+
+def load(text: str, file: str, *, actions: Registry) -> Workflow:
+    """Read a workflow file; ``file`` is its name in messages.
+
+    Raises:
+        InvalidFile: with everything that is wrong, in file order.
+    """
+    from the_edge_agent import document, validate
+    from the_edge_agent.reading import Reader
+
+    reader = Reader()
+    workflow = validate.read(document.parse(text, file), reader, actions)
+    if reader.problems or workflow is None:
+        raise InvalidFile(sorted(set(reader.problems), key=lambda problem: problem.place))
+    return workflow
