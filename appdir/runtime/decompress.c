@@ -1,7 +1,7 @@
 /* squashfuse's choice of decompressors, cut down to the one our images use.
  *
  * The linker takes these functions instead of the library's, and leaves out liblzma, liblz4,
- * liblzo2 and zlib: a quarter of the runtime's size. */
+ * liblzo2 and zlib. */
 #include <squashfuse/squashfuse.h>
 #include <zstd.h>
 
