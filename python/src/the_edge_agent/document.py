@@ -8,7 +8,7 @@ because PyYAML's own resolver speaks YAML 1.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,17 @@ from the_edge_agent.errors import InvalidFile, Place, Problem
 MAX_ALIAS_BYTES = 1_000_000  # what all aliases of a file may add to it
 MAX_DEPTH = 100
 
-_NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
-_TRUE = re.compile(r"(?:true|True|TRUE)\Z")
-_FALSE = re.compile(r"(?:false|False|FALSE)\Z")
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_OCTAL = re.compile(r"0o[0-7]+\Z")
-_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_INFINITY = re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)\Z")
-_NAN = re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z")
+_SCHEMA: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]], ...] = (
+    (re.compile(r"(?:null|Null|NULL|~|)\Z"), lambda text: None),
+    (re.compile(r"(?:true|True|TRUE)\Z"), lambda text: True),
+    (re.compile(r"(?:false|False|FALSE)\Z"), lambda text: False),
+    (re.compile(r"[-+]?[0-9]+\Z"), int),
+    (re.compile(r"0o[0-7]+\Z"), lambda text: int(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), float),
+    (re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)\Z"), lambda text: float(text.replace(".", ""))),
+    (re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z"), lambda text: float("nan")),
+)
 
 # YAML 1.2 took these out of its line breaks; PyYAML still folds text at them.
 _OLD_BREAKS = "\x85\u2028\u2029"
@@ -150,17 +152,23 @@ class _Composer:
         next(self._events)  # end of the document
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self._problem(self._place(event), "a second YAML document starts here",
-                          "a workflow file has one document")
+            self._problem(
+                self._place(event),
+                "a second YAML document starts here",
+                "a workflow file has one document",
+            )
         return value
 
     def _value(self, event: Any) -> Value:
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event.anchor, place)
+            return self._alias(str(event.anchor), place)
         if event.tag is not None:
-            self._problem(place, f"the tag {_short_tag(event.tag)} is not allowed",
-                          "write the value without a tag")
+            self._problem(
+                place,
+                f"the tag {_short_tag(event.tag)} is not allowed",
+                "write the value without a tag",
+            )
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         self._depth += 1
@@ -230,8 +238,9 @@ class _Composer:
             return
         if key.value in table.entries and key.value not in table.merged:
             first = table.entries[key.value].place
-            self._problem(key.place, f'duplicate key "{key.value}"',
-                          f"it is also in line {first.line}")
+            self._problem(
+                key.place, f'duplicate key "{key.value}"', f"it is also in line {first.line}"
+            )
             return
         table.merged.discard(key.value)
         table.entries[key.value] = Entry(key.value, key.place, value)
@@ -275,9 +284,11 @@ class _Composer:
         line = before.count("\n") + 1
         column = len(before) - (before.rfind("\n") + 1) + 1
         code = error.character if isinstance(error.character, int) else ord(error.character)
-        return Problem(Place(self._file, line, column),
-                       f"the character U+{code:04X} is not allowed in YAML",
-                       'write it as an escape in "double quotes"')
+        return Problem(
+            Place(self._file, line, column),
+            f"the character U+{code:04X} is not allowed in YAML",
+            'write it as an escape in "double quotes"',
+        )
 
 
 def resolve(text: str) -> str | int | float | bool | None:
@@ -286,22 +297,9 @@ def resolve(text: str) -> str | int | float | bool | None:
     Raises:
         ValueError: a whole number of more digits than Python converts.
     """
-    constants: tuple[tuple[re.Pattern[str], bool | float | None], ...] = (
-        (_NULL, None), (_TRUE, True), (_FALSE, False), (_NAN, float("nan")),
-    )
-    for pattern, value in constants:
+    for pattern, convert in _SCHEMA:
         if pattern.match(text):
-            return value
-    if _INT.match(text):
-        return int(text)
-    if _OCTAL.match(text):
-        return int(text[2:], 8)
-    if _HEX.match(text):
-        return int(text[2:], 16)
-    if _INFINITY.match(text):
-        return float("-inf" if text.startswith("-") else "inf")
-    if _FLOAT.match(text):
-        return float(text)
+            return convert(text)
     return text
 
 

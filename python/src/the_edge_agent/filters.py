@@ -172,7 +172,7 @@ def rejectattr(value: Any, attribute: Any, *test: Any) -> list[Any]:
 def groupby(
     value: Any,
     attribute: Any,
-    default: Any = None,  # noqa: A002 - the name that templates use
+    default: Any = None,
     case_sensitive: Any = False,
 ) -> list[Group]:
     """Return pairs of a value of ``attribute`` and the elements that have it, in order of it."""
@@ -201,7 +201,8 @@ def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
     if not is_number(needed(value)):
         raise TemplateError(f"cannot round {describe(value)}")
     methods = {
-        "ceil": math.ceil, "floor": math.floor,
+        "ceil": math.ceil,
+        "floor": math.floor,
         "common": lambda number: math.copysign(math.floor(abs(number) + 0.5), number),
     }
     if method not in methods:
@@ -213,7 +214,7 @@ def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
     return float(methods[method](value * factor)) / factor
 
 
-def to_int(value: Any, default: Any = _NO_DEFAULT, base: Any = 10) -> Any:  # noqa: A002
+def to_int(value: Any, default: Any = _NO_DEFAULT, base: Any = 10) -> Any:
     """Return the whole number that the value is or means, without its fraction."""
     try:
         if isinstance(value, str):
@@ -227,7 +228,7 @@ def to_int(value: Any, default: Any = _NO_DEFAULT, base: Any = 10) -> Any:  # no
     return _converted_or(default, value, "a whole number")
 
 
-def to_float(value: Any, default: Any = _NO_DEFAULT) -> Any:  # noqa: A002
+def to_float(value: Any, default: Any = _NO_DEFAULT) -> Any:
     """Return the number that the value is or means."""
     try:
         if isinstance(value, str):
@@ -245,11 +246,15 @@ def _float(text: str) -> float:
     return float(text)
 
 
-def _converted_or(default: Any, value: Any, wanted: str) -> Any:  # noqa: A002
+def _converted_or(default: Any, value: Any, wanted: str) -> Any:
     if default is not _NO_DEFAULT:
         return default
-    raise TemplateError(f"{describe(needed(value))} is not {wanted}", hint="or give a default: int(0)"
-                        if wanted == "a whole number" else "or give a default: float(0)")
+    raise TemplateError(
+        f"{describe(needed(value))} is not {wanted}",
+        hint="or give a default: int(0)"
+        if wanted == "a whole number"
+        else "or give a default: float(0)",
+    )
 
 
 def absolute(value: Any) -> Any:

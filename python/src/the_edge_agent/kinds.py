@@ -52,9 +52,9 @@ def number(least: float, most: float | None = None) -> Kind:
     """Take a number in the range, both ends in it."""
 
     def kind(value: Any) -> str:
-        if is_number(value) and math.isfinite(value) and value >= least:
-            if most is None or value <= most:
-                return ""
+        fits = is_number(value) and math.isfinite(value) and value >= least
+        if fits and (most is None or value <= most):
+            return ""
         return _expected(f"a number {_range(least, most)}", value)
 
     return kind

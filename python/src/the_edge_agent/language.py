@@ -165,7 +165,7 @@ def _check_use(kind: str, table: Any, node: nodes.Filter | nodes.Test) -> None:
     if node.node is None:
         raise TemplateError("a filter block is not part of the template language")
     arguments = [None] * len(node.args)
-    names = {keyword.key: None for keyword in node.kwargs}
+    names: dict[str, Any] = {str(each.key): None for each in node.kwargs}
     try:
         inspect.signature(table[node.name]).bind(None, *arguments, **names)
     except TypeError as error:
@@ -235,7 +235,8 @@ class _Meaning(NodeTransformer):
 
     def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
         node.nodes[:] = [
-            part if isinstance(part, nodes.TemplateData)
+            part
+            if isinstance(part, nodes.TemplateData)
             else _call("text", self.visit(part), path_of(part))
             for part in node.nodes
         ]
@@ -314,7 +315,7 @@ class _Meaning(NodeTransformer):
     visit_Neg = visit_Pos = _unary  # noqa: N815
 
 
-def _call(name: str, value: nodes.Expr, *args: Any) -> nodes.Filter:
+def _call(name: str, value: nodes.Node | None, *args: Any) -> nodes.Filter:
     """Return the call of one of our own functions, with nodes or constants as arguments."""
     arguments = [arg if isinstance(arg, nodes.Node) else nodes.Const(arg) for arg in args]
     return nodes.Filter(value, f"tea:{name}", arguments, [], None, None, lineno=1)

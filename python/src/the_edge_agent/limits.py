@@ -37,8 +37,9 @@ def charge(steps: int) -> None:
         return
     left[0] -= steps
     if left[0] < 0:
-        raise LimitError(f"the template takes more than {MAX_STEPS} steps",
-                         hint="loop over fewer elements")
+        raise LimitError(
+            f"the template takes more than {MAX_STEPS} steps", hint="loop over fewer elements"
+        )
 
 
 def check_text(length: int) -> None:

@@ -22,6 +22,7 @@ from the_edge_agent.template import (
     has_template,
     names_in,
 )
+from the_edge_agent.values import describe
 from the_edge_agent.workflow import (
     ActionBody,
     Body,
@@ -34,16 +35,14 @@ from the_edge_agent.workflow import (
     StepsBody,
 )
 
-_SECRET = "secrets must not reach the state"
+_NO_SECRETS = "secrets must not reach the state"
 _NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"})
 
 
 class NodeReader:
     """Reads nodes; what is wrong with them goes to the reader."""
 
-    def __init__(
-        self, reader: Reader, actions: Registry, variables: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, reader: Reader, actions: Registry, variables: Mapping[str, Any]) -> None:
         self._reader = reader
         self._actions = actions
         self._variables = variables
@@ -58,21 +57,29 @@ class NodeReader:
         """Read one node."""
         reader = self._reader
         if not isinstance(value, Table):
-            reader.problem(value.place, f"expected a node, got {kinds.describe(plain(value))}",
-                           "a node is a map with a name")
+            reader.problem(
+                value.place,
+                f"expected a node, got {describe(plain(value))}",
+                "a node is a map with a name",
+            )
             return None
         name = reader.text(value, "name")
         if "name" not in value:
             reader.problem(value.place, "the node has no name")
+        with reader.within(f"node {name}" if name else None):
+            return self._named(value, name or "", in_loop=in_loop)
+
+    def _named(self, value: Table, name: str, *, in_loop: bool) -> Node | None:
+        reader = self._reader
         reader.value(value, "description", _optional_text)
         if self._refuse_type(value):
             return None
         reader.keys(value, keys.NODE)
-        if in_loop and (goto := value.entries.get("goto")):
-            reader.problem(goto.place, "a node in a loop's body cannot have goto")
+        if in_loop and (entry := value.entries.get("goto")):
+            reader.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
         goto = None if in_loop else self._goto(value)
-        return Node(name or "", value.place, body, goto, self._on_error(value))
+        return Node(name, value.place, body, goto, self._on_error(value))
 
     def _refuse_type(self, table: Table) -> bool:
         """Refuse a ``type`` other than a loop's; the other keys would only add noise."""
@@ -90,8 +97,10 @@ class NodeReader:
 
     def _body(self, table: Table, *, in_loop: bool) -> Body | None:
         styles = {
-            "uses": keys.ACTION_BODY & {"uses", "action"}, "run": keys.RUN_BODY,
-            "steps": frozenset({"steps"}), "type: while_loop": frozenset({"type"}),
+            "uses": keys.ACTION_BODY & {"uses", "action"},
+            "run": keys.RUN_BODY,
+            "steps": frozenset({"steps"}),
+            "type: while_loop": frozenset({"type"}),
         }
         found = [style for style, names in styles.items() if names & table.entries.keys()]
         if len(found) > 1:
@@ -196,7 +205,8 @@ class NodeReader:
         if spec.check is None:
             return
         known = {
-            key: value for key, value in tree.items()
+            key: value
+            for key, value in tree.items()
             if key in spec.params and not has_template(value)
         }
         for key, message in spec.check(known):
@@ -208,12 +218,15 @@ class NodeReader:
         if isinstance(value, Table):
             tree: dict[str, Any] = compile_tree(value, RESULT_SCOPES, self._reader.error)
             if "secrets" in names_in(tree):
-                self._reader.problem(value.place, _SECRET)
+                self._reader.problem(value.place, _NO_SECRETS)
             return tree
         if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
             if "{{" in value.value or "{%" in value.value:
-                self._reader.problem(value.place, "output names a key of the state; it is no"
-                                     " template", 'for a template write a map: {key: "{{ … }}"}')
+                self._reader.problem(
+                    value.place,
+                    "output names a key of the state; it is no template",
+                    'for a template write a map: {key: "{{ … }}"}',
+                )
             return value.value
         self._reader.problem(value.place, "output: expected the name of a key, or a map")
         return None
@@ -256,8 +269,11 @@ class NodeReader:
         kind = table.get("type")
         if kind is None or plain(kind) != "expression":
             place = kind.place if kind else table.place
-            self._reader.problem(place, "run: the only type is expression",
-                                 "write type: expression, or Python code as text")
+            self._reader.problem(
+                place,
+                "run: the only type is expression",
+                "write type: expression, or Python code as text",
+            )
             return None
         key = self._reader.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
@@ -273,7 +289,7 @@ class NodeReader:
             self._reader.error(value, error)
             return None
         if "secrets" in template.names:
-            self._reader.problem(value.place, _SECRET)
+            self._reader.problem(value.place, _NO_SECRETS)
         return ExpressionBody(template, key or "result")
 
     # --- loops, rules and errors
@@ -313,8 +329,10 @@ class NodeReader:
         if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
             return (Rule(value.value, None, value.place),)
         if not isinstance(value, Items) or not value.items:
-            self._reader.problem(value.place, "goto: expected the name of a node, or a list of"
-                                 " {if, to} that is not empty")
+            self._reader.problem(
+                value.place,
+                "goto: expected the name of a node, or a list of {if, to} that is not empty",
+            )
             return None
         rules = []
         for item in value.items:
@@ -337,19 +355,21 @@ class NodeReader:
         told = self._told(reader.table(table, "on_error"), keys.ON_ERROR, kinds.ERROR_HANDLING)
         retry_entry = table.entries.get("retry")
         if retry_entry is not None:
-            retry = from_retry(
-                self._told(reader.table(table, "retry"), keys.RETRY, kinds.RETRY)
-            )
+            retry = from_retry(self._told(reader.table(table, "retry"), keys.RETRY, kinds.RETRY))
             both = sorted(told.keys() & retry.keys() - {"mode"})
             if both or told.get("mode", "retry") != "retry":
-                reader.problem(retry_entry.place, "retry and on_error say different things",
-                               "use one of them")
+                reader.problem(
+                    retry_entry.place, "retry and on_error say different things", "use one of them"
+                )
             told = {**told, **retry}
         fallback = reader.text(table, "fallback")
         if fallback is not None:
             if "fallback" in told or told.get("mode") == "raise":
-                reader.problem(table.entries["fallback"].place,
-                               "fallback and on_error say different things", "use one of them")
+                reader.problem(
+                    table.entries["fallback"].place,
+                    "fallback and on_error say different things",
+                    "use one of them",
+                )
             told["fallback"] = fallback
         return told
 
@@ -370,5 +390,3 @@ class NodeReader:
 
 def _optional_text(value: Any) -> str:
     return "" if value is None else kinds.any_text(value)
-
-

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2.runtime import LoopContext
 
 from the_edge_agent import limits
-from the_edge_agent.errors import TemplateError
+from the_edge_agent.errors import LimitError, TemplateError
 from the_edge_agent.values import (
     Absent,
     Group,
@@ -22,10 +22,21 @@ from the_edge_agent.values import (
     text_form,
 )
 
-_LOOP = frozenset({
-    "index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0",
-    "previtem", "nextitem",
-})
+_LOOP = frozenset(
+    {
+        "index",
+        "index0",
+        "revindex",
+        "revindex0",
+        "first",
+        "last",
+        "length",
+        "depth",
+        "depth0",
+        "previtem",
+        "nextitem",
+    }
+)
 
 
 def member(value: Any, key: Any, path: str) -> Any:
@@ -41,16 +52,17 @@ def member(value: Any, key: Any, path: str) -> Any:
     elif isinstance(value, Group) and key in ("grouper", "list"):
         found = value[0 if key == "grouper" else 1]
     elif isinstance(value, list | tuple | str) and is_number(key) and isinstance(key, int):
-        if -len(value) <= key < len(value):
-            found = value[key]
+        found = value[key] if -len(value) <= key < len(value) else found
     return Absent(path=path, null=True) if found is None else found
 
 
 def slice_of(value: Any, start: Any, stop: Any, step: Any, path: str) -> Any:
     """Return ``value[start:stop:step]`` of a list or a text."""
     bounds = [None if is_null(bound) else bound for bound in (start, stop, step)]
-    if any(bound is not None and (isinstance(bound, bool) or not isinstance(bound, int))
-           for bound in bounds):
+    if any(
+        bound is not None and (isinstance(bound, bool) or not isinstance(bound, int))
+        for bound in bounds
+    ):
         raise TemplateError("the bounds of a slice must be whole numbers")
     if bounds[2] == 0:
         raise TemplateError("the step of a slice must not be 0")
@@ -117,8 +129,12 @@ def _number(left: Any, sign: str, right: Any) -> Any:
     if sign in ("/", "//", "%") and right == 0:
         raise TemplateError("division by zero")
     operations: dict[str, Callable[[Any, Any], Any]] = {
-        "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b,
-        "/": lambda a, b: a / b, "//": lambda a, b: a // b, "%": lambda a, b: a % b,
+        "+": lambda a, b: a + b,
+        "-": lambda a, b: a - b,
+        "*": lambda a, b: a * b,
+        "/": lambda a, b: a / b,
+        "//": lambda a, b: a // b,
+        "%": lambda a, b: a % b,
     }
     try:
         result = operations[sign](left, right)
@@ -179,7 +195,7 @@ def count(*bounds: Any) -> list[int]:
     numbers = range(*bounds)
     # len() fails for a range that does not fit into a machine word.
     if numbers and abs(numbers[-1] - numbers[0]) // abs(numbers.step) >= limits.MAX_RANGE:
-        raise limits.LimitError(f"range gives more than {limits.MAX_RANGE} numbers")
+        raise LimitError(f"range gives more than {limits.MAX_RANGE} numbers")
     return list(numbers)
 
 

@@ -54,16 +54,23 @@ def compile_code(source: str) -> Code:
     """
     other = _OTHER_LANGUAGE.match(source)
     if other:
-        raise TemplateError(f"{(other[1] or other[2]).capitalize()} is not supported",
-                            hint="write the code in Python")
+        raise TemplateError(
+            f"{(other[1] or other[2]).capitalize()} is not supported",
+            hint="write the code in Python",
+        )
     if _STATE.search(source):
-        raise TemplateError("{{ state… }} is not filled in inside Python code",
-                            hint='state is a name there: state["key"]')
+        raise TemplateError(
+            "{{ state… }} is not filled in inside Python code",
+            hint='state is a name there: state["key"]',
+        )
     parts = _FILLED.split(source)
-    return Code(tuple(
-        compile_text(part, {"variables", "settings"}) if number % 2 else part
-        for number, part in enumerate(parts) if part
-    ))
+    return Code(
+        tuple(
+            compile_text(part, {"variables", "settings"}) if number % 2 else part
+            for number, part in enumerate(parts)
+            if part
+        )
+    )
 
 
 def parse(source: str) -> ast.Module:
@@ -139,8 +146,10 @@ def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     """Return the names that the code made; imports, functions and classes are no data."""
     tools = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
     return {
-        name: value for name, value in names.items()
-        if not name.startswith("_") and not isinstance(value, tools)
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_")
+        and not isinstance(value, tools)
         and not (name in given and value is given[name])
     }
 
@@ -152,7 +161,8 @@ def _refuse_lost_changes(state: Any, before: Mapping[str, Any], result: Any) -> 
         changed = state.get(key, missing) is not before.get(key, missing)
         if changed and not (isinstance(result, dict) and key in result):
             raise CodeError(
-                "StateError", f"the code changed state[{key!r}], which is a copy",
+                "StateError",
+                f"the code changed state[{key!r}], which is a copy",
                 hint=f"return {{{key!r}: …}}, or assign to a new name",
             )
 

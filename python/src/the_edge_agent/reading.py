@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from the_edge_agent import document, kinds
@@ -9,6 +11,7 @@ from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
 from the_edge_agent.errors import Place, Problem, TeaError
 from the_edge_agent.keys import Level
 from the_edge_agent.nearest import nearest
+from the_edge_agent.values import describe
 
 T = TypeVar("T", Items, Table)
 
@@ -21,12 +24,22 @@ class Reader:
     """
 
     def __init__(self) -> None:
+        self._within: list[str] = []
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
     def problem(self, place: Place, message: str, hint: str = "") -> None:
         """Note something wrong."""
-        self.problems.append(Problem(place, message, hint))
+        self.problems.append(Problem(place, ": ".join([*self._within, message]), hint))
+
+    @contextmanager
+    def within(self, name: str | None) -> Iterator[None]:
+        """Begin the messages of what follows with ``name``."""
+        if name:
+            self._within.append(name)
+        yield
+        if name:
+            self._within.pop()
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:
         """Note something doubtful."""
@@ -89,7 +102,7 @@ class Reader:
         if value is None or (isinstance(value, Scalar) and value.value is None):
             return None
         if not isinstance(value, kind):
-            got = kinds.describe(plain(value))
+            got = describe(plain(value))
             self.problem(value.place, f"{key}: expected {name}, got {got}")
             return None
         return value

@@ -35,9 +35,7 @@ def following(workflow: Workflow, node: Node, scope: Mapping[str, Any], result: 
     return [*names, END][names.index(node.name) + 1]
 
 
-def _first(
-    rules: tuple[Rule, ...], scope: Mapping[str, Any], name: str, kind: str
-) -> str:
+def _first(rules: tuple[Rule, ...], scope: Mapping[str, Any], name: str, kind: str) -> str:
     for rule in rules:
         if rule.condition is None or rule.condition.holds(scope):
             return rule.to

@@ -87,7 +87,7 @@ class _Run:
             base = {"env": self._host.env, "variables": self._workflow.variables}
             self._settings = settings.render(self._workflow.settings, base)
             self._masker = Masker(self._host.secrets, self._settings)
-            state = self._clean({**self._workflow.initial_state, **given})
+            state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
             await self._walk(state)
         except WorkflowFailed as failed:
             self._emit({"type": "error", "error": _error_data(failed)})
@@ -284,9 +284,7 @@ def _update(
     return result if isinstance(result, dict) else {"result": result}
 
 
-def _output_map(
-    output: Mapping[str, Any], scope: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
+def _output_map(output: Mapping[str, Any], scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, tree in output.items():
         yield key, render_tree(tree, scope)
 

@@ -62,9 +62,7 @@ class StreamMask:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield str(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
         yield str(value)
     elif isinstance(value, Mapping | list | tuple):
         parts: Iterable[Any] = value.values() if isinstance(value, Mapping) else value

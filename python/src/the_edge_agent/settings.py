@@ -101,5 +101,3 @@ def fixed_fallback(tree: Mapping[str, Any]) -> str | None:
     """Return ``error_handling.fallback`` where it is written without a template."""
     fallback = (tree.get("error_handling") or {}).get("fallback")
     return fallback if isinstance(fallback, str) else None
-
-

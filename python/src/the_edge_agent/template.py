@@ -104,7 +104,8 @@ def _single_expression(body: list[nodes.Node]) -> nodes.Expr | None:
     if len(body) != 1 or not isinstance(body[0], nodes.Output):
         return None
     parts = [
-        part for part in body[0].nodes
+        part
+        for part in body[0].nodes
         if not isinstance(part, nodes.TemplateData) or part.data.strip()
     ]
     if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):

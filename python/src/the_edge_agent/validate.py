@@ -15,6 +15,7 @@ from the_edge_agent.nearest import nearest
 from the_edge_agent.nodes import NodeReader
 from the_edge_agent.reading import Reader
 from the_edge_agent.template import SCOPES
+from the_edge_agent.values import describe
 from the_edge_agent.workflow import END, START, LoopBody, Node, Rule, Workflow
 
 Edges = dict[str, tuple[Rule, ...]]
@@ -23,7 +24,7 @@ Edges = dict[str, tuple[Rule, ...]]
 def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
     """Check a document and build its workflow; what is wrong goes to ``reader``."""
     if not isinstance(value, Table):
-        got = kinds.describe(plain(value))
+        got = describe(plain(value))
         reader.problem(value.place, f"a workflow is a map with nodes, got {got}")
         return None
     reader.keys(value, keys.FILE)
@@ -81,8 +82,11 @@ def _nodes(table: Table, reader: Reader, node_reader: NodeReader) -> tuple[Node,
         if node.name in (START, END):
             reader.problem(node.place, f"{node.name} is taken", "give the node another name")
         elif node.name in seen:
-            reader.problem(node.place, f'a second node is named "{node.name}"',
-                           f"the first is in line {seen[node.name].line}")
+            reader.problem(
+                node.place,
+                f'a second node is named "{node.name}"',
+                f"the first is in line {seen[node.name].line}",
+            )
         if node.name:
             seen.setdefault(node.name, node.place)
     return nodes
@@ -115,8 +119,11 @@ def _edges(
                 reader.problem(item.place, f"the edge has no {key}")
         to = item.get("to")
         if isinstance(to, Items):
-            reader.problem(to.place, "a list of targets is not supported here",
-                           "write one edge for each; the first that holds wins")
+            reader.problem(
+                to.place,
+                "a list of targets is not supported here",
+                "write one edge for each; the first that holds wins",
+            )
             continue
         source, target = reader.text(item, "from"), reader.text(item, "to")
         condition = _edge_condition(item, reader, node_reader)
@@ -132,9 +139,7 @@ def _is_unsupported(table: Table) -> bool:
     return bool(keys.EDGE.unsupported & table.entries.keys())
 
 
-def _edge_condition(
-    table: Table, reader: Reader, node_reader: NodeReader
-) -> Condition | None:
+def _edge_condition(table: Table, reader: Reader, node_reader: NodeReader) -> Condition | None:
     when = table.get("when")
     expected = node_reader.condition(when, SCOPES) if when is not None else None
     value = table.get("condition")
@@ -181,8 +186,10 @@ def _check_targets(
         if "fallback" in node.on_error:
             check(node.on_error["fallback"], node.place, "fallback", names | {END})
         if node.goto and node.name in sources:
-            reader.warn(sources[node.name],
-                        f'the edges from "{node.name}" are never used: the node has goto')
+            reader.warn(
+                sources[node.name],
+                f'the edges from "{node.name}" are never used: the node has goto',
+            )
     fallback = settings.fixed_fallback(workflow.settings)
     if fallback is not None:
         check(fallback, _fallback_place(table), "fallback", names | {END})
@@ -221,7 +228,8 @@ def _reachable(workflow: Workflow) -> set[str]:
         rules = node.goto or workflow.edges.get(name)
         todo += _targets(rules) if rules else [following[name]]
         todo += [
-            each.on_error["fallback"] for each in _with_bodies([node])
+            each.on_error["fallback"]
+            for each in _with_bodies([node])
             if "fallback" in each.on_error
         ]
     return reached

@@ -77,8 +77,12 @@ def is_null(value: Any) -> bool:
 def describe(value: Any) -> str:
     """Name the type of ``value`` for a message."""
     names: tuple[tuple[Any, str], ...] = (
-        (bool, "a truth value"), (str, "text"), (int, "a whole number"), (float, "a number"),
-        (Mapping, "a map"), (list | tuple, "a list"),
+        (bool, "a truth value"),
+        (str, "text"),
+        (int, "a whole number"),
+        (float, "a number"),
+        (Mapping, "a map"),
+        (list | tuple, "a list"),
     )
     if value is None:
         return "null"

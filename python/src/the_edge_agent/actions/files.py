@@ -20,9 +20,7 @@ def file_actions(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
     path = frozenset({"path"})
     return {
         "file.read": ActionSpec(partial(_read, folders), path, path),
-        "file.write": ActionSpec(
-            partial(_write, folders), path | {"content"}, path | {"content"}
-        ),
+        "file.write": ActionSpec(partial(_write, folders), path | {"content"}, path | {"content"}),
     }
 
 
