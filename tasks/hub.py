@@ -147,18 +147,21 @@ def _refused(response: httpx2.Response, source: HubSource, at: str) -> FetchErro
             f"{source.repo}: no such repository at {at}" + (", or a private one" * anonymous),
             hint=f"look at {page}" + ("; if it is private, set HF_TOKEN" * anonymous),
         )
-    if status in (401, 403) and response.url.host not in at:
+    if status in (401, 403):
+        return _denied(response, source, at)
+    return FetchError(f"{source.repo}: {response.url.host} answers {status}")
+
+
+def _denied(response: httpx2.Response, source: HubSource, at: str) -> AccessDenied:
+    import httpx2
+
+    status = response.status_code
+    if response.url.origin != httpx2.URL(at).origin:
         return AccessDenied(
             f"{source.repo}: {response.url.host}, where {at} keeps it, answers {status}",
             hint="a proxy or firewall may block that host",
         )
-    if status in (401, 403):
-        return _denied(source, at, status, anonymous)
-    return FetchError(f"{source.repo}: {response.url.host} answers {status}")
-
-
-def _denied(source: HubSource, at: str, status: int, anonymous: bool) -> AccessDenied:
-    if anonymous:
+    if "authorization" not in response.request.headers:
         return AccessDenied(
             f"{source.repo}: {at} refuses anonymous access ({status})",
             hint="set HF_TOKEN to a token of an account that may read it",

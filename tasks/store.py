@@ -26,7 +26,8 @@ from tasks import console
 from tasks.errors import DiskFull, FetchError, NotWritable
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-NO_WRITE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# ENOTDIR and EEXIST: a file is where a folder should be.
+NO_WRITE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class Store:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             return {key: record[key] for key in ("file", "size", "mtime_ns", "source", "revision")}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
             raise FetchError(

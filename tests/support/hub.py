@@ -291,8 +291,8 @@ class _Body:
         self.kind = fault.get("kind")
         self.size = path.stat().st_size
         found = _RANGE.fullmatch(handler.headers.get("Range", ""))
-        self.start = int(found[1]) if found and self.kind != "no-range" else 0
-        self.ranged = found is not None and self.kind != "no-range"
+        self.ranged = found is not None and self.kind != "no-range" and fault.get("ranges", True)
+        self.start = int(found[1]) if found and self.ranged else 0
 
     def send(self) -> None:
         """Headers and as much of the body as the fault lets through."""

@@ -49,7 +49,7 @@ class LoopbackHub:
         return int(self._ask("log")["bytes_sent"])
 
     def _ask(self, what: str, body: bytes | None = None) -> Any:
-        request = urllib.request.Request(f"{self._control}/_control/{what}", data=body)  # noqa: S310
+        request = urllib.request.Request(f"{self._control}/_control/{what}", data=body)
         with self._opener.open(request, timeout=30) as answer:
             return json.loads(answer.read() or b"{}")
 
