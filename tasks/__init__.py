@@ -1,0 +1,1 @@
+"""The task suite: everything that a session does."""

@@ -22,8 +22,9 @@ DATA = ROOT / "tasks" / "data"
 LICENSES = DATA / "licenses"
 CHAT_TEMPLATES = DATA / "chat_templates"
 IMPLEMENTATIONS = ("python",)
+QUICKSTART = "smollm2-135m"  # the smallest model that answers
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPO_FILE = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
@@ -138,6 +139,7 @@ class Model:
     sha256: str | None
     sources: tuple[Source, ...]
     chat_template: Path | None  # Jinja text for a file that has none of its own
+    smoke_answer: str = ""  # what its answer to "capital of France?" holds, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,7 @@ def _model(name: str, row: Row) -> Model:
         sha256=sha256,
         sources=tuple(_source(source, size, sha256) for source in row.rows("sources")),
         chat_template=_chat_template(row),
+        smoke_answer=row.optional_text("smoke_answer") or "",
     )
     row.end()
     return model

@@ -6,6 +6,7 @@ On a terminal rich draws; in CI or a pipe the same facts come as plain lines, a 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -36,6 +37,10 @@ out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out.width = PLAIN_WIDTH
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+# nox shows every record of every library; a user wants ours.
+for _library in ("docker", "urllib3", "httpx2", "httpcore2", "huggingface_hub", "filelock"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
+
 PLAIN_INTERVAL = 5.0  # seconds between two progress lines where nothing is drawn
 
 

@@ -47,7 +47,7 @@ class Engine:
         """Use ``connect``."""
         self._client = client
         self._environ = environ
-        self.info: Mapping[str, object] = client.info()
+        self.info: Mapping[str, Any] = client.info()
         self.version = str(self.info.get("ServerVersion", ""))
 
     @classmethod
@@ -94,6 +94,13 @@ class Engine:
     def target(self) -> Target:
         """The row of the engine's own architecture."""
         return catalog.target(self.arch)
+
+    @property
+    def file_owner(self) -> str:
+        """The user that a container must run as for its files to be this process's own."""
+        if any("rootless" in str(option) for option in self.info.get("SecurityOptions") or ()):
+            return "0:0"  # root inside is this user outside
+        return f"{os.getuid()}:{os.getgid()}"
 
     def build(
         self,

@@ -215,3 +215,10 @@ def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[Ch
         )
     )
     return [plain, marked]
+
+
+def session(install: bool) -> None:
+    """`nox -s host`: the table, after installing what is missing where that is allowed."""
+    if install:
+        prepare(install=True)
+    show()

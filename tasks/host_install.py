@@ -249,34 +249,45 @@ def _install(packages: Sequence[str], root: Sequence[str]) -> None:
             ) from error
 
 
-def start(
-    root: Sequence[str],
-    *,
-    systemd: Path = SYSTEMD,
-    log: Path = LOG,
-    answers: Callable[[], bool] | None = None,
-    run: Callable[[Sequence[str | Path]], None] = cmd.run,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
+def start(root: Sequence[str], *, systemd: Path = SYSTEMD, log: Path = LOG) -> None:
     """Start the engine, through systemd where it runs, and wait until it answers.
 
     Raises:
-        HostError: it does not answer within ``START_LIMIT`` seconds; shows the end of its log.
+        HostError: it ended, or does not answer in time; shows the end of its log.
     """
-    ready = answers or _answers
     with console.stage("Start the Docker engine"):
         if systemd.is_dir():
-            run([*root, "systemctl", "start", "docker"])
-        else:
-            # A session of its own, so that it outlives this program and its terminal.
-            script = 'setsid dockerd >"$0" 2>&1 </dev/null &'
-            run([*root, "sh", "-c", script, log])
-        end = clock() + START_LIMIT
-        while not ready():
-            if clock() >= end:
-                raise _not_started(log, systemd)
-            sleep(POLL)
+            cmd.run([*root, "systemctl", "start", "docker"])
+            await_engine(lambda: True, _journal)
+            return
+        # A session of its own, so that it outlives this program and its terminal.
+        script = 'setsid dockerd >"$0" 2>&1 </dev/null & echo $!'
+        pid = cmd.capture([*root, "sh", "-c", script, log]).stdout.strip()
+        console.note(f"dockerd runs as process {pid} and writes to {log}")
+        await_engine(lambda: _alive(Path("/proc", pid)), lambda: log.read_text(errors="replace"))
+
+
+def await_engine(
+    alive: Callable[[], bool],
+    said: Callable[[], str],
+    *,
+    answers: Callable[[], bool] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the engine ``answers``; ``said`` gives its log for the error.
+
+    Raises:
+        HostError: it is no longer ``alive``, or ``START_LIMIT`` seconds have passed.
+    """
+    ready = answers or _answers
+    end = clock() + START_LIMIT
+    while not ready():
+        if not alive():
+            raise _not_started("ended", said())
+        if clock() >= end:
+            raise _not_started(f"did not answer within {START_LIMIT:.0f} s", said())
+        sleep(POLL)
 
 
 def _answers() -> bool:
@@ -290,18 +301,25 @@ def _answers() -> bool:
     return True
 
 
-def _not_started(log: Path, systemd: Path) -> HostError:
-    if systemd.is_dir():
-        words = ["journalctl", "--unit=docker", "--lines=10", "--no-pager", "--output=cat"]
-        lines = cmd.capture(words, check=False).stdout.splitlines()
-        place = "journalctl --unit=docker"
-    else:
-        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        place = str(log)
-    for line in lines[-10:]:
+def _alive(process: Path) -> bool:
+    """Whether a folder of /proc is a running process; a zombie has no command line left."""
+    try:
+        return (process / "cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+def _journal() -> str:
+    words = ["journalctl", "--unit=docker", "--lines=20", "--no-pager", "--output=cat"]
+    return cmd.capture(words, check=False).stdout
+
+
+def _not_started(what: str, log: str) -> HostError:
+    lines = [line for line in log.splitlines() if line.strip()][-10:]
+    for line in lines:
         console.note(line)
-    last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
+    last = lines[-1] if lines else "it wrote nothing"
     return HostError(
-        f"the Docker engine did not answer within {START_LIMIT:.0f} s: {last}",
-        hint=f"its log: {place}; in a container the engine needs --privileged",
+        f"the Docker engine {what}: {last}",
+        hint="its own words are above; inside a container it needs --privileged",
     )

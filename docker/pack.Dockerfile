@@ -1,0 +1,17 @@
+# mksquashfs of a pinned distribution: its version decides the bytes of an image.
+ARG BASE
+FROM --platform=$BUILDPLATFORM ${BASE} AS tools
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean; \
+    apt-get update && apt-get install -y --no-install-recommends squashfs-tools
+
+# The program's part of an image, packed once for all models; the model is appended to it.
+FROM tools AS pack
+ARG SOURCE_DATE_EPOCH
+COPY --from=appdir / /AppDir
+RUN mkdir /out && mksquashfs /AppDir /out/program.squashfs -quiet -no-progress -no-xattrs -all-root \
+        -action "chmod(u=rwX,go=rX)@true" -comp zstd -Xcompression-level 19
+
+FROM scratch AS export
+COPY --from=pack /out /

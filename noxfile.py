@@ -1,0 +1,133 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "nox==2026.10.20",
+#   "docker==7.2.0",
+#   "huggingface_hub==2.4.0",
+#   "pyelftools==0.33",
+#   "rich==15.0.0",
+#   "tenacity==9.2.1",
+# ]
+# ///
+"""Sessions of the TEA bundles. `nox -l` lists them; what follows `--` goes to the session."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import nox
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks import (  # noqa: E402  (the line above makes the folder importable)
+    bundles,
+    catalog,
+    checks,
+    console,
+    fetch,
+    host,
+    models,
+    options,
+    smoke,
+)
+from tasks.catalog import Model  # noqa: E402
+
+nox.needs_version = ">=2026.10"
+nox.options.sessions = ["unit"]
+nox.options.default_venv_backend = "virtualenv"
+
+# Sessions that run the task suite itself, in the environment of this file.
+task = partial(nox.session, python=False)
+
+
+def reported(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], None]:
+    """Errors of the task suite end the run with their text and exit code."""
+    return console.reported(function)
+
+
+@task(tags=["start"])
+@reported
+def quickstart(session: nox.Session) -> None:
+    """From a bare machine to an answer: prepare the host, build the smallest bundle, try it."""
+    host.prepare(install=True)
+    smoke.run(bundles.build(catalog.model(catalog.QUICKSTART), catalog.native_target().arch))
+
+
+@task(name="host", tags=["start"])
+@reported
+def host_(session: nox.Session) -> None:
+    """Say what the machine has and lacks; with `-- --install`, install what is missing."""
+    host.session(install=options.host(session.posargs))
+
+
+def _build_sessions(model: Model, arch: str) -> None:
+    name = f"build-{model.id}-{arch}"
+
+    @task(name=name, tags=["build"])
+    @reported
+    def build_one(session: nox.Session) -> None:
+        bundles.build(model, arch, options.build(name, session.posargs).options)
+
+    build_one.__doc__ = f"Build the AppImages of {model.title} for {arch}."
+
+
+def _fetch_session(model: Model) -> None:
+    @task(name=f"fetch-{model.id}", tags=["fetch"])
+    @reported
+    def fetch_one(session: nox.Session) -> None:
+        fetch.ensure(model)
+
+    fetch_one.__doc__ = f"Fetch {model.title} into the model store."
+
+
+for _model in console.reported(catalog.models)().values():
+    _fetch_session(_model)
+    for _arch in console.reported(catalog.targets)():
+        _build_sessions(_model, _arch)
+
+
+@task(tags=["build"])
+@reported
+def build(session: nox.Session) -> None:
+    """Build what `-- --model ID --arch ARCH`, `--all` or `--model-file FILE --name NAME` say."""
+    bundles.build_request(options.build("build", session.posargs))
+
+
+@task(name="smoke", tags=["build"])
+@reported
+def smoke_(session: nox.Session) -> None:
+    """Try AppImages in clean containers: all of dist/, or `-- FILE…`."""
+    smoke.run(options.smoke(session.posargs))
+
+
+@task(name="models", tags=["fetch"])
+@reported
+def models_(session: nox.Session) -> None:
+    """Print the model table, with what is in the store."""
+    models.show()
+
+
+@nox.session(tags=["check"], reuse_venv=True)
+def unit(session: nox.Session) -> None:
+    """Unit and conformance tests: seconds, no Docker."""
+    checks.unit(session)
+
+
+@nox.session(tags=["check"], reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Format, lint and types of all languages."""
+    checks.lint(session)
+
+
+@nox.session(tags=["check"], reuse_venv=True)
+def integration(session: nox.Session) -> None:
+    """Build, smoke and break real bundles on a real engine."""
+    checks.integration(session)
+
+
+@task(tags=["check"])
+def tests(session: nox.Session) -> None:
+    """Everything that CI checks."""
+    for name in ("lint", "unit", "integration"):
+        session.notify(name)

@@ -1,0 +1,121 @@
+"""The AppDir: finished with what is the same in every bundle, and checked before it is packed.
+
+    AppRun, tea.desktop, tea.svg, .DirIcon     from appdir/
+    usr/bin, usr/lib, usr/lib/llama            the program, its libc and loader, llama.cpp
+    usr/share/models           -> bundle/models       the model
+    usr/share/tea/bundle.json  -> bundle/bundle.json  what the bundle says of its model
+    usr/share/licenses/model   -> bundle/licenses     the terms that travel with it
+
+``bundle/`` is a layer of its own, so that a model can be added without packing the program again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from tasks.catalog import ROOT, Model, Target
+from tasks.errors import BuildError
+
+SOURCE = ROOT / "appdir"
+APP_ID = "io.github.tea_bundles.tea"
+LAYER = "bundle"
+
+_LINKS = {
+    "usr/share/models": f"../../{LAYER}/models",
+    "usr/share/tea/bundle.json": f"../../../{LAYER}/bundle.json",
+    "usr/share/licenses/model": f"../../../{LAYER}/licenses",
+}
+
+
+def finish(tree: Path) -> None:
+    """Add to a program's ``tree`` what every bundle has: start script, desktop file, links."""
+    for name in ("AppRun", "tea.desktop", "tea.svg"):
+        shutil.copy(SOURCE / name, tree / name)
+    (tree / ".DirIcon").symlink_to("tea.svg")
+    share = tree / "usr/share"
+    for folder in ("applications", "icons/hicolor/scalable/apps", "metainfo", "tea", "licenses"):
+        (share / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copy(SOURCE / "tea.desktop", share / "applications" / f"{APP_ID}.desktop")
+    shutil.copy(SOURCE / "tea.svg", share / "icons/hicolor/scalable/apps/tea.svg")
+    # AppStream and the AppImage tools want the same file under different names.
+    for suffix in ("metainfo", "appdata"):
+        name = f"{APP_ID}.{suffix}.xml"
+        shutil.copy(SOURCE / f"{APP_ID}.metainfo.xml", share / "metainfo" / name)
+    for link, to in _LINKS.items():
+        (tree / link).symlink_to(to)
+
+
+def write_layer(folder: Path, model: Model, file: str) -> None:
+    """Make ``folder``/bundle: all of the layer but the model, whose place is an empty file."""
+    layer = folder / LAYER
+    (layer / "models").mkdir(parents=True)
+    (layer / "models" / file).touch()
+    (layer / "licenses").mkdir()
+    for path in model.license_files:
+        shutil.copy(path, layer / "licenses" / path.name)
+    facts = {
+        "id": model.id,
+        "title": model.title,
+        "model": file,
+        "n_ctx": model.context,
+        "license": model.license,
+        "license_url": model.license_url,
+        "chat_template": model.chat_template and model.chat_template.read_text(encoding="utf-8"),
+    }
+    text = json.dumps({key: value for key, value in facts.items() if value is not None}, indent=2)
+    (layer / "bundle.json").write_text(text + "\n", encoding="utf-8")
+
+
+def check(tree: Path, target: Target) -> int:
+    """Refuse a tree that would not run on ``target``; returns the number of ELF files in it.
+
+    Every ELF file is of the target's architecture, needs only libraries that are in the tree, has
+    no search path of its own and no executable stack.
+
+    Raises:
+        BuildError: one file and what is wrong with it; or no ELF file at all.
+    """
+    files = list(_elf_files(tree))
+    if not files:
+        raise BuildError(f"{tree}: no program in it", hint="remove the build folder, build again")
+    present = {path.name for path in files}
+    for path in files:
+        wrong = _fault(path, target, present)
+        if wrong:
+            raise BuildError(f"{path.relative_to(tree)}: {wrong}")
+    return len(files)
+
+
+def _elf_files(tree: Path) -> Iterator[Path]:
+    for path in sorted(tree.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    yield path
+
+
+def _fault(path: Path, target: Target, present: set[str]) -> str:
+    """What is wrong with one ELF file, or nothing."""
+    try:
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            if elf["e_machine"] != target.elf:
+                return f"is for {elf['e_machine']}, not {target.elf}"
+            for segment in elf.iter_segments("PT_GNU_STACK"):
+                if segment["p_flags"] & 1:
+                    return "asks for an executable stack"
+            section = elf.get_section_by_name(".dynamic")
+            for tag in section.iter_tags() if section else ():
+                if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
+                    return f"has the search path {getattr(tag, 'runpath', None) or tag.rpath!r}"
+                if tag.entry.d_tag == "DT_NEEDED" and tag.needed not in present:
+                    return f"needs {tag.needed}, which is not in the AppDir"
+    except (ELFError, UnicodeDecodeError) as error:
+        return f"is damaged: {error}"
+    return ""

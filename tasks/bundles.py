@@ -1,0 +1,160 @@
+"""One bundle from start to end: parts, model, AppImage, and the record beside it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks import appdir, appimage, catalog, console, fetch, gguf, models, stages, store
+from tasks.appimage import Layer
+from tasks.catalog import ROOT, Bundle, Model
+from tasks.engine import BuildOptions, Engine
+from tasks.errors import NotWritable
+from tasks.fetch import FetchOptions, StoredModel
+from tasks.program import Builder, Program
+from tasks.stages import Stage
+
+DIST = ROOT / "dist"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What `nox -s build` was asked for: rows of the table, or a file of the user's own."""
+
+    models: tuple[str, ...]
+    archs: tuple[str, ...]
+    model_file: Path | None
+    name: str | None
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose about a build."""
+
+    impls: tuple[str, ...] = catalog.IMPLEMENTATIONS
+    runtime: Path | None = None  # another runtime than the project's own
+    dist: Path = DIST
+    build: BuildOptions = BuildOptions()
+    fetch: FetchOptions = field(default_factory=FetchOptions)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ``NotWritable`` unless files can be made in ``folder``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise NotWritable(
+            f"{folder}: not writable ({error.strerror})",
+            hint="choose another folder with --dist, or change its owner",
+        ) from error
+
+
+def build(model: Model, arch: str, options: Options | None = None) -> list[Path]:
+    """Build the AppImages of ``model`` for ``arch``; returns their paths."""
+    options = options or Options()
+    require_writable(options.dist)
+    with Engine.connect() as engine:
+        stored = fetch.ensure(model, options.fetch)
+        return [
+            build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, options)
+            for impl in options.impls
+        ]
+
+
+def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Options) -> Path:
+    """Build one AppImage, unless the same parts have made it before.
+
+    Raises:
+        GgufError: the model is not what its row says.
+        TaskError: of any stage; nothing new is at the final path then.
+    """
+    gguf.check(stored.path, bundle.model)
+    builder = Builder(engine, bundle.target, options.build)
+    program = builder.program(bundle.impl)
+    runtime = options.runtime or builder.runtime()
+    out = options.dist / bundle.file_name(catalog.version())
+    with tempfile.TemporaryDirectory(prefix="tea-layer-") as folder:
+        appdir.write_layer(Path(folder), bundle.model, bundle.model.file)
+        inputs = {
+            "program": program.digest,
+            "runtime": store.sha256_of(runtime),
+            "model": stored.sha256,
+            "layer": stages.digest_of_files([Path(folder)], Path(folder)),
+        }
+        layer = Layer(Path(folder), stored.path, stored.sha256, bundle.model.file)
+        start = time.monotonic()
+        ran = Stage(out.name, out, inputs).run(
+            lambda: appimage.pack(
+                program, layer, runtime, out, engine=engine, tools=builder.tools()
+            )
+        )
+    if ran:
+        _record(out, bundle, stored, program, builder, inputs, time.monotonic() - start)
+    return out
+
+
+def _record(
+    out: Path,
+    bundle: Bundle,
+    stored: StoredModel,
+    program: Program,
+    builder: Builder,
+    inputs: Mapping[str, str],
+    seconds: float,
+) -> None:
+    """Write the artefact's record: what it was made from, how large it is, how long it took."""
+    size = out.stat().st_size
+    facts: dict[str, Any] = {
+        "file": out.name,
+        "version": catalog.version(),
+        "implementation": bundle.impl,
+        "architecture": bundle.target.arch,
+        "model": {
+            "id": bundle.model.id,
+            "file": bundle.model.file,
+            "sha256": stored.sha256,
+            "size": stored.size,
+            "source": stored.source,
+            "revision": stored.revision,
+            "license": bundle.model.license,
+        },
+        "inputs": dict(inputs),
+        "base_image": builder.base.describe(),
+        "size": size,
+        "size_without_model": size - stored.size,
+        "content": appimage.read(out).digest,
+        "seconds": {"pack": round(seconds, 2)},
+    }
+    store.write_text(out.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
+    console.note(
+        f"{out.name}: {size / 1e6:,.1f} MB, {(size - stored.size) / 1e6:,.1f} MB of it beside the model"
+    )
+
+
+def build_request(request: BuildRequest) -> list[Path]:
+    """Build everything that `nox -s build` was asked for."""
+    if request.model_file is not None:
+        assert request.name is not None  # the options say so
+        model, stored = models.from_file(request.model_file, request.name)
+        chosen = [(model, stored)]
+    else:
+        chosen = [
+            (model, fetch.ensure(model, request.options.fetch))
+            for model in map(catalog.model, request.models)
+        ]
+    require_writable(request.options.dist)
+    with Engine.connect() as engine:
+        return [
+            build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, request.options)
+            for model, stored in chosen
+            for arch in request.archs
+            for impl in request.options.impls
+        ]

@@ -1,0 +1,66 @@
+"""The checks of the sources: what `nox -s lint`, `unit` and `integration` run."""
+
+from __future__ import annotations
+
+import nox
+
+from tasks import catalog, console, host, images
+from tasks.catalog import ROOT
+from tasks.engine import Engine, Mount
+from tasks.errors import TaskError
+
+SOURCES = ("noxfile.py", "tasks", "tests", "python", "docker")
+SCRIPTS = ("appdir/AppRun", ".ci/run")
+REQUIREMENTS = "requirements/dev.txt"
+
+
+def _install(session: nox.Session) -> None:
+    session.install("--require-hashes", "--requirement", REQUIREMENTS)
+
+
+def unit(session: nox.Session) -> None:
+    """Unit and conformance tests, on all processors."""
+    _install(session)
+    session.run("pytest", "-n", "auto", "-q", "-m", "not integration", *session.posargs)
+
+
+def lint(session: nox.Session) -> None:
+    """ruff, mypy and shellcheck."""
+    _install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
+    console.reported(_shellcheck)()
+
+
+def integration(session: nox.Session) -> None:
+    """Tests that need the engine; prepares the machine first."""
+    console.reported(host.prepare)(install=True)
+    _install(session)
+    session.run("pytest", "-q", "-m", "integration", *session.posargs)
+
+
+def _shellcheck() -> None:
+    """shellcheck in a container, on every shell script of the project."""
+    host.prepare(install=True)
+    with Engine.connect() as engine:
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+        tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
+        if engine.image_id(tag) is None:
+            engine.build(
+                ROOT / "docker/lint.Dockerfile",
+                context=ROOT,
+                stage="lint",
+                target=engine.target,
+                args={"BASE": base.reference},
+                tag=tag,
+            )
+        done = engine.run(
+            tag,
+            ["shellcheck", "--", *SCRIPTS],
+            mounts=[Mount(ROOT, "/src", read_only=True)],
+            workdir="/src",
+            timeout=120,
+        )
+    if done.exit_code:
+        raise TaskError(f"shellcheck found faults:\n{done.stdout.decode()}{done.stderr.decode()}")

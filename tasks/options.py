@@ -1,0 +1,108 @@
+"""What may follow ``--`` on the command line of a session."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from tasks import bundles, catalog
+from tasks.bundles import BuildRequest
+from tasks.engine import BuildOptions
+from tasks.errors import UnknownName, UsageError
+from tasks.fetch import FetchOptions
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=self.format_usage().strip())
+
+
+def _parser(session: str) -> _Parser:
+    return _Parser(prog=f"nox -s {session} --", allow_abbrev=False)
+
+
+def build(session: str, words: Sequence[str]) -> BuildRequest:
+    """The options of build sessions.
+
+    Raises:
+        UsageError: an option that there is not; UnknownName: a model or architecture that there
+            is not, with the nearest.
+    """
+    parser = _parser(session)
+    parser.add_argument("--impl", help="python (default: all implementations)")
+    parser.add_argument("--runtime", type=Path, help="begin the AppImage with this runtime")
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+    parser.add_argument("--builder", help="buildx builder to use")
+    parser.add_argument("--cache-from", action="append", default=[], help="as in docker buildx build")
+    parser.add_argument("--cache-to", action="append", default=[], help="as in docker buildx build")
+    parser.add_argument("--no-cache", action="store_true", help="build every step again")
+    parser.add_argument(
+        "--locked",
+        action=argparse.BooleanOptionalAction,
+        help="refuse a model whose digest is not written down (default in CI)",
+    )
+    if session == "build":
+        parser.add_argument("--model", action="append", default=[], help="id of a model")
+        parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
+        parser.add_argument("--all", action="store_true", help="every model and architecture")
+        parser.add_argument("--model-file", type=Path, help="a GGUF file of your own")
+        parser.add_argument("--name", help="what to call the bundle of --model-file")
+    given = parser.parse_args(words)
+    return _request(given, session == "build")
+
+
+def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
+    fetch = FetchOptions()
+    if given.locked is not None:
+        fetch = replace(fetch, locked=given.locked)
+    options = bundles.Options(
+        impls=(known_impl(given.impl),) if given.impl else catalog.IMPLEMENTATIONS,
+        runtime=given.runtime,
+        dist=given.dist.absolute() if given.dist else bundles.DIST,
+        build=BuildOptions(
+            given.builder, tuple(given.cache_from), tuple(given.cache_to), given.no_cache
+        ),
+        fetch=fetch,
+    )
+    if not chooses:
+        return BuildRequest((), (), None, None, options)
+    if bool(given.model_file) != bool(given.name):
+        raise UsageError("--model-file and --name go together")
+    if not (given.model or given.all or given.model_file):
+        raise UsageError("nothing to build", hint="give --model ID, --all or --model-file FILE --name NAME")
+    models = tuple(catalog.models()) if given.all else tuple(given.model)
+    archs = tuple(catalog.targets()) if given.all else tuple(given.arch)
+    for name in models:
+        catalog.model(name)
+    for arch in archs:
+        catalog.target(arch)
+    return BuildRequest(
+        models, archs or (catalog.native_target().arch,), given.model_file, given.name, options
+    )
+
+
+def known_impl(name: str) -> str:
+    """``name``, or ``UnknownName`` with the nearest."""
+    if name not in catalog.IMPLEMENTATIONS:
+        raise UnknownName("implementation", name, catalog.IMPLEMENTATIONS)
+    return name
+
+
+def smoke(words: Sequence[str]) -> list[Path]:
+    """The files that `nox -s smoke` was given; all of dist/ when none."""
+    parser = _parser("smoke")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    files: list[Path] = parser.parse_args(words).files
+    return files
+
+
+def host(words: Sequence[str]) -> bool:
+    """Whether `nox -s host` may install what is missing."""
+    parser = _parser("host")
+    parser.add_argument("--install", action="store_true", help="install what is missing")
+    return bool(parser.parse_args(words).install)

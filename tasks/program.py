@@ -1,0 +1,180 @@
+"""The parts of a bundle that are built: llama.cpp, the program's AppDir, its squashfs, the runtime.
+
+Each part is one Dockerfile and one stage; a stage whose inputs have not changed is not run.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import appdir, catalog, console, images, stages
+from tasks.catalog import ROOT, Target
+from tasks.engine import BuildOptions, Engine
+from tasks.images import Base
+from tasks.stages import Stage
+
+BUILD = ROOT / "build"
+DOCKER = ROOT / "docker"
+EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program for one architecture, ready to be joined with a model."""
+
+    impl: str
+    target: Target
+    appdir: Path  # the tree, for checks and measurements
+    squashfs: Path  # the same tree, packed
+    digest: str  # of everything that it was made from
+    unpacked_size: int  # bytes of all files in the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds parts for one target on one engine."""
+
+    engine: Engine
+    target: Target
+    options: BuildOptions = BuildOptions()
+
+    @property
+    def base(self) -> Base:
+        """The image that the build steps run in, of the engine's own architecture."""
+        return images.ensure(catalog.images()["build"], self.engine.target, self.engine)
+
+    def llama(self) -> Path:
+        """llama.cpp's shared libraries, CPU backends and headers; returns their folder."""
+        return self._build("llama.cpp", "llama", sources=["rust"], args={})
+
+    def runtime(self) -> Path:
+        """The executable that every AppImage begins with; returns its file."""
+        return self._build("runtime", "runtime", sources=["appdir/runtime"], args={}) / "runtime"
+
+    def program(self, impl: str) -> Program:
+        """The program's AppDir, checked, and its squashfs.
+
+        Raises:
+            BuildError: the tree would not run on the target.
+        """
+        llama = self.llama()
+        tree = self._build(
+            f"{impl} program",
+            impl,
+            sources=["docker/python", "python/src"],
+            args={
+                "GNU": self.target.gnu,
+                "WHEEL_ARCH": self.target.wheel,
+                "SOURCE_DATE_EPOCH": str(EPOCH),
+            },
+            contexts={"llama": llama},
+        )
+        return self._packed(impl, tree)
+
+    def _packed(self, impl: str, tree: Path) -> Program:
+        """Finish, check and pack ``tree``."""
+        finished = BUILD / f"{impl}-appdir-{self.target.arch}"
+        shell = [appdir.SOURCE / name for name in ("AppRun", "tea.desktop", "tea.svg")]
+        shell.append(appdir.SOURCE / f"{appdir.APP_ID}.metainfo.xml")
+        inputs = {
+            "tree": self._stamp_of(tree),
+            "shell": stages.digest_of_files([*shell, ROOT / "tasks/appdir.py"], ROOT),
+        }
+        name = f"AppDir of the {impl} program for {self.target.arch}"
+        Stage(name, finished, inputs).run(lambda: self._finish(tree, finished))
+        packed = self._build(
+            f"{impl} squashfs",
+            "pack",
+            name=f"{impl}-squashfs",
+            sources=[],
+            args={"SOURCE_DATE_EPOCH": str(EPOCH)},
+            contexts={"appdir": finished},
+            inputs={"appdir": self._stamp_of(finished)},
+            target=self.engine.target,
+        )
+        return Program(
+            impl=impl,
+            target=self.target,
+            appdir=finished,
+            squashfs=packed / "program.squashfs",
+            digest=self._stamp_of(packed),
+            unpacked_size=size_of(finished),
+        )
+
+    def _finish(self, tree: Path, finished: Path) -> None:
+        if finished.exists():
+            shutil.rmtree(finished)
+        shutil.copytree(tree, finished, symlinks=True)
+        appdir.finish(finished)
+        count = appdir.check(finished, self.target)
+        console.note(f"{count} ELF files checked")
+
+    def _build(
+        self,
+        what: str,
+        dockerfile: str,
+        *,
+        sources: list[str],
+        args: Mapping[str, str],
+        name: str = "",
+        contexts: Mapping[str, Path] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        target: Target | None = None,
+    ) -> Path:
+        """Run one Dockerfile's stage ``export`` into a folder of build/, unless it is up to date."""
+        base = self.base
+        output = BUILD / f"{name or dockerfile}-{self.target.arch}"
+        file = DOCKER / f"{dockerfile}.Dockerfile"
+        paths = [file, *(ROOT / source for source in sources)]
+        given = {
+            "base": base.id,
+            "target": self.target.arch,
+            "sources": stages.digest_of_files(paths, ROOT),
+            **args,
+            **(inputs or {}),
+            **{key: self._stamp_of(path) for key, path in (contexts or {}).items()},
+        }
+        Stage(f"{what} for {self.target.arch}", output, given).run(
+            lambda: self.engine.build(
+                file,
+                context=ROOT,
+                stage="export",
+                target=target or self.target,
+                args={"BASE": base.reference, **args},
+                output=output,
+                contexts=contexts or {},
+                options=self.options,
+            )
+        )
+        return output
+
+    def tools(self) -> str:
+        """The image that has mksquashfs; returns its name in the engine."""
+        base = self.base
+        tag = f"tea-bundles/pack:{base.id.removeprefix('sha256:')[:12]}"
+        if self.engine.image_id(tag) is None:
+            with console.stage("Image with mksquashfs"):
+                self.engine.build(
+                    DOCKER / "pack.Dockerfile",
+                    context=ROOT,
+                    stage="tools",
+                    target=self.engine.target,
+                    args={"BASE": base.reference},
+                    tag=tag,
+                    options=self.options,
+                )
+        return tag
+
+    @staticmethod
+    def _stamp_of(output: Path) -> str:
+        """The digest of what ``output`` was made from."""
+        stamp = output.with_name(f".{output.name}.stamp")
+        return stamp.read_text(encoding="utf-8").split()[0] if stamp.exists() else str(output)
+
+
+def size_of(tree: Path) -> int:
+    """Bytes of all regular files in ``tree``."""
+    return sum(path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink())

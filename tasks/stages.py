@@ -1,0 +1,75 @@
+"""What makes a stage run again: its inputs' digests, written beside what it made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import console, store
+
+_IGNORED = {"__pycache__", "target"}
+
+
+def digest_of_files(paths: Iterable[Path], root: Path) -> str:
+    """One sha256 over files and whole folders: names relative to ``root``, modes, contents."""
+    total = hashlib.sha256()
+    for path in sorted(_files(paths)):
+        mode = "x" if path.stat().st_mode & 0o100 else "-"
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(root)}\0{mode}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def _files(paths: Iterable[Path]) -> Iterable[Path]:
+    for path in paths:
+        if path.is_file():
+            yield path
+        for inner in path.rglob("*"):
+            if inner.is_file() and not _IGNORED.intersection(inner.parts):
+                yield inner
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a build: ``output`` is made from ``inputs`` (texts, mostly digests)."""
+
+    name: str
+    output: Path
+    inputs: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all inputs."""
+        return hashlib.sha256(json.dumps(dict(self.inputs), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def stamp(self) -> Path:
+        """The file that says what ``output`` was made from."""
+        return self.output.with_name(f".{self.output.name}.stamp")
+
+    def is_done(self) -> bool:
+        """Whether ``output`` is there, as it was left, and made from these very inputs."""
+        try:
+            return self.stamp.read_text(encoding="utf-8") == self._state()
+        except OSError:
+            return False
+
+    def run(self, make: Callable[[], None]) -> bool:
+        """Call ``make`` unless the stage is done. Returns whether it ran."""
+        if self.is_done():
+            console.skipped(self.name, "nothing that it is made from has changed")
+            return False
+        self.stamp.unlink(missing_ok=True)
+        with console.stage(self.name):
+            make()
+        store.write_text(self.stamp, self._state())
+        return True
+
+    def _state(self) -> str:
+        """The inputs, and what of the output shows that nobody has touched it."""
+        stat = self.output.stat()
+        size = stat.st_size if self.output.is_file() else 0
+        return f"{self.digest} {size} {stat.st_mtime_ns}\n"
