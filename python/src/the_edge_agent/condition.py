@@ -27,11 +27,6 @@ class Condition:
     negated: bool = False
     expected: Condition | None = None
 
-    @property
-    def always(self) -> bool:
-        """Whether it holds whatever the state."""
-        return self.value is not False and isinstance(self.value, bool) and self.expected is None
-
     def holds(self, scope: Mapping[str, Any]) -> bool:
         """Judge it. Raises TemplateError, LimitError."""
         value = self.value

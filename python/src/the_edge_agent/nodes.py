@@ -46,6 +46,7 @@ class NodeReader:
         self._reader = reader
         self._actions = actions
         self._variables = variables
+        self._so_far = 0  # problems before the node or step that is read now
 
     def nodes(self, items: Items, *, in_loop: bool = False) -> tuple[Node, ...]:
         """Read a list of nodes: those of the file, or those of a loop's body."""
@@ -71,6 +72,7 @@ class NodeReader:
 
     def _named(self, value: Table, name: str, *, in_loop: bool) -> Node | None:
         reader = self._reader
+        self._so_far = len(reader.problems)
         reader.value(value, "description", _optional_text)
         if self._refuse_type(value):
             return None
@@ -79,7 +81,8 @@ class NodeReader:
             reader.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
         goto = None if in_loop else self._goto(value)
-        return Node(name, value.place, body, goto, self._on_error(value))
+        on_error, fallback_place = self._on_error(value)
+        return Node(name, value.place, body, goto, on_error, fallback_place)
 
     def _refuse_type(self, table: Table) -> bool:
         """Refuse a ``type`` other than a loop's; the other keys would only add noise."""
@@ -128,14 +131,17 @@ class NodeReader:
 
     def _steps(self, table: Table) -> StepsBody | None:
         items = self._reader.items(table, "steps")
+        entry = table.entries["steps"]
         if items is None or not items.items:
-            self._reader.problem(table.entries["steps"].place, "steps: there are none")
+            if items is not None or plain(entry.value) is None:
+                self._reader.problem(entry.place, "steps: there are none")
             return None
         steps = []
         for item in items.items:
             if not isinstance(item, Table):
                 self._reader.problem(item.place, "expected a step: a map with uses or run")
                 continue
+            self._so_far = len(self._reader.problems)
             self._reader.keys(item, keys.STEP)
             self._reader.value(item, "name", kinds.text)
             self._reader.value(item, "description", _optional_text)
@@ -190,11 +196,7 @@ class NodeReader:
             hint = nearest(action, self._actions) or f"known: {', '.join(sorted(self._actions))}"
             self._reader.problem(uses.value.place, f'unknown action "{action}"', hint)
             return
-        for key in sorted(spec.required - tree.keys()):
-            self._reader.problem(uses.value.place, f"{action}: the parameter {key} is missing")
-        if params is None:
-            return
-        for entry in params:
+        for entry in params or ():
             if entry.key not in spec.params:
                 hint = nearest(entry.key, spec.params) or (
                     f"known: {', '.join(sorted(spec.params))}"
@@ -202,7 +204,11 @@ class NodeReader:
                 self._reader.problem(
                     entry.place, f'{action}: unknown parameter "{entry.key}"', hint
                 )
-        if spec.check is None:
+        # A misspelled key was most likely meant to be the one that is missing.
+        if len(self._reader.problems) == self._so_far:
+            for key in sorted(spec.required - tree.keys()):
+                self._reader.problem(uses.value.place, f"{action}: the parameter {key} is missing")
+        if spec.check is None or params is None:
             return
         known = {
             key: value
@@ -265,16 +271,16 @@ class NodeReader:
         return CodeBody(code)
 
     def _expression(self, table: Table) -> ExpressionBody | None:
-        self._reader.keys(table, keys.EXPRESSION)
-        kind = table.get("type")
-        if kind is None or plain(kind) != "expression":
-            place = kind.place if kind else table.place
+        entry = table.entries.get("type")
+        kind = plain(entry.value) if entry else None
+        if kind != "expression":
+            place = entry.value.place if entry else table.place
+            wrong = f"type {kind} is not supported here" if entry else "it has no type"
             self._reader.problem(
-                place,
-                "run: the only type is expression",
-                "write type: expression, or Python code as text",
+                place, f"run: {wrong}", "write type: expression, or Python code as text"
             )
             return None
+        self._reader.keys(table, keys.EXPRESSION)
         key = self._reader.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
         if not isinstance(value, Scalar) or value.value is None or value.value == "":
@@ -350,28 +356,31 @@ class NodeReader:
                 rules.append(Rule(to, condition, place))
         return tuple(rules)
 
-    def _on_error(self, table: Table) -> dict[str, Any]:
+    def _on_error(self, table: Table) -> tuple[dict[str, Any], Place | None]:
+        """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
         reader = self._reader
-        told = self._told(reader.table(table, "on_error"), keys.ON_ERROR, kinds.ERROR_HANDLING)
-        retry_entry = table.entries.get("retry")
-        if retry_entry is not None:
+        on_error = reader.table(table, "on_error")
+        told = self._told(on_error, keys.ON_ERROR, kinds.ERROR_HANDLING)
+        place = (
+            on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
+        )
+        if (entry := table.entries.get("retry")) is not None:
             retry = from_retry(self._told(reader.table(table, "retry"), keys.RETRY, kinds.RETRY))
-            both = sorted(told.keys() & retry.keys() - {"mode"})
+            both = told.keys() & retry.keys() - {"mode"}
             if both or told.get("mode", "retry") != "retry":
                 reader.problem(
-                    retry_entry.place, "retry and on_error say different things", "use one of them"
+                    entry.place, "retry and on_error say different things", "use one of them"
                 )
             told = {**told, **retry}
         fallback = reader.text(table, "fallback")
         if fallback is not None:
-            if "fallback" in told or told.get("mode") == "raise":
+            entry = table.entries["fallback"]
+            if place is not None or told.get("mode") == "raise":
                 reader.problem(
-                    table.entries["fallback"].place,
-                    "fallback and on_error say different things",
-                    "use one of them",
+                    entry.place, "fallback and on_error say different things", "use one of them"
                 )
-            told["fallback"] = fallback
-        return told
+            told["fallback"], place = fallback, entry.value.place
+        return told, place
 
     def _told(
         self, table: Table | None, level: keys.Level, known: Mapping[str, kinds.Kind]

@@ -57,7 +57,9 @@ class Reader:
             if entry.key in level.ignored:
                 self.warn(entry.place, f'"{entry.key}" in {level.name} has no effect here')
             elif entry.key in level.unsupported:
-                self.problem(entry.place, f'"{entry.key}" in {level.name} is not supported here')
+                value = entry.value.value if isinstance(entry.value, Scalar) else None
+                shown = f'"{entry.key}: {value}"' if isinstance(value, str) else f'"{entry.key}"'
+                self.problem(entry.place, f"{shown} in {level.name} is not supported here")
             else:
                 self.unknown(entry, level)
 

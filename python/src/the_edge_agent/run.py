@@ -90,7 +90,8 @@ class _Run:
             state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
             await self._walk(state)
         except WorkflowFailed as failed:
-            self._emit({"type": "error", "error": _error_data(failed)})
+            data = _error_data(failed)
+            self._emit({"type": "error", "node": failed.node, "error": data})
             raise
         except TeaError as error:
             self._emit({"type": "error", "error": {"type": error.kind, "message": error.message}})

@@ -121,7 +121,7 @@ def _edges(
         if isinstance(to, Items):
             reader.problem(
                 to.place,
-                "a list of targets is not supported here",
+                "to: a list of targets is not supported here",
                 "write one edge for each; the first that holds wins",
             )
             continue
@@ -149,7 +149,10 @@ def _edge_condition(table: Table, reader: Reader, node_reader: NodeReader) -> Co
         reader.keys(value, keys.CONDITION)
         kind, inner = value.get("type"), value.get("value")
         if kind is None or plain(kind) != "expression" or inner is None:
-            reader.problem(value.place, "condition: expected text, or {type: expression, value}")
+            wrong = f"type {plain(kind)} is not supported here" if kind else "it has no type"
+            reader.problem(
+                value.place, f"condition: {wrong}", "write text, or {type: expression, value}"
+            )
             return None
         value = inner
     condition = node_reader.condition(value, SCOPES)
@@ -184,12 +187,8 @@ def _check_targets(
         for rule in node.goto or ():
             check(rule.to, rule.place, "goto", names | {END})
         if "fallback" in node.on_error:
-            check(node.on_error["fallback"], node.place, "fallback", names | {END})
-        if node.goto and node.name in sources:
-            reader.warn(
-                sources[node.name],
-                f'the edges from "{node.name}" are never used: the node has goto',
-            )
+            place = node.fallback_place or node.place
+            check(node.on_error["fallback"], place, "fallback", names | {END})
     fallback = settings.fixed_fallback(workflow.settings)
     if fallback is not None:
         check(fallback, _fallback_place(table), "fallback", names | {END})
@@ -215,7 +214,7 @@ def _reachable(workflow: Workflow) -> set[str]:
     nodes = {node.name: node for node in workflow.nodes}
     following = dict(zip(nodes, [*list(nodes)[1:], END], strict=True))
     entry = workflow.edges.get(START)
-    todo = _targets(entry) if entry else [workflow.nodes[0].name]
+    todo = [rule.to for rule in entry] if entry else [workflow.nodes[0].name]
     fallback = settings.fixed_fallback(workflow.settings)
     todo += [fallback] if fallback else []
     reached: set[str] = set()
@@ -226,20 +225,10 @@ def _reachable(workflow: Workflow) -> set[str]:
         reached.add(name)
         node = nodes[name]
         rules = node.goto or workflow.edges.get(name)
-        todo += _targets(rules) if rules else [following[name]]
+        todo += [rule.to for rule in rules] if rules else [following[name]]
         todo += [
             each.on_error["fallback"]
             for each in _with_bodies([node])
             if "fallback" in each.on_error
         ]
     return reached
-
-
-def _targets(rules: Iterable[Rule]) -> list[str]:
-    """Return where rules may lead: up to the first that always holds."""
-    targets = []
-    for rule in rules:
-        targets.append(rule.to)
-        if rule.always:
-            break
-    return targets

@@ -209,13 +209,16 @@ def same(left: Any, right: Any) -> bool:
 
 
 def before(left: Any, right: Any) -> bool:
-    """Return whether ``left`` is less than ``right``: numbers with numbers, text with text.
+    """Return whether ``left`` is less than ``right``: numbers, texts, or false before true.
 
     Raises:
         TemplateError: the two have no order.
     """
     limits.charge(1)
-    if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
+    both = (left, right)
+    if all(map(is_number, both)) or any(
+        all(isinstance(value, kind) for value in both) for kind in (str, bool)
+    ):
         return bool(left < right)
     for value in (left, right):
         if isinstance(value, Absent):

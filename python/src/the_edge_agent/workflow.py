@@ -70,11 +70,6 @@ class Rule:
     condition: Condition | None
     place: Place
 
-    @property
-    def always(self) -> bool:
-        """Whether the rule holds whatever the state."""
-        return self.condition is None or self.condition.always
-
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -85,6 +80,7 @@ class Node:
     body: Body | None
     goto: tuple[Rule, ...] | None = None
     on_error: Mapping[str, Any] = field(default_factory=dict)
+    fallback_place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
