@@ -20,7 +20,7 @@ def main() -> int:
             version = f"{version} (python)" if "--version" in arguments else "python"
         sys.stdout.write(f"{version}\n")
         return 0
-    from the_edge_agent.cli.main import main as run
+    from the_edge_agent.cli.main import run
 
     return run(arguments)
 

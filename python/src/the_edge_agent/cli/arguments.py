@@ -86,7 +86,9 @@ def _build() -> tuple[Parser, dict[str, Parser]]:
         ("model", "say which model would be used, and what it is"),
     ):
         commands[name] = subparsers.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
             allow_abbrev=False,
         )
     _add_run(commands["run"])

@@ -26,7 +26,7 @@ def chat_command(options: Namespace) -> int:
         TeaError: wrong options, no model, or (with one answer) anything that goes wrong.
     """
     settings = _settings(options)
-    log = sys.stderr.write if options.verbose else None
+    log = output.log if options.verbose else None
     backend = backends(options, log).select(settings, None)
     fields = parameters.sampling({}, settings)
     if options.prompt is None and sys.stdin.isatty() and sys.stdout.isatty():
@@ -81,7 +81,7 @@ class Conversation:
             TeaError: the model cannot be loaded. Later errors are printed, and the talk goes on.
         """
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401: gives input() its line editing
+            import readline  # noqa: F401  # gives input() its line editing
         with asyncio.Runner() as runner:
             load = getattr(self._backend, "load", None)
             if load is not None:

@@ -26,6 +26,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def log(text: str) -> None:
+    """Write technical text to stderr as it stands. May be called from any thread."""
+    sys.stderr.write(text)
+
+
 def answer(text: str) -> None:
     """Write a piece of the result to stdout at once. May be called from any thread."""
     try:
@@ -70,7 +75,11 @@ def write_file(path: Path, text: str) -> None:
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", errors="replace", dir=path.parent, prefix=f".{path.name}.",
+            "w",
+            encoding="utf-8",
+            errors="replace",
+            dir=path.parent,
+            prefix=f".{path.name}.",
             delete=False,
         ) as file:
             temporary = Path(file.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.llm.backend import Backend, BackendFactory, Backends
@@ -20,7 +21,7 @@ def backends(options: Namespace, log: Callable[[str], None] | None) -> Backends:
     )
 
 
-def registry(made: Backends, roots: Sequence[str]) -> Registry:
+def registry(made: Backends, roots: Sequence[Path]) -> Registry:
     """Return every action of this program; files are in reach below ``roots``."""
     from the_edge_agent.actions import base_registry
     from the_edge_agent.actions.llm import llm_actions

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from the_edge_agent.cli import output, values
-from the_edge_agent.errors import EXIT_FAILED, Problem, TeaError, UsageError, WorkflowFailed
+from the_edge_agent.cli.registry import backends, registry
+from the_edge_agent.errors import EXIT_FAILED, UsageError
+from the_edge_agent.run import Host, run
+from the_edge_agent.workflow import Workflow, load
 
 Event = dict[str, Any]
 
@@ -31,20 +34,64 @@ def run_command(options: Namespace) -> int:
     workflow, host = _prepare(options, text, secrets)
     if not options.quiet:
         for warning in workflow.warnings:
-            output.say(f"warning: {_at(warning)}")
-    import asyncio
-
-    from the_edge_agent.run import run
-
-    try:
-        state = asyncio.run(run(workflow, given, host))
-    except WorkflowFailed as error:
-        if options.stream:
-            return error.exit_code  # the error event has said it, on the stream and on stderr
-        raise
+            output.say(f"{warning.place}: warning: {warning.message}")
+    state = asyncio.run(run(workflow, given, host))
     document = output.to_json(state, indent=2)
     if target is not None:
         output.write_file(target, document + "\n")
     elif not options.stream:
         output.answer(document + "\n")
     return _judge(state, conditions)
+
+
+def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Workflow, Host]:
+    """Return the checked workflow and everything that it may touch."""
+    log = output.log if options.verbose else None
+    roots = [Path.cwd(), *map(Path, options.allow_path)]
+    if options.file != values.STDIN:
+        roots.insert(1, Path(options.file).parent)
+    actions = registry(backends(options, log), roots)
+    workflow = load(text, options.file, actions=actions)
+    emit = _on_stream if options.stream else _on_stderr if options.verbose else _nowhere
+    host = Host(
+        actions=actions,
+        env=os.environ,
+        secrets=secrets,
+        emit=emit,
+        sleep=asyncio.sleep,
+        random=random.random,
+    )
+    return workflow, host
+
+
+def _on_stream(event: Event) -> None:
+    output.answer(output.to_json(event) + "\n")
+
+
+def _on_stderr(event: Event) -> None:
+    if event["type"] == "node_complete":
+        output.say(f"node {event['node']} done")
+
+
+def _nowhere(_event: Event) -> None:
+    """Drop an event that nobody asked for."""
+
+
+def _condition(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise UsageError(f"--fail-on-state {text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _judge(state: Mapping[str, Any], conditions: list[tuple[str, str]]) -> int:
+    """Return 1 when a value of ``state``, in its text form, is one that was named, else 0."""
+    for key, value in conditions:
+        if key in state and _text_form(state[key]) == value:
+            output.say(f"tea: the final state has {key}={value}")
+            return EXIT_FAILED
+    return 0
+
+
+def _text_form(value: Any) -> str:
+    return value if isinstance(value, str) else output.to_json(value)

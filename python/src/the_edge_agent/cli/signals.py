@@ -21,7 +21,7 @@ _exit_code = INTERRUPTED
 
 def install() -> None:
     """Let SIGTERM end the program like Ctrl-C does, with an exit code of its own."""
-    global _exit_code  # noqa: PLW0603: a process has one
+    global _exit_code  # noqa: PLW0603  # a process has one
     _exit_code = INTERRUPTED
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _on_term)
@@ -45,7 +45,7 @@ def reader_left() -> None:
 
 def discard_output() -> None:
     """Send what is still to be written to nowhere, so that it raises no further error."""
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123: a path object is not needed
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  # a path object is not needed
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
@@ -54,7 +54,7 @@ def _on_term(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _stop(code: int) -> None:
-    global _exit_code  # noqa: PLW0603: a process has one
+    global _exit_code  # noqa: PLW0603  # a process has one
     _exit_code = code
     ident = threading.main_thread().ident
     assert ident is not None

@@ -48,7 +48,7 @@ def json_map(option: str, text: str | None) -> dict[str, Any]:
     except RecursionError as error:
         raise UsageError(f"{source} is nested too deeply") from error
     if not isinstance(value, dict):
-        raise UsageError(f"{source} must be a JSON map, such as {{\"question\": \"Why?\"}}")
+        raise UsageError(f'{source} must be a JSON map, such as {{"question": "Why?"}}')
     return value
 
 

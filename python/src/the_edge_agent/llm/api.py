@@ -135,9 +135,7 @@ class ApiBackend:
         self._now = now
         self._jitter = jitter
 
-    async def chat(
-        self, request: ChatRequest, on_text: Callable[[str], None] | None
-    ) -> ChatReply:
+    async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer, as a stream when ``on_text`` is given.
 
         Raises:
@@ -222,7 +220,7 @@ class ApiBackend:
         begun = False
         try:
             async with (
-                httpx.AsyncClient(timeout=None, headers=dict(self._where.headers)) as client,  # noqa: S113: _post limits the time
+                httpx.AsyncClient(timeout=None, headers=dict(self._where.headers)) as client,  # noqa: S113  # _post limits the time
                 client.stream("POST", f"{self._where.base}/{path}", json=body) as response,
             ):
                 if response.status_code != 200:
@@ -262,7 +260,7 @@ class ApiBackend:
         return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
 
     def _wait(self, tried: int, asked: float | None) -> float:
-        wait = min(_FIRST_WAIT * 2**tried, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
+        wait: float = min(_FIRST_WAIT * 2**tried, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
         return wait if asked is None else max(asked, wait)
 
 

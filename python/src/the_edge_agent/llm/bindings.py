@@ -86,7 +86,7 @@ def load(log: Callable[[str], None] | None = None) -> Llama:
     Raises:
         ModelError: as ``Llama``.
     """
-    global _loaded  # noqa: PLW0603: a library can be loaded into a process only once
+    global _loaded  # noqa: PLW0603  # a library can be loaded into a process only once
     if _loaded is None:
         _loaded = Llama(library_directory(), log)
     return _loaded
@@ -104,8 +104,10 @@ def library_directory() -> Path:
 
 def _package_directory() -> Path:
     spec = importlib.util.find_spec("llama_cpp") if "llama_cpp" not in sys.modules else None
-    places = spec.submodule_search_locations if spec else getattr(
-        sys.modules.get("llama_cpp"), "__path__", None
+    places = (
+        spec.submodule_search_locations
+        if spec
+        else getattr(sys.modules.get("llama_cpp"), "__path__", None)
     )
     if not places:
         raise ModelError(

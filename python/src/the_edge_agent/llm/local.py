@@ -99,9 +99,7 @@ class LocalBackend:
         self._session: Session | None = None
         self._embedder: Embedder | None = None
 
-    async def chat(
-        self, request: ChatRequest, on_text: Callable[[str], None] | None
-    ) -> ChatReply:
+    async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer in one go; ``on_text`` is called from the computing thread.
 
         Raises:
@@ -139,9 +137,7 @@ class LocalBackend:
                 part.close()
         self._model = self._session = self._embedder = None
 
-    def _generate(
-        self, request: ChatRequest, on_text: Callable[[str], None] | None
-    ) -> Generation:
+    def _generate(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> Generation:
         done = self._get_session().generate(request, on_text)
         if self._log is not None:
             computed = done.prompt_tokens - done.reused

@@ -17,7 +17,7 @@ from the_edge_agent.llm.model_path import Found
 _PIECE_BYTES = 256
 
 
-class Stopped(Exception):  # noqa: N818: not an error
+class Stopped(Exception):  # noqa: N818  # not an error
     """The caller asked to stop; nothing is wrong."""
 
 

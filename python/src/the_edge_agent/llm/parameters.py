@@ -1,4 +1,4 @@
-"""The parameters of the llm actions and of ``settings.llm``: which there are and what they allow."""
+"""The parameters of the llm actions and of ``settings.llm``, and what each allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
 
 BACKENDS = ("local", "api", "auto")
 PROVIDERS = ("openai", "ollama", "azure")
@@ -28,8 +27,10 @@ def _is_int(value: Any) -> bool:
 
 
 def _whole(least: int, most: float = math.inf) -> Rule:
-    words = f"a whole number from {least} to {most}" if most < math.inf else (
-        f"a whole number, {least} or more"
+    words = (
+        f"a whole number from {least} to {most}"
+        if most < math.inf
+        else (f"a whole number, {least} or more")
     )
     return Rule(lambda value: _is_int(value) and least <= value <= most, words)
 
@@ -96,8 +97,10 @@ CHAT = {
 }
 EMBED = {
     "text": Rule(
-        lambda value: isinstance(value, str)
-        or (isinstance(value, list) and bool(value) and all(isinstance(t, str) for t in value)),
+        lambda value: (
+            isinstance(value, str)
+            or (isinstance(value, list) and bool(value) and all(isinstance(t, str) for t in value))
+        ),
         "text or a list of texts, not empty",
     ),
     **_ROUTING,
@@ -146,5 +149,3 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         stop = fields["stop"]
         fields["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
     return fields
-
-

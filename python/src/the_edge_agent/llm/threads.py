@@ -56,7 +56,7 @@ def cpu_quota(root: Path) -> float | None:
     that is visible; the tightest limit counts.
     """
     mounts = list(_cpu_mounts(_read(root / "proc/self/mountinfo")))
-    limits = []
+    limits: list[float] = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

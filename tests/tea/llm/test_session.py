@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.tea.llm.fake_llama import BOS, FakeC, FakeLlama, tokens_of
+from tests.tea.llm.gguf_files import CHAT_MODEL, gguf
+from the_edge_agent.errors import ActionError, LimitError, ModelError
+from the_edge_agent.llm.backend import ChatRequest, Message
+from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.model import Model, Stopped
+from the_edge_agent.llm.model_path import Found
+from the_edge_agent.llm.session import Generation, Session, StopFlag
+
+TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}"
+
+
+class Rig:
+    """A session on the fake library, and everything that a test wants to look at."""
+
+    def __init__(
+        self, folder: Path, c: FakeC, *, template: str | None = TEMPLATE, n_ctx: int = 2048
+    ) -> None:
+        metadata = dict(CHAT_MODEL)
+        del metadata["tokenizer.chat_template"]
+        if template is not None:
+            metadata["tokenizer.chat_template"] = template
+        path = folder / "m.gguf"
+        path.write_bytes(gguf(metadata))
+        self.c = c
+        self.stop = StopFlag()
+        llama = cast(Llama, FakeLlama(c))
+        self.model = Model(llama, Found(path, "test"))
+        self.session = Session(llama, self.model, n_ctx=n_ctx, n_threads=1, stop=self.stop)
+        self.streamed: list[str] = []
+
+    def ask(self, *texts: str, raw: bool = False, **fields: Any) -> Generation:
+        """Say ``texts`` as user and assistant in turns."""
+        roles = ("user", "assistant")
+        messages = tuple(Message(roles[n % 2], text) for n, text in enumerate(texts))  # type: ignore[arg-type]
+        request = ChatRequest(messages, texts[0] if raw else None, **fields)
+        return self.session.generate(request, self.streamed.append)
+
+
+def test_an_answer_ends_where_the_model_ends_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says="Grüße".encode()))
+    done = rig.ask("hi")
+    assert (done.text, done.finish_reason) == ("Grüße", "stop")
+    assert (done.prompt_tokens, done.completion_tokens) == (6, 7)
+    assert "".join(rig.streamed) == "Grüße"
+
+
+def test_an_answer_of_max_tokens_ends_for_its_length(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"abcdef"))
+    done = rig.ask("hi", max_tokens=3)
+    assert (done.text, done.finish_reason, done.completion_tokens) == ("abc", "length", 3)
+
+
+def test_a_stop_string_ends_an_answer_early(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"one. two."))
+    done = rig.ask("hi", stop=(". ",))
+    assert (done.text, done.finish_reason, done.completion_tokens) == ("one", "stop", 5)
+
+
+@pytest.mark.parametrize("adds_bos", [True, False])
+@pytest.mark.parametrize("template", [TEMPLATE, TEMPLATE.removeprefix("{{ bos_token }}")])
+def test_a_model_that_wants_a_bos_gets_exactly_one(
+    tmp_path: Path, adds_bos: bool, template: str
+) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"", adds_bos=adds_bos), template=template)
+    rig.ask("hi")
+    tokens = rig.c.computed[0]
+    wanted = adds_bos or "bos_token" in template
+    assert tokens == ([BOS] if wanted else []) + tokens_of(b"u:hi;")
+
+
+def test_a_second_bos_in_the_template_is_taken_out(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""), template="<bos>" + TEMPLATE)
+    rig.ask("hi")
+    assert rig.c.computed[0].count(BOS) == 1
+
+
+def test_the_next_turn_computes_only_what_is_new(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"yo"))
+    rig.ask("hi")
+    first = [BOS, *tokens_of(b"u:hi;")]
+    assert rig.c.cache == [*first, *tokens_of(b"yo")]
+    rig.c.computed.clear()
+    done = rig.ask("hi", "yo", "why")
+    assert rig.c.computed[0] == tokens_of(b"a:yo;u:why;")
+    assert done.reused == len(first)
+    assert rig.c.cache[: done.prompt_tokens] == [BOS, *tokens_of(b"u:hi;a:yo;u:why;")]
+
+
+def test_the_same_question_again_computes_its_last_token_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"yo"))
+    rig.ask("hi")
+    rig.c.computed.clear()
+    done = rig.ask("hi")
+    assert rig.c.computed[0] == tokens_of(b";")
+    assert done.text == "yo"
+
+
+def test_a_cache_that_cannot_be_cut_is_emptied(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"yo", can_cut=False))
+    rig.ask("hi")
+    rig.c.computed.clear()
+    assert rig.ask("ho").reused == 0
+    assert rig.c.computed[0] == [BOS, *tokens_of(b"u:ho;")]
+
+
+def test_a_long_prompt_is_computed_in_pieces(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""))
+    rig.ask("x" * 1200)
+    assert [len(each) for each in rig.c.computed] == [512, 512, 180]
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""), n_ctx=100)
+    assert rig.ask("x" * 46, max_tokens=50).prompt_tokens == 50
+    with pytest.raises(LimitError, match="has 51 tokens, but only 50 fit") as caught:
+        rig.ask("x" * 47, max_tokens=50)
+    assert "context of 100 less max_tokens of 50" in caught.value.message
+    with pytest.raises(LimitError, match="only 0 fit"):
+        rig.ask("x", max_tokens=101)
+
+
+def test_sampling_is_a_chain_in_the_documented_order(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""))
+    rig.ask("hi", temperature=0.5, top_k=7, top_p=0.9, min_p=0.1, seed=42)
+    assert rig.c.chains[-1] == [
+        ("top_k", 7),
+        ("top_p", 0.9, 1),
+        ("min_p", 0.1, 1),
+        ("temp", 0.5),
+        ("dist", 42),
+    ]
+
+
+def test_temperature_zero_is_greedy_whatever_else_is_said(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""))
+    rig.ask("hi", temperature=0, top_k=7, seed=1)
+    assert rig.c.chains[-1] == [("greedy",)]
+
+
+def test_without_a_seed_each_answer_has_its_own(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""))
+    for _ in range(5):
+        rig.ask("hi")
+    seeds = {chain[-1][1] for chain in rig.c.chains}
+    assert len(seeds) == 5
+    assert max(seeds) < 2**32 - 1
+
+
+def test_a_model_without_template_completes_a_plain_prompt(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b" Paris"), template=None)
+    done = rig.ask("The capital of France is", raw=True)
+    assert rig.c.computed[0] == [BOS, *tokens_of(b"The capital of France is")]
+    assert done.text == " Paris"
+
+
+def test_a_model_without_template_is_refused_for_chat(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""), template=None)
+    with pytest.raises(ModelError, match="Tiny has no chat template") as caught:
+        rig.ask("hi")
+    assert "completes as plain text" in caught.value.hint
+
+
+def test_nothing_at_all_to_go_on_from_is_an_error(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"", adds_bos=False), template=None)
+    with pytest.raises(ActionError, match="the prompt is empty"):
+        rig.ask("", raw=True)
+
+
+def test_a_stop_between_tokens_ends_the_answer_and_keeps_the_cache_true(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"abcdefgh"))
+
+    def on_decode() -> None:
+        if len(rig.c.computed) == 3:
+            rig.stop.set()
+
+    rig.c.before_decode = on_decode
+    with pytest.raises(Stopped):
+        rig.ask("hi")
+    assert "".join(rig.streamed).startswith("abc")
+    rig.stop.clear()
+    rig.c.before_decode = None
+    assert rig.ask("hi", "abc", "why").text == "abcdefgh"
+    assert rig.c.cache[: 1 + 16] == [BOS, *tokens_of(b"u:hi;a:abc;u:why;")][:17]
+
+
+def test_an_aborted_computation_leaves_nothing_of_itself_in_the_cache(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"xyz"))
+    rig.ask("hi")
+    kept = list(rig.c.cache)
+    rig.c.decode_result = 2
+    with pytest.raises(Stopped):
+        rig.ask("hi", "xyz", "why")
+    assert rig.c.cache == kept[:6]
+
+
+def test_a_failed_computation_is_an_error_of_the_model(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"abc"))
+    rig.c.decode_result = -3
+    with pytest.raises(ModelError, match="code -3"):
+        rig.ask("hi")
+
+
+def test_a_load_that_is_stopped_is_no_error_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(gguf(CHAT_MODEL))
+    llama = cast(Llama, FakeLlama(FakeC(says=b"")))
+    with pytest.raises(Stopped):
+        Model(llama, Found(path, "test"), stopped=lambda: True)
+
+
+def test_a_model_that_the_library_refuses_is_explained_in_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(gguf(CHAT_MODEL))
+    c = FakeC(says=b"")
+    c.llama_model_load_from_file = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="architecture llama.*the library's own words"):
+        Model(cast(Llama, FakeLlama(c)), Found(path, "test"))
+
+
+def test_c_itself_sees_the_stop_flag() -> None:
+    flag = StopFlag()
+    asks = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)(flag.function)
+    assert (asks(flag.argument), flag.is_set()) == (False, False)
+    flag.set()
+    assert (asks(flag.argument), flag.is_set()) == (True, True)
+    flag.clear()
+    assert (asks(flag.argument), flag.is_set()) == (False, False)
