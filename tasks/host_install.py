@@ -318,7 +318,9 @@ def _not_started(what: str, log: str) -> HostError:
     lines = [line for line in log.splitlines() if line.strip()][-10:]
     for line in lines:
         console.note(line)
-    last = lines[-1] if lines else "it wrote nothing"
+    # A message of several lines goes on indented.
+    heads = [line for line in lines if not line.startswith(" ")]
+    last = heads[-1] if heads else "it wrote nothing"
     return HostError(
         f"the Docker engine {what}: {last}",
         hint="its own words are above; inside a container it needs --privileged",
