@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
@@ -74,7 +74,7 @@ def skipped(what: str, why: str) -> None:
     err.print(f"[dim]    skipped {escape(what)}: {escape(why)}[/dim]")
 
 
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A table on stdout."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
