@@ -77,7 +77,7 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
         TaskError: of any stage; nothing new is at the final path then.
     """
     gguf.check(stored.path, bundle.model)
-    builder = Builder(engine, bundle.target, options.build)
+    builder = Builder.on(engine, bundle.target, options.build)
     program = builder.program(bundle.impl)
     runtime = options.runtime or builder.runtime()
     out = options.dist / bundle.file_name(catalog.version())

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import queue
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
 BLOCK = 1 << 20  # bytes
+QUEUE = 64  # blocks as the network gives them, 64 kB at most
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -61,51 +64,109 @@ def to_part(job: Download, part: Path, pace: Pace) -> None:
 
 def _complete(job: Download, part: Path, pace: Pace) -> None:
     patience = Patience(job.name, pace)
-    with part.open("ab", buffering=0) as file:
-        body = _Body(file, part, job, patience)
+    with part.open("ab", buffering=0) as file, contextlib.closing(_Sink(file)) as sink:
+        body = _Body(sink, part, job, patience)
         if body.done:
             console.note(f"{job.name}: going on from {body.done / 1e6:,.0f} MB")
         with console.transfer(job.name, job.size, done=body.done) as advance:
             body.advance = advance
             patience.run(lambda: _attempt(job, body, pace))
-        if body.digest.hexdigest() != job.sha256:
-            raise DigestMismatch(job.name, job.sha256, body.digest.hexdigest())
+        digest = sink.hexdigest()
+    if digest != job.sha256:
+        raise DigestMismatch(job.name, job.sha256, digest)
+
+
+class _Sink:
+    """Writes and hashes in a thread of its own, while the next bytes come in.
+
+    An error of the thread is raised by the next call; what was put before it is lost.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._error: BaseException | None = None
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(QUEUE)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def put(self, block: bytes) -> None:
+        """Hand over the next bytes."""
+        if self._error is not None:
+            raise self._error
+        self._blocks.put(block)
+
+    def start_from(self, part: Path) -> int:
+        """Hash what an earlier run has written; returns how many bytes that is."""
+        size = 0
+        with part.open("rb") as before:
+            while block := before.read(BLOCK):
+                self._digest.update(block)
+                size += len(block)
+        return size
+
+    def restart(self) -> None:
+        """Throw everything away."""
+        self._finish()
+        self._file.truncate(0)
+        self._digest = hashlib.sha256()
+
+    def hexdigest(self) -> str:
+        """The digest of all that was put."""
+        self._finish()
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Write what was put and end the thread."""
+        self._blocks.put(None)
+        self._thread.join()
+
+    def _finish(self) -> None:
+        self._blocks.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._take(block)
+                except OSError as error:
+                    self._error = error
+            self._blocks.task_done()
+
+    def _take(self, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            view = view[self._file.write(view) :]
+        self._digest.update(block)
 
 
 class _Body:
-    """The part file's bytes so far, and their digest."""
+    """How far the file has come, by the bytes handed to the sink."""
 
-    def __init__(self, file: IO[bytes], part: Path, job: Download, patience: Patience) -> None:
-        self._file = file
+    def __init__(self, sink: _Sink, part: Path, job: Download, patience: Patience) -> None:
+        self._sink = sink
         self._job = job
         self._patience = patience
         self.advance: Callable[[int], None] = lambda _count: None
-        self.digest = hashlib.sha256()
-        self.done = 0
         self.expired = False
-        with part.open("rb") as before:
-            while block := before.read(BLOCK):
-                self.digest.update(block)
-                self.done += len(block)
+        self.done = sink.start_from(part)
         if self.done > job.size:
             self.restart()
         self._furthest = self.done
 
     def restart(self) -> None:
         """Throw away what is there."""
-        self._file.truncate(0)
+        self._sink.restart()
         self.advance(-self.done)
-        self.digest = hashlib.sha256()
         self.done = 0
 
     def append(self, block: bytes) -> None:
         """Take the next bytes. Only what was never reached before counts as progress."""
         if self.done + len(block) > self._job.size:
             raise SizeMismatch(self._job.name, self._job.size, self.done + len(block))
-        view = memoryview(block)
-        while view:
-            view = view[self._file.write(view) :]
-        self.digest.update(block)
+        self._sink.put(block)
         self.done += len(block)
         self.advance(len(block))
         if self.done > self._furthest:

@@ -39,12 +39,14 @@ class Builder:
 
     engine: Engine
     target: Target
-    options: BuildOptions = BuildOptions()
+    base: Base  # the image that the build steps run in, of the engine's own architecture
+    options: BuildOptions
 
-    @property
-    def base(self) -> Base:
-        """The image that the build steps run in, of the engine's own architecture."""
-        return images.ensure(catalog.images()["build"], self.engine.target, self.engine)
+    @classmethod
+    def on(cls, engine: Engine, target: Target, options: BuildOptions) -> Builder:
+        """A builder on ``engine``, once its base image is there."""
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+        return cls(engine, target, base, options)
 
     def llama(self) -> Path:
         """llama.cpp's shared libraries, CPU backends and headers; returns their folder."""
@@ -125,12 +127,11 @@ class Builder:
         target: Target | None = None,
     ) -> Path:
         """Run one Dockerfile's stage ``export`` into a folder of build/, unless it is up to date."""
-        base = self.base
         output = BUILD / f"{name or dockerfile}-{self.target.arch}"
         file = DOCKER / f"{dockerfile}.Dockerfile"
         paths = [file, *(ROOT / source for source in sources)]
         given = {
-            "base": base.id,
+            "base": self.base.id,
             "target": self.target.arch,
             "sources": stages.digest_of_files(paths, ROOT),
             **args,
@@ -143,7 +144,7 @@ class Builder:
                 context=ROOT,
                 stage="export",
                 target=target or self.target,
-                args={"BASE": base.reference, **args},
+                args={"BASE": self.base.reference, **args},
                 output=output,
                 contexts=contexts or {},
                 options=self.options,
@@ -153,8 +154,7 @@ class Builder:
 
     def tools(self) -> str:
         """The image that has mksquashfs; returns its name in the engine."""
-        base = self.base
-        tag = f"tea-bundles/pack:{base.id.removeprefix('sha256:')[:12]}"
+        tag = f"tea-bundles/pack:{self.base.id.removeprefix('sha256:')[:12]}"
         if self.engine.image_id(tag) is None:
             with console.stage("Image with mksquashfs"):
                 self.engine.build(
@@ -162,7 +162,7 @@ class Builder:
                     context=ROOT,
                     stage="tools",
                     target=self.engine.target,
-                    args={"BASE": base.reference},
+                    args={"BASE": self.base.reference},
                     tag=tag,
                     options=self.options,
                 )

@@ -93,6 +93,8 @@ def install_python(debs: Path, gnu: str, out: Path, epoch: int) -> list[Path]:
     files |= module_files(Path("/wheels"), LEFT_OUT_WHEELS)
     files |= {f"llama_cpp/{name}": Path("/llama-wheel/llama_cpp") / name for name in KEPT_OF_LLAMA}
     files |= module_files(Path("/program"), re.compile(r".*(__pycache__|\.egg-info)"))
+    # In place of an __init__ that imports numpy; an archive cannot hold a package without one.
+    files["llama_cpp/__init__.py"] = Path("/dev/null")
     write_archive(out / f"usr/lib/{PYTHON.replace('.', '')}.zip", files, epoch)
 
     # The interpreter finds its home by these two names.
