@@ -109,14 +109,14 @@ def test_disk_full_in_mid_body_keeps_the_part_and_says_so(
 ) -> None:
     from tasks import download
 
-    append = download._Body.append
+    take = download._Sink._take
 
     def full(self: Any, block: bytes) -> None:
-        if self.done + len(block) > 100_000:
+        if self._file.tell() + len(block) > 100_000:
             raise OSError(code, os.strerror(code))
-        append(self, block)
+        take(self, block)
 
-    monkeypatch.setattr(download._Body, "append", full)
+    monkeypatch.setattr(download._Sink, "_take", full)
     hub.plan(faults=[{"on": "cdn", "kind": "reset", "after": 50_000}])
     with pytest.raises(errors.DiskFull):
         fetch.ensure(fetching.model(), fetching.options(hub, store, waits))
