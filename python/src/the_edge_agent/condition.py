@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent.errors import TemplateError
+from the_edge_agent.errors import TeaError, TemplateError
 from the_edge_agent.template import SCOPES, Template, compile_expression, compile_text
 from the_edge_agent.values import truth
 
@@ -30,7 +30,11 @@ class Condition:
     def holds(self, scope: Mapping[str, Any]) -> bool:
         """Judge it. Raises TemplateError, LimitError."""
         value = self.value
-        result = value if isinstance(value, bool) else truth(value.render(scope))
+        try:
+            result = value if isinstance(value, bool) else truth(value.render(scope))
+        except TeaError as error:
+            error.message = f"condition {self.source}: {error.message}"
+            raise
         if self.negated:
             result = not result
         return result if self.expected is None else result == self.expected.holds(scope)

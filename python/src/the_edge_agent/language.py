@@ -7,6 +7,7 @@ a Python object can be reached. What is not in the language is refused here.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,13 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Call, nodes.Filter, nodes.Test, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock,
     nodes.Keyword,
 )  # fmt: skip
+_REFUSED = {
+    "Pow": "the operator **", "CallBlock": "{% call %}", "FilterBlock": "{% filter %}",
+    "FromImport": "{% from %}", "ScopedEvalContextModifier": "{% autoescape %}",
+    "NSRef": "setting a key of a value", "With": "{% with %}", "Macro": "{% macro %}",
+    "Include": "{% include %}", "Import": "{% import %}", "Extends": "{% extends %}",
+    "Block": "{% block %}",
+}  # fmt: skip
 _LOOP_METHODS = frozenset({"cycle", "changed"})
 
 
@@ -77,12 +85,27 @@ _JINJA = _environment()
 
 def parse(text: str) -> nodes.Template:
     """Return the tree of a text. Raises TemplateError where it is not well formed."""
+    if "\r" in text:
+        with contextlib.suppress(TemplateSyntaxError, RecursionError):
+            return _parse_with_returns(text)
     try:
         return Parser(_JINJA, text).parse()
     except TemplateSyntaxError as error:
         raise TemplateError(_syntax_message(error, text)) from error
     except RecursionError as error:
         raise TemplateError("the expression is nested too deep") from error
+
+
+def _parse_with_returns(text: str) -> nodes.Template:
+    """Parse a text and keep its carriage returns, which Jinja2 would turn into line feeds."""
+    spare = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+    tree = Parser(_JINJA, text.replace("\r", spare)).parse()
+    for data in tree.find_all(nodes.TemplateData):
+        data.data = data.data.replace(spare, "\r")
+    for constant in tree.find_all(nodes.Const):
+        if isinstance(constant.value, str):
+            constant.value = constant.value.replace(spare, "\r")
+    return tree
 
 
 def parse_expression(text: str) -> nodes.Expr:
@@ -143,8 +166,9 @@ def _filled(node: nodes.Expr) -> Iterator[nodes.Expr]:
 
 def _check_node(node: nodes.Node) -> None:
     if not isinstance(node, _ALLOWED):
-        name = type(node).__name__.lower()
-        raise TemplateError(f"{name!r} is not part of the template language")
+        name = type(node).__name__
+        shown = _REFUSED.get(name, name.lower())
+        raise TemplateError(f"{shown} is not part of the template language")
     if isinstance(node, nodes.For) and node.recursive:
         raise TemplateError("recursive loops are not part of the template language")
     if isinstance(node, nodes.Filter):
@@ -207,7 +231,10 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
         names = frozenset(meta.find_undeclared_variables(tree)) - _GLOBALS
         allowed = frozenset(scopes)
         for name in sorted(names - allowed):
-            hint = nearest(name, allowed) or f"known here: {', '.join(sorted(allowed))}"
+            hint = nearest(name, allowed)
+            if not hint and "state" in allowed:
+                hint = f"for a key of the state write state.{name}"
+            hint = hint or f"known here: {', '.join(sorted(allowed))}"
             raise TemplateError(f"there is no name {name!r} here", hint=hint)
         code = _JINJA.compile(tree)
         return _JINJA.template_class.from_code(_JINJA, code, _JINJA.globals), names

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent.errors import CodeError, TemplateError
+from the_edge_agent.errors import ActionError, CodeError, TemplateError
 from the_edge_agent.template import Template, compile_text
 from the_edge_agent.values import text_form, to_data
 
@@ -118,8 +118,9 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
     What it prints goes to standard error, because standard output is for the result.
 
     Raises:
-        CodeError: the code raised; ``kind`` is the class name of the exception.
-        ActionError, LimitError: the result is not JSON data, or too large.
+        CodeError: the code raised (``kind`` is the class name of the exception), or its result
+            is not JSON data.
+        LimitError: the result is too large.
     """
     given = {"state": to_data(state), "variables": to_data(variables), "json": json}
     before = dict(given["state"])
@@ -137,7 +138,7 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
                 result = _new_names(names, given)
     except (Exception, SystemExit) as error:
         raise _code_error(error) from error
-    data = to_data(result)
+    data = _as_data(result)
     _refuse_lost_changes(given["state"], before, data)
     return data
 
@@ -145,13 +146,30 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
 def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names that the code made; imports, functions and classes are no data."""
     tools = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+    for name, value in given.items():
+        if names.get(name) is not value:
+            raise TypeError(f"the name {name} is given and cannot be assigned to")
     return {
         name: value
         for name, value in names.items()
-        if not name.startswith("_")
-        and not isinstance(value, tools)
-        and not (name in given and value is given[name])
+        if name not in given and not name.startswith("_") and not isinstance(value, tools)
     }
+
+
+def _as_data(result: Any) -> Any:
+    """Copy the result as JSON data. Raises CodeError, with the key that is none."""
+    if not isinstance(result, dict):
+        result, keys = {"the result": result}, False
+    else:
+        keys = True
+    data = {}
+    for key, value in result.items():
+        try:
+            data.update(to_data({key: value}))
+        except ActionError as error:
+            hint = "begin the name with _ to keep it out" if keys else ""
+            raise CodeError("TypeError", f"{key}: {error.message}", hint=hint) from error
+    return data if keys else data["the result"]
 
 
 def _refuse_lost_changes(state: Any, before: Mapping[str, Any], result: Any) -> None:
@@ -161,7 +179,7 @@ def _refuse_lost_changes(state: Any, before: Mapping[str, Any], result: Any) -> 
         changed = state.get(key, missing) is not before.get(key, missing)
         if changed and not (isinstance(result, dict) and key in result):
             raise CodeError(
-                "StateError",
+                "TypeError",
                 f"the code changed state[{key!r}], which is a copy",
                 hint=f"return {{{key!r}: …}}, or assign to a new name",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from the_edge_agent.errors import (
     WorkflowFailed,
 )
 from the_edge_agent.secrets import Masker, StreamMask
-from the_edge_agent.template import Template, render_tree
+from the_edge_agent.template import Template, render_map
 from the_edge_agent.values import to_data
 from the_edge_agent.workflow import (
     END,
@@ -202,7 +202,7 @@ class _Run:
         return Outcome(self._clean({step.output_key: value}), value)
 
     async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
-        params = render_tree(step.params, scope)
+        params = render_map(step.params, scope)
         stream = StreamMask(self._masker)
 
         def emit(event: Event) -> None:
@@ -212,9 +212,11 @@ class _Run:
                 self._emit({**event, "text": text})
 
         call = Call(node.name, step.action, params, self._settings, emit, self._memory)
-        result = await self._host.actions[step.action].run(call)
-        if rest := stream.rest():
-            self._emit({"type": "token", "node": node.name, "text": rest})
+        try:
+            result = await self._host.actions[step.action].run(call)
+        finally:
+            if rest := stream.rest():
+                self._emit({"type": "token", "node": node.name, "text": rest})
         return to_data(result)
 
     async def _loop(self, node: Node, loop: LoopBody, state: dict[str, Any]) -> Outcome:
@@ -281,13 +283,8 @@ def _update(
     if isinstance(output, str):
         return {output: result}
     if isinstance(output, dict):
-        return dict(_output_map(output, {**scope, "result": result, "action_result": result}))
+        return render_map(output, {**scope, "result": result, "action_result": result})
     return result if isinstance(result, dict) else {"result": result}
-
-
-def _output_map(output: Mapping[str, Any], scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, tree in output.items():
-        yield key, render_tree(tree, scope)
 
 
 def _error_data(failed: WorkflowFailed) -> dict[str, Any]:

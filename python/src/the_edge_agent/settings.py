@@ -7,7 +7,7 @@ from typing import Any
 
 from the_edge_agent import keys, kinds
 from the_edge_agent.document import Table, Value
-from the_edge_agent.errors import TemplateError
+from the_edge_agent.errors import TeaError, TemplateError
 from the_edge_agent.llm import parameters
 from the_edge_agent.reading import Reader
 from the_edge_agent.template import SETTINGS_SCOPES, compile_tree, has_template, render_tree
@@ -60,8 +60,9 @@ def render(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
 def _rendered(path: str, tree: Any, scope: Mapping[str, Any]) -> Any:
     try:
         return render_tree(tree, scope)
-    except TemplateError as error:
-        raise TemplateError(f"settings.{path}: {error.message}", hint=error.hint) from error
+    except TeaError as error:
+        error.message = f"settings.{path}: {error.message}"
+        raise
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -56,7 +56,8 @@ class Template:
                 size = 0
                 for piece in self.compiled.root_render_func(context):
                     size += len(piece)
-                    limits.check_text(size)
+                    if size > limits.MAX_TEXT:
+                        limits.check_text(size)
                     pieces.append(piece)
                 return context.vars[_VALUE] if self.native else "".join(pieces)
         except TeaError:
@@ -143,10 +144,22 @@ def render_tree(tree: Any, scope: Mapping[str, Any]) -> Any:
     if isinstance(tree, Template):
         return tree.render(scope)
     if isinstance(tree, dict):
-        return {key: render_tree(item, scope) for key, item in tree.items()}
+        return render_map(tree, scope)
     if isinstance(tree, list):
         return [render_tree(item, scope) for item in tree]
     return tree
+
+
+def render_map(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Render a map; the message of an error begins with the key that it is in."""
+    rendered = {}
+    for key, item in tree.items():
+        try:
+            rendered[key] = render_tree(item, scope)
+        except TeaError as error:
+            error.message = f"{key}: {error.message}"
+            raise
+    return rendered
 
 
 def has_template(tree: Any) -> bool:

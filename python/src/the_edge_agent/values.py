@@ -16,6 +16,7 @@ from jinja2.utils import missing
 
 from the_edge_agent import limits
 from the_edge_agent.errors import ActionError, LimitError, TemplateError
+from the_edge_agent.secrets import MASK
 
 MAX_DEPTH = 100
 MAX_VALUES = 5_000_000
@@ -151,8 +152,7 @@ class _Copier:
     def _number(self, value: float) -> Any:
         if self._mask and not isinstance(value, bool):
             text = json.dumps(value)
-            masked = self._mask(text)
-            return value if masked == text else masked
+            return MASK if self._mask(text) == MASK else value
         return value
 
     def _text(self, value: str) -> str:
