@@ -50,7 +50,9 @@ def entries(options: Sequence[str] = ()) -> list[Entry]:
         HostError: apt cannot read its own sources.
     """
     fields = _SEPARATOR.join(("$(REPO_URI)", "$(RELEASE)", "$(COMPONENT)"))
-    words = ["apt-get", *options, "indextargets", "--format", fields, "Created-By: Packages"]
+    # Without this option only what has been downloaded is listed: nothing on a fresh machine.
+    words = ["apt-get", "--no-release-info", *options, "indextargets"]
+    words += ["--format", fields, "Created-By: Packages"]
     try:
         lines = cmd.capture(words).stdout.splitlines()
     except MissingProgram:

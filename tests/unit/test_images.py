@@ -1,0 +1,321 @@
+"""Which base image is taken, and where its packages come from; no Docker, no downloads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tasks import apt, catalog, cmd, emulation, images
+from tasks.apt import Archives, Entry
+from tasks.catalog import Image, Standin
+from tasks.engine import Engine
+from tasks.errors import (
+    CommandFailed,
+    DiskFull,
+    HostError,
+    NoSuchImage,
+    RegistryUnreachable,
+    TaskError,
+    WrongArchitecture,
+)
+
+NATIVE = catalog.native_target()
+FOREIGN = next(target for target in catalog.targets().values() if target != NATIVE)
+IMAGE = Image(
+    "smoke", "ubuntu:22.04", f"sha256:{'0' * 64}", Standin("bullseye", ("main", "security"))
+)
+TAG = f"tea-base/debian-bullseye:{NATIVE.debian}"
+RECIPE = {images.RECIPE: "bullseye main security"}
+
+
+class FakeEngine:
+    """The calls of ``Engine`` that images need, on a table of images."""
+
+    def __init__(
+        self,
+        pull: Callable[[FakeEngine], None],
+        local: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
+    ) -> None:
+        self.local = dict(local or {})
+        self.pulls = 0
+        self.builds: list[str] = []
+        self._pull = pull
+
+    def pull(self, reference: str, target: catalog.Target) -> None:
+        self.pulls += 1
+        self._pull(self)
+
+    def image_id(self, reference: str) -> str | None:
+        return f"id of {reference}" if reference in self.local else None
+
+    def image_arch(self, reference: str) -> str | None:
+        return self.local[reference][0] if reference in self.local else None
+
+    def image_labels(self, reference: str) -> Mapping[str, str]:
+        return self.local[reference][1] if reference in self.local else {}
+
+    def build(self, dockerfile: Path, **options: Any) -> None:
+        assert (dockerfile.parent / "rootfs.tar").read_text() == "root file system"
+        self.builds.append(options["tag"])
+        recipe = {images.RECIPE: options["args"]["RECIPE"]}
+        self.local[options["tag"]] = (options["target"].arch, recipe)
+
+
+def refusing(error: TaskError) -> Callable[[FakeEngine], None]:
+    def pull(engine: FakeEngine) -> None:
+        raise error
+
+    return pull
+
+
+def giving(arch: str) -> Callable[[FakeEngine], None]:
+    def pull(engine: FakeEngine) -> None:
+        engine.local[IMAGE.reference] = (arch, {})
+
+    return pull
+
+
+def ensure(engine: FakeEngine, target: catalog.Target = NATIVE) -> images.Base:
+    return images.ensure(IMAGE, target, cast(Engine, engine))
+
+
+OFFLINE = refusing(RegistryUnreachable("no such host"))
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sequence[str | Path]]]:
+    """A process that has asked no registry yet; mmdebstrap is recorded and writes a small file."""
+    monkeypatch.setattr(images, "_unreachable", {})
+    monkeypatch.setattr(images, "_warned", set())
+    calls: list[Sequence[str | Path]] = []
+
+    def run(argv: Sequence[str | Path], **options: object) -> None:
+        calls.append(argv)
+        tar = next(Path(word) for word in map(str, argv) if word.endswith("rootfs.tar"))
+        tar.write_text("root file system")
+
+    monkeypatch.setattr(cmd, "run", run)
+    yield calls
+
+
+def test_an_image_that_is_there_is_not_pulled_again() -> None:
+    engine = FakeEngine(OFFLINE, {IMAGE.reference: (NATIVE.arch, {})})
+    base = ensure(engine)
+    assert (base.reference, base.origin, engine.pulls) == (IMAGE.reference, "registry", 0)
+
+
+def test_an_image_of_another_architecture_is_pulled_for_the_right_one() -> None:
+    engine = FakeEngine(giving(NATIVE.arch), {IMAGE.reference: (FOREIGN.arch, {})})
+    assert ensure(engine).origin == "registry"
+    assert engine.pulls == 1
+
+
+def test_a_registry_that_sends_another_architecture_is_an_error() -> None:
+    with pytest.raises(WrongArchitecture) as caught:
+        ensure(FakeEngine(giving(FOREIGN.arch)))
+    assert f"is for {FOREIGN.arch}, {NATIVE.arch} was asked for" in caught.value.message
+    assert f"docker image rm {IMAGE.reference}" in caught.value.hint
+
+
+def test_a_stand_in_is_made_and_said_when_the_registry_gives_no_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = FakeEngine(OFFLINE)
+    base = ensure(engine)
+    assert base.describe() == {"reference": TAG, "origin": "standin", "id": f"id of {TAG}"}
+    assert engine.builds == [TAG]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "docker.io cannot be reached; Debian bullseye" in warnings[0]
+
+
+def test_a_silent_registry_is_asked_and_lamented_once_in_a_process(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = FakeEngine(OFFLINE)
+    first, second = ensure(engine), ensure(engine)
+    assert first == second
+    assert (engine.pulls, engine.builds) == (1, [TAG])
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_a_stand_in_that_is_there_is_used_again() -> None:
+    engine = FakeEngine(OFFLINE, {TAG: (NATIVE.arch, RECIPE)})
+    assert ensure(engine).reference == TAG
+    assert engine.builds == []
+
+
+def test_a_stand_in_of_another_recipe_is_made_anew() -> None:
+    engine = FakeEngine(OFFLINE, {TAG: (NATIVE.arch, {images.RECIPE: "bullseye main"})})
+    ensure(engine)
+    assert engine.builds == [TAG]
+
+
+def test_a_stand_in_of_the_wrong_architecture_is_an_error() -> None:
+    with pytest.raises(WrongArchitecture, match=f"is for {FOREIGN.arch}"):
+        ensure(FakeEngine(OFFLINE, {TAG: (FOREIGN.arch, RECIPE)}))
+
+
+def test_an_image_that_the_registry_does_not_have_is_never_replaced() -> None:
+    engine = FakeEngine(refusing(NoSuchImage("manifest unknown")))
+    with pytest.raises(NoSuchImage):
+        ensure(engine)
+    assert engine.builds == []
+
+
+def test_a_stand_in_for_an_architecture_that_cannot_run_here_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    fresh: list[Sequence[str | Path]],
+) -> None:
+    monkeypatch.setattr(emulation.runs, "__defaults__", (tmp_path,))
+    with pytest.raises(HostError, match=f"cannot run {FOREIGN.arch} programs"):
+        ensure(FakeEngine(OFFLINE), FOREIGN)
+    assert fresh == []
+
+
+def test_too_little_space_is_found_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, fresh: list[Sequence[str | Path]]
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=5_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DiskFull, match="1,000 MB needed, 5 MB free"):
+        ensure(FakeEngine(OFFLINE))
+    assert fresh == []
+
+
+def test_packages_that_cannot_be_had_end_with_where_to_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(argv: object, **options: object) -> None:
+        raise CommandFailed("mmdebstrap stopped with exit code 25: E: failed", returncode=25)
+
+    monkeypatch.setattr(cmd, "run", run)
+    with pytest.raises(CommandFailed, match=r"no stand-in for .*failed") as caught:
+        ensure(FakeEngine(OFFLINE))
+    assert "http_proxy" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "registry"),
+    [
+        ("debian:trixie-slim", "docker.io"),
+        ("library/debian", "docker.io"),
+        ("registry.example/debian", "registry.example"),
+        ("localhost:5000/debian", "localhost:5000"),
+    ],
+)
+def test_the_registry_is_found_by_dockers_rule(name: str, registry: str) -> None:
+    image = Image("x", name, IMAGE.digest, IMAGE.standin)
+    assert images.registry_of(image) == registry
+
+
+def lines(standin: Standin, archives: Archives | None) -> list[str]:
+    words = images.mmdebstrap(standin, NATIVE, Path("/t/rootfs.tar"), archives, root=True)
+    return [str(word) for word in words]
+
+
+def test_mmdebstrap_gets_the_machines_archives_and_the_rows_suites_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(apt, "KEYRING", tmp_path / "not there")
+    archives = Archives("http://mirror.example/debian/", "http://mirror.example/security/")
+    assert lines(Standin("trixie", ("main", "security")), archives)[-4:] == [
+        "trixie",
+        "/t/rootfs.tar",
+        "deb http://mirror.example/debian/ trixie main",
+        "deb http://mirror.example/security/ trixie-security main",
+    ]
+
+
+def test_packages_are_checked_against_debians_keys_where_they_are_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keyring = tmp_path / "keys.gpg"
+    keyring.touch()
+    monkeypatch.setattr(apt, "KEYRING", keyring)
+    given = apt.sources(Standin("trixie", ("main",)), Archives("http://m.example/debian/", None))
+    assert given == [f"deb [signed-by={keyring}] http://m.example/debian/ trixie main"]
+
+
+def test_without_debian_archives_mmdebstraps_own_are_cut_to_the_row() -> None:
+    words = lines(Standin("bullseye", ("main",)), None)
+    assert words[-2:] == ["bullseye", "/t/rootfs.tar"]
+    hook = next(word for word in words if word.startswith("--setup-hook="))
+    assert "bullseye[-/]security" in hook
+    assert "bullseye[-/]updates" in hook
+    assert not [
+        w for w in lines(Standin("trixie", ("main", "updates", "security")), None) if "hook" in w
+    ]
+
+
+ONE_LINE = """\
+# deb http://commented.example/debian bookworm main
+deb http://vendor.example bookworm main
+deb [signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian bookworm main non-free
+deb http://mirror.example/debian bookworm-updates main
+deb-src http://source.example/debian bookworm main
+deb http://secure.example/debian-security bookworm-security main
+"""
+DEB822 = """\
+Types: deb
+URIs: http://vendor.example
+Suites: bookworm
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://disabled.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb deb-src
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main non-free
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://secure.example/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt")
+@pytest.mark.parametrize(("name", "text"), [("x.list", ONE_LINE), ("x.sources", DEB822)])
+def test_the_machines_own_archives_are_found_in_both_formats(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / name).write_text(text)
+    options = ["-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={parts}"]
+    found = apt.debian_archives(apt.entries(options), "bookworm")
+    assert found == Archives(
+        "http://mirror.example/debian/", "http://secure.example/debian-security/"
+    )
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt")
+def test_sources_that_apt_cannot_read_are_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "x.list").write_text("deb what\n")
+    options = ["-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={tmp_path}"]
+    with pytest.raises(HostError, match="apt cannot read its sources"):
+        apt.entries(options)
+
+
+def test_a_machine_without_debian_archives_has_none() -> None:
+    ubuntu = [Entry("http://mirror.example/ubuntu/", "noble", "main")]
+    assert apt.debian_archives(ubuntu, "bookworm") is None
+
+
+def test_a_machine_without_a_security_archive_does_without() -> None:
+    found = apt.debian_archives([Entry("http://m.example/debian/", "trixie", "main")], "trixie")
+    assert found == Archives("http://m.example/debian/", None)
+    assert found is not None
+    assert len(apt.sources(Standin("trixie", ("main", "security")), found)) == 1
