@@ -1,20 +1,27 @@
 #include "copy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "io.h"
 
-/* Long enough that system calls do not count, short enough that an interrupt is answered. */
-enum { STEP = 16 << 20, BUFFER = 1 << 20 };
+enum {
+    /* Stays in the processor's cache. Measured with 1 GB from an offset that is not on a page, as
+     * in every image: 0.25 s, copy_file_range and sendfile 0.4 to 0.5 s, 1 MiB or mmap 0.5 to
+     * 1.5 s. */
+    BUFFER = 128 << 10,
+    /* The disk is told to start when this much is there, so that the end has less to wait for. */
+    WRITE_BEHIND = 32 << 20,
+};
 
 struct job {
     struct image *image;
     struct content *content;
     int out;
     const volatile int *stop;
-    char *buffer; /* BUFFER bytes, made when first needed */
+    char *buffer; /* BUFFER bytes */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -22,66 +29,49 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static bool have_buffer(struct job *job)
+/* Write what is in the buffer. 0 or an errno value. */
+static int put(struct job *job, uint64_t at, size_t size)
 {
-    if (job->buffer == NULL)
-        job->buffer = malloc(BUFFER);
-    return job->buffer != NULL;
-}
-
-/* One step of a run; how many bytes were copied, or minus an errno value. */
-static ssize_t copy_step(struct job *job, uint64_t from, uint64_t to, size_t size)
-{
-    loff_t in = (loff_t)from;
-    loff_t out = (loff_t)to;
-    ssize_t done = copy_file_range(job->image->fd, &in, job->out, &out, size, 0);
-
-    if (done > 0 || (done < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO)))
-        return done > 0 ? done : -errno;
-    /* Older kernels, other file systems: by way of memory. */
-    size = (size_t)least(size, BUFFER);
-    if (!have_buffer(job))
-        return -ENOMEM;
-    if (!read_at(job->image->fd, job->buffer, size, from))
-        return -EBADMSG;
-    return write_at(job->out, job->buffer, size, to) ? (ssize_t)size : -errno;
+    if (!write_at(job->out, job->buffer, size, at))
+        return errno;
+    if ((at + size) / WRITE_BEHIND != at / WRITE_BEHIND)
+        (void)sync_file_range(job->out, (off_t)(at / WRITE_BEHIND * WRITE_BEHIND), WRITE_BEHIND,
+                              SYNC_FILE_RANGE_WRITE);
+    return *job->stop != 0 ? EINTR : 0;
 }
 
 static int copy_run(struct job *job, const struct run *run)
 {
     uint64_t done = 0;
+    int error = 0;
 
-    while (done < run->size) {
-        ssize_t step = copy_step(job, run->image + done, run->file + done,
-                                 (size_t)least(run->size - done, STEP));
-        if (step < 0)
-            return (int)-step;
-        done += (uint64_t)step;
-        if (*job->stop != 0)
-            return EINTR;
+    while (error == 0 && done < run->size) {
+        size_t size = (size_t)least(run->size - done, BUFFER);
+
+        if (!read_at(job->image->fd, job->buffer, size, run->image + done))
+            return EBADMSG;
+        error = put(job, run->file + done, size);
+        done += size;
     }
-    return 0;
+    return error;
 }
 
 /* Bytes [from, to), which are compressed, in a fragment, or zeros. */
 static int unpack(struct job *job, uint64_t from, uint64_t to)
 {
-    if (from < to && !have_buffer(job))
-        return ENOMEM;
-    while (from < to) {
+    int error = 0;
+
+    while (error == 0 && from < to) {
         sqfs_off_t size = (sqfs_off_t)least(to - from, BUFFER);
 
         if (sqfs_read_range(&job->image->fs, &job->content->inode, (sqfs_off_t)from, &size,
                             job->buffer) != SQFS_OK ||
             size <= 0)
             return EBADMSG;
-        if (!write_at(job->out, job->buffer, (size_t)size, from))
-            return errno;
+        error = put(job, from, (size_t)size);
         from += (uint64_t)size;
-        if (*job->stop != 0)
-            return EINTR;
     }
-    return 0;
+    return error;
 }
 
 int copy_content(struct image *image, struct content *content, int out, const volatile int *stop)
@@ -91,6 +81,9 @@ int copy_content(struct image *image, struct content *content, int out, const vo
     uint64_t at = 0;
     int error = 0;
 
+    job.buffer = malloc(BUFFER);
+    if (job.buffer == NULL)
+        return ENOMEM;
     while (error == 0 && at < size) {
         const struct run *run = content_run(content, at);
 

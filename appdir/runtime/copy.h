@@ -4,8 +4,7 @@
 
 #include "image.h"
 
-/* Copy all of `content` into the new, empty file `out`. What lies uncompressed in the image is
- * copied by the kernel. Returns 0, or an errno value: EINTR when `*stop` was set, EBADMSG when
+/* Copy all of `content` into the new, empty file `out`. Returns 0, or an errno value: EINTR when `*stop` was set, EBADMSG when
  * the image is damaged. */
 int copy_content(struct image *image, struct content *content, int out,
                  const volatile int *stop);
