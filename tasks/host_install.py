@@ -91,6 +91,7 @@ def mend(install: bool, environ: Mapping[str, str] = os.environ) -> None:
         lacks_engine=engine is not None,
         lacks_buildx=buildx is not None,
         lacks_mmdebstrap=lacks_mmdebstrap,
+        which=shutil.which,
     )
     _carry_out(plan)
     left = engine_trouble(environ) or buildx_trouble(environ)
@@ -139,7 +140,7 @@ def make_plan(
     lacks_engine: bool,
     lacks_buildx: bool,
     lacks_mmdebstrap: bool,
-    which: Callable[[str], str | None] = shutil.which,
+    which: Callable[[str], str | None],
     entries: Callable[[], Sequence[apt.Entry]] = apt.entries,
 ) -> Plan:
     """What has to change on ``system`` (ID and VERSION_ID of os-release).

@@ -91,6 +91,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sequence[str | Path]
     """A process that has asked no registry yet; mmdebstrap is recorded and writes a small file."""
     monkeypatch.setattr(images, "_unreachable", {})
     monkeypatch.setattr(images, "_warned", set())
+    monkeypatch.setattr(apt, "os_release", dict)
     calls: list[Sequence[str | Path]] = []
 
     def run(argv: Sequence[str | Path], **options: object) -> None:
