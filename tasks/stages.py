@@ -9,26 +9,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import console, store
+from tasks.errors import BuildError
 
 _IGNORED = {"__pycache__", "target"}
 
 
 def digest_of_files(paths: Iterable[Path], root: Path) -> str:
-    """One sha256 over files and whole folders: names relative to ``root``, modes, contents."""
+    """One sha256 over files and whole folders: names relative to ``root``, modes, contents.
+
+    Raises:
+        BuildError: one of ``paths`` is not there.
+    """
     total = hashlib.sha256()
     for path in sorted(_files(paths)):
         mode = "x" if path.stat().st_mode & 0o100 else "-"
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root)}\0{mode}\0{content}\n".encode())
+        total.update(f"{path.relative_to(root)}\0{mode}\0{content}\n".encode(errors="surrogateescape"))
     return total.hexdigest()
 
 
 def _files(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
+        if not path.exists():
+            # Taken as empty, it would make a stage look done that is not.
+            raise BuildError(f"{path}: not there", hint="restore it: git status shows what is gone")
         if path.is_file():
             yield path
         for inner in path.rglob("*"):
-            if inner.is_file() and not _IGNORED.intersection(inner.parts):
+            if inner.is_file() and not _IGNORED.intersection(inner.relative_to(path).parts):
                 yield inner
 
 
@@ -53,7 +61,7 @@ class Stage:
     def is_done(self) -> bool:
         """Whether ``output`` is there, as it was left, and made from these very inputs."""
         try:
-            return self.stamp.read_text(encoding="utf-8") == self._state()
+            return self.stamp.read_bytes() == self._state().encode()
         except OSError:
             return False
 
@@ -70,6 +78,11 @@ class Stage:
 
     def _state(self) -> str:
         """The inputs, and what of the output shows that nobody has touched it."""
-        stat = self.output.stat()
-        size = stat.st_size if self.output.is_file() else 0
-        return f"{self.digest} {size} {stat.st_mtime_ns}\n"
+        seen = hashlib.sha256()
+        for path in (self.output, *sorted(self.output.rglob("*"))):
+            stat = path.lstat()
+            # A folder's own size says nothing: it depends on the file system.
+            size = 0 if path.is_dir() and not path.is_symlink() else stat.st_size
+            line = f"{path.relative_to(self.output)}\0{size} {stat.st_mtime_ns}\n"
+            seen.update(line.encode(errors="surrogateescape"))
+        return f"{self.digest} {seen.hexdigest()}\n"
