@@ -20,7 +20,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks import (  # noqa: E402  (the line above makes the folder importable)
+from tasks import (
     bundles,
     catalog,
     checks,
@@ -31,7 +31,7 @@ from tasks import (  # noqa: E402  (the line above makes the folder importable)
     options,
     smoke,
 )
-from tasks.catalog import Model  # noqa: E402
+from tasks.catalog import Model
 
 nox.needs_version = ">=2026.10"
 nox.options.sessions = ["unit"]

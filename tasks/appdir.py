@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 from tasks.catalog import ROOT, Model, Target
@@ -110,12 +111,22 @@ def _fault(path: Path, target: Target, present: set[str]) -> str:
             for segment in elf.iter_segments("PT_GNU_STACK"):
                 if segment["p_flags"] & 1:
                     return "asks for an executable stack"
-            section = elf.get_section_by_name(".dynamic")
-            for tag in section.iter_tags() if section else ():
-                if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
-                    return f"has the search path {getattr(tag, 'runpath', None) or tag.rpath!r}"
-                if tag.entry.d_tag == "DT_NEEDED" and tag.needed not in present:
-                    return f"needs {tag.needed}, which is not in the AppDir"
+            for kind, text in _dynamic(elf):
+                if kind in ("DT_RPATH", "DT_RUNPATH"):
+                    return f"has the search path {text!r}"
+                if kind == "DT_NEEDED" and text not in present:
+                    return f"needs {text}, which is not in the AppDir"
     except (ELFError, UnicodeDecodeError) as error:
         return f"is damaged: {error}"
     return ""
+
+
+def _dynamic(elf: ELFFile) -> Iterator[tuple[str, str]]:
+    """The dynamic section's entries that are texts: kind and text."""
+    attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
+    section = elf.get_section_by_name(".dynamic")
+    if isinstance(section, DynamicSection):
+        for tag in section.iter_tags():
+            kind = str(tag.entry.d_tag)
+            if kind in attributes:
+                yield kind, str(getattr(tag, attributes[kind]))

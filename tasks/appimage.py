@@ -109,7 +109,7 @@ def _text(elf: ELFFile, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What is added to the program: a folder that holds ``bundle/``, and the model's place in it."""
+    """What is added to the program: a folder that holds ``bundle/``, and the model in it."""
 
     folder: Path
     model: Path
@@ -222,9 +222,7 @@ def _sections(runtime: Path) -> Mapping[str, tuple[int, int]]:
     return sections
 
 
-def _describe(
-    file: BinaryIO, runtime: Path, layer: Layer, program: Program, offset: int
-) -> None:
+def _describe(file: BinaryIO, runtime: Path, layer: Layer, program: Program, offset: int) -> None:
     """Write what our runtime needs to know into its section; another's has none."""
     where, size = _sections(runtime).get(".tea_payload", (0, 0))
     if size != PAYLOAD.size:
@@ -237,7 +235,7 @@ def _describe(
 
 
 def _sync_and_digest(part: Path, runtime: Path) -> None:
-    """Fill .digest_md5 as appimagetool does: over the file with that section and the signature zero.
+    """Fill .digest_md5 as appimagetool does: over the file with it and the signature zero.
 
     The disk writes while the processor hashes, so that the digest costs no time of its own.
     """

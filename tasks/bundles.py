@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tasks.catalog import ROOT, Bundle, Model
 from tasks.engine import BuildOptions, Engine
 from tasks.errors import NotWritable
 from tasks.fetch import FetchOptions, StoredModel
-from tasks.program import Builder, Program
+from tasks.program import Builder
 from tasks.stages import Stage
 
 DIST = ROOT / "dist"
@@ -40,7 +39,7 @@ class Options:
     impls: tuple[str, ...] = catalog.IMPLEMENTATIONS
     runtime: Path | None = None  # another runtime than the project's own
     dist: Path = DIST
-    build: BuildOptions = BuildOptions()
+    build: BuildOptions = field(default_factory=BuildOptions)
     fetch: FetchOptions = field(default_factory=FetchOptions)
 
 
@@ -97,22 +96,24 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
             )
         )
     if ran:
-        _record(out, bundle, stored, program, builder, inputs, time.monotonic() - start)
+        facts = {
+            **_facts(bundle, stored, out),
+            "inputs": inputs,
+            "base_image": builder.base.describe(),
+            "seconds": {"pack": round(time.monotonic() - start, 2)},
+        }
+        store.write_text(out.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
+        beside = out.stat().st_size - stored.size
+        console.note(
+            f"{out.name}: {out.stat().st_size / 1e6:,.1f} MB, {beside / 1e6:,.1f} MB beside the model"
+        )
     return out
 
 
-def _record(
-    out: Path,
-    bundle: Bundle,
-    stored: StoredModel,
-    program: Program,
-    builder: Builder,
-    inputs: Mapping[str, str],
-    seconds: float,
-) -> None:
-    """Write the artefact's record: what it was made from, how large it is, how long it took."""
+def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
+    """The artefact's record: what it is, which model is in it, how large it is (bytes)."""
     size = out.stat().st_size
-    facts: dict[str, Any] = {
+    return {
         "file": out.name,
         "version": catalog.version(),
         "implementation": bundle.impl,
@@ -126,17 +127,10 @@ def _record(
             "revision": stored.revision,
             "license": bundle.model.license,
         },
-        "inputs": dict(inputs),
-        "base_image": builder.base.describe(),
         "size": size,
         "size_without_model": size - stored.size,
         "content": appimage.read(out).digest,
-        "seconds": {"pack": round(seconds, 2)},
     }
-    store.write_text(out.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
-    console.note(
-        f"{out.name}: {size / 1e6:,.1f} MB, {(size - stored.size) / 1e6:,.1f} MB of it beside the model"
-    )
 
 
 def build_request(request: BuildRequest) -> list[Path]:

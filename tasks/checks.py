@@ -41,7 +41,7 @@ def integration(session: nox.Session) -> None:
 
 
 def _shellcheck() -> None:
-    """shellcheck in a container, on every shell script of the project."""
+    """Run shellcheck in a container, on every shell script of the project."""
     host.prepare(install=True)
     with Engine.connect() as engine:
         base = images.ensure(catalog.images()["build"], engine.target, engine)

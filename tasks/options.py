@@ -38,7 +38,9 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     parser.add_argument("--runtime", type=Path, help="begin the AppImage with this runtime")
     parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
     parser.add_argument("--builder", help="buildx builder to use")
-    parser.add_argument("--cache-from", action="append", default=[], help="as in docker buildx build")
+    parser.add_argument(
+        "--cache-from", action="append", default=[], help="as in docker buildx build"
+    )
     parser.add_argument("--cache-to", action="append", default=[], help="as in docker buildx build")
     parser.add_argument("--no-cache", action="store_true", help="build every step again")
     parser.add_argument(
@@ -74,7 +76,9 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     if bool(given.model_file) != bool(given.name):
         raise UsageError("--model-file and --name go together")
     if not (given.model or given.all or given.model_file):
-        raise UsageError("nothing to build", hint="give --model ID, --all or --model-file FILE --name NAME")
+        raise UsageError(
+            "nothing to build", hint="give --model ID, --all or --model-file FILE --name NAME"
+        )
     models = tuple(catalog.models()) if given.all else tuple(given.model)
     archs = tuple(catalog.targets()) if given.all else tuple(given.arch)
     for name in models:

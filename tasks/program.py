@@ -126,7 +126,7 @@ class Builder:
         inputs: Mapping[str, str] | None = None,
         target: Target | None = None,
     ) -> Path:
-        """Run one Dockerfile's stage ``export`` into a folder of build/, unless it is up to date."""
+        """Run one Dockerfile's stage ``export`` into a folder of build/, unless it is done."""
         output = BUILD / f"{name or dockerfile}-{self.target.arch}"
         file = DOCKER / f"{dockerfile}.Dockerfile"
         paths = [file, *(ROOT / source for source in sources)]
@@ -177,4 +177,6 @@ class Builder:
 
 def size_of(tree: Path) -> int:
     """Bytes of all regular files in ``tree``."""
-    return sum(path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(
+        path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()
+    )

@@ -67,7 +67,9 @@ class _Box:
         self._file = f"/bundle/{name}"
         self.checks: list[Check] = []
 
-    def tea(self, *words: str, timeout: float = START_TIMEOUT, stdin: bytes | None = None) -> Output:
+    def tea(
+        self, *words: str, timeout: float = START_TIMEOUT, stdin: bytes | None = None
+    ) -> Output:
         """Run the bundle as its user would."""
         return self._box.exec(
             [self._file, *words],
@@ -99,7 +101,7 @@ class _Box:
 
 
 def run(files: Sequence[Path], dist: Path = bundles.DIST) -> None:
-    """Smoke-test ``files``, or all AppImages of ``dist``; print a table and write a JSON report each.
+    """Try ``files``, or all AppImages of ``dist``; print a table and write a JSON report for each.
 
     Raises:
         AppImageError: no file, or one that is not an AppImage.
@@ -119,7 +121,12 @@ def run(files: Sequence[Path], dist: Path = bundles.DIST) -> None:
         text = json.dumps({**asdict(report), "passed": report.passed}, indent=2)
         store.write_text(path.with_name(f"{path.stem}.smoke.json"), text + "\n")
         rows = [
-            (check.name, "passed" if check.passed else "FAILED", f"{check.seconds:.2f} s", check.detail)
+            (
+                check.name,
+                "passed" if check.passed else "FAILED",
+                f"{check.seconds:.2f} s",
+                check.detail,
+            )
             for check in report.checks
         ]
         console.table(f"{report.file} in {report.image}", ("check", "", "time", ""), rows)

@@ -67,8 +67,7 @@ def assertions(struct: type[ctypes.Structure], header: str) -> list[str]:
     lines = [f'_Static_assert(sizeof({c_name}) == {ctypes.sizeof(struct)}, "size of {name}");']
     for field, offset in fields(struct):
         lines.append(
-            f"_Static_assert(offsetof({c_name}, {field}) == {offset}, "
-            f'"offset of {name}.{field}");'
+            f'_Static_assert(offsetof({c_name}, {field}) == {offset}, "offset of {name}.{field}");'
         )
     return lines
 

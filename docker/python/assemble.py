@@ -71,7 +71,7 @@ def needed(path: Path) -> list[str]:
 
 
 def copy_libraries(roots: list[Path], sources: list[Path], out: Path) -> None:
-    """The libraries that ``roots`` need, and those that these need, from ``sources`` into ``out``."""
+    """Copy the libraries that ``roots`` need, and those that these need, into ``out``."""
     waiting = [name for root in roots for name in needed(root)]
     present = {path.name for path in roots}
     while waiting:
@@ -106,10 +106,11 @@ def install_python(debs: Path, gnu: str, out: Path, epoch: int) -> list[Path]:
 
     interpreter = out / "usr/bin/python3"
     shutil.copy2(debs / "usr/bin" / PYTHON, interpreter)
-    modules = []
-    for path in sorted((stdlib / "lib-dynload").glob("*.so")):
-        if not LEFT_OUT_DYNLOAD.match(path.name):
-            modules.append(Path(shutil.copy2(path, home / "lib-dynload")))
+    modules = [
+        Path(shutil.copy2(path, home / "lib-dynload"))
+        for path in sorted((stdlib / "lib-dynload").glob("*.so"))
+        if not LEFT_OUT_DYNLOAD.match(path.name)
+    ]
     return [interpreter, *modules]
 
 
