@@ -103,10 +103,9 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
             "seconds": {"pack": round(time.monotonic() - start, 2)},
         }
         store.write_text(out.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
-        beside = out.stat().st_size - stored.size
-        console.note(
-            f"{out.name}: {out.stat().st_size / 1e6:,.1f} MB, {beside / 1e6:,.1f} MB beside the model"
-        )
+        size = out.stat().st_size
+        beside = (size - stored.size) / 1e6
+        console.note(f"{out.name}: {size / 1e6:,.1f} MB, {beside:,.1f} MB beside the model")
     return out
 
 
