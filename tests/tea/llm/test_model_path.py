@@ -43,8 +43,8 @@ def test_the_places_are_asked_in_their_order(places: dict[str, Path], without: i
     if "folder of the AppImage" in left:
         env["APPIMAGE"] = str(root / "apps/tea.AppImage")
     env["HOME"] = str(root / "home")
-    option, setting = left.get("--gguf"), left.get("settings.llm.model_path")
-    found = find(option and str(option), env, setting and str(setting))
+    named = {key: str(path) for key, path in left.items()}
+    found = find(named.get("--gguf"), env, named.get("settings.llm.model_path"))
     assert found is not None
     source, path = next(iter(left.items()))
     assert (found.source, found.path) == (source, path)
@@ -64,7 +64,7 @@ def test_a_named_model_must_exist_even_when_another_is_there(
     env = {"HOME": str(tmp_path / "home")}
     if name == "TEA_MODEL_PATH":
         env[name] = missing
-    with pytest.raises(ModelError, match="missing.gguf does not exist") as caught:
+    with pytest.raises(ModelError, match=r"missing\.gguf does not exist") as caught:
         find(
             missing if name == "--gguf" else None,
             env,
@@ -108,7 +108,7 @@ def test_several_models_in_a_folder_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / ".cache/tea/models"
     for name in ("b.gguf", "a.gguf"):
         model(folder / name)
-    with pytest.raises(ModelError, match="2 models: a.gguf, b.gguf") as caught:
+    with pytest.raises(ModelError, match=r"2 models: a\.gguf, b\.gguf") as caught:
         find(None, {"HOME": str(tmp_path)}, None)
     assert "--gguf" in caught.value.hint
 

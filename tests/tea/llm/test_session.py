@@ -11,6 +11,7 @@ from tests.tea.llm.gguf_files import CHAT_MODEL, gguf
 from the_edge_agent.errors import ActionError, LimitError, ModelError
 from the_edge_agent.llm.backend import ChatRequest, Message
 from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.gguf import read
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.model_path import Found
 from the_edge_agent.llm.session import Generation, Session, StopFlag
@@ -33,7 +34,7 @@ class Rig:
         self.c = c
         self.stop = StopFlag()
         llama = cast(Llama, FakeLlama(c))
-        self.model = Model(llama, Found(path, "test"))
+        self.model = Model(llama, Found(path, "test"), read(path))
         self.session = Session(llama, self.model, n_ctx=n_ctx, n_threads=1, stop=self.stop)
         self.streamed: list[str] = []
 
@@ -214,7 +215,7 @@ def test_a_load_that_is_stopped_is_no_error_of_the_model(tmp_path: Path) -> None
     path.write_bytes(gguf(CHAT_MODEL))
     llama = cast(Llama, FakeLlama(FakeC(says=b"")))
     with pytest.raises(Stopped):
-        Model(llama, Found(path, "test"), stopped=lambda: True)
+        Model(llama, Found(path, "test"), read(path), stopped=lambda: True)
 
 
 def test_a_model_that_the_library_refuses_is_explained_in_its_words(tmp_path: Path) -> None:
@@ -222,8 +223,8 @@ def test_a_model_that_the_library_refuses_is_explained_in_its_words(tmp_path: Pa
     path.write_bytes(gguf(CHAT_MODEL))
     c = FakeC(says=b"")
     c.llama_model_load_from_file = lambda *_: None  # type: ignore[method-assign]
-    with pytest.raises(ModelError, match="architecture llama.*the library's own words"):
-        Model(cast(Llama, FakeLlama(c)), Found(path, "test"))
+    with pytest.raises(ModelError, match=r"architecture llama.*the library's own words"):
+        Model(cast(Llama, FakeLlama(c)), Found(path, "test"), read(path))
 
 
 def test_c_itself_sees_the_stop_flag() -> None:

@@ -130,12 +130,14 @@ def _add_run(parser: Parser) -> None:
         help="let file.read and file.write reach below DIR too; may be repeated",
     )
     _add_backend(parser)
-    _add_talk(parser)
+    _add_verbose(parser)
+    _add_quiet(parser)
 
 
 def _add_validate(parser: Parser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="a workflow; - for standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON list of all files")
+    _add_quiet(parser)
 
 
 def _add_chat(parser: Parser) -> None:
@@ -149,13 +151,13 @@ def _add_chat(parser: Parser) -> None:
     parser.add_argument("--model", metavar="NAME", help="the model to ask an API for")
     parser.add_argument("--api-base", metavar="URL", help="address of an OpenAI-compatible API")
     _add_backend(parser)
-    _add_talk(parser)
+    _add_verbose(parser)
 
 
 def _add_model(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON map")
     parser.add_argument("--gguf", metavar="PATH", help="a model file, or a folder with one")
-    _add_talk(parser)
+    _add_verbose(parser)
 
 
 def _add_backend(parser: Parser) -> None:
@@ -165,8 +167,11 @@ def _add_backend(parser: Parser) -> None:
     )
 
 
-def _add_talk(parser: Parser) -> None:
+def _add_verbose(parser: Parser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="progress and llama.cpp's log on stderr"
     )
+
+
+def _add_quiet(parser: Parser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no warnings")

@@ -26,23 +26,29 @@ def chat_command(options: Namespace) -> int:
         TeaError: wrong options, no model, or (with one answer) anything that goes wrong.
     """
     settings = _settings(options)
-    log = output.log if options.verbose else None
-    backend = backends(options, log).select(settings, None)
+    system = None if options.system is None else values.as_typed(options.system)
     fields = parameters.sampling({}, settings)
     if options.prompt is None and sys.stdin.isatty() and sys.stdout.isatty():
-        Conversation(backend, options.system, fields).hold()
+        Conversation(_backend(options, settings), system, fields).hold()
         return 0
-    text = values.read_text(values.STDIN) if options.prompt is None else options.prompt
+    if options.prompt is None:
+        text = values.read_text(values.STDIN)
+    else:
+        text = values.as_typed(options.prompt)
     if not text.strip():
         raise UsageError("there is no question", hint='try: tea chat "Why is the sky blue?"')
     user = Message("user", text.rstrip("\n"))
-    if options.system is None:
+    if system is None:
         request = ChatRequest((user,), user.content, **fields)
     else:
-        request = ChatRequest((Message("system", options.system), user), **fields)
-    asyncio.run(backend.chat(request, output.answer))
+        request = ChatRequest((Message("system", system), user), **fields)
+    asyncio.run(_backend(options, settings).chat(request, output.answer))
     output.answer("\n")
     return 0
+
+
+def _backend(options: Namespace, settings: Mapping[str, Any]) -> Backend:
+    return backends(options, output.log if options.verbose else None).select(settings, None)
 
 
 def _settings(options: Namespace) -> dict[str, Any]:

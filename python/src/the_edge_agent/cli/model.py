@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 from the_edge_agent.cli import output
@@ -23,7 +24,7 @@ def model_command(options: Namespace) -> int:
     found = model_path.find(options.gguf, os.environ, None)
     if found is None:
         raise ModelError(NO_MODEL, hint=NO_MODEL_HINT)
-    facts = model_facts(found)
+    facts = model_facts(found, output.log if options.verbose else None)
     if options.json:
         output.answer(output.to_json(facts, indent=2) + "\n")
         return 0
@@ -34,7 +35,9 @@ def model_command(options: Namespace) -> int:
     return 0
 
 
-def model_facts(found: model_path.Found) -> dict[str, Any]:
+def model_facts(
+    found: model_path.Found, log: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Return what ``tea model`` prints. Sizes in bytes, contexts in tokens.
 
     Raises:
@@ -52,7 +55,7 @@ def model_facts(found: model_path.Found) -> dict[str, Any]:
         "context": context_size(found, LocalOptions(), head.context_length),
         "chat_template": _template(head, found),
         "threads": default_threads(),
-        "cpu_backend": _cpu_backend(),
+        "cpu_backend": _cpu_backend(log),
     }
 
 
@@ -62,8 +65,8 @@ def _template(head: gguf.Gguf, found: model_path.Found) -> str | None:
     return "the bundle's" if found.chat_template is not None else None
 
 
-def _cpu_backend() -> str:
+def _cpu_backend(log: Callable[[str], None] | None) -> str:
     try:
-        return bindings.load().cpu_backend()
+        return bindings.load(log).cpu_backend()
     except ModelError as error:
         return f"none: {error.message}"

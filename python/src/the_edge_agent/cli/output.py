@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +71,8 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         FileError: it cannot be written.
     """
+    import tempfile  # slow to import, and seldom wanted
+
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(

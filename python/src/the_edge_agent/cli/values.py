@@ -30,6 +30,14 @@ def read_text(name: str) -> str:
         raise UsageError(f"{shown} is not UTF-8: byte {error.start} does not fit") from error
 
 
+def as_typed(text: str) -> str:
+    """Return an argument of the command line as text, whatever the locale made of its bytes.
+
+    In a locale without UTF-8, Python hands on the bytes it cannot read as lone surrogates.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def json_map(option: str, text: str | None) -> dict[str, Any]:
     """Return the map that ``JSON`` or ``@FILE`` gives; {} for None.
 
@@ -41,6 +49,8 @@ def json_map(option: str, text: str | None) -> dict[str, Any]:
     source = option
     if text.startswith("@"):
         source, text = f"{option} {text}", read_text(text[1:])
+    else:
+        text = as_typed(text)
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:

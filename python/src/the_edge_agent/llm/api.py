@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import math
 import random
 import re
 import time
@@ -257,7 +258,7 @@ class ApiBackend:
                 seconds = email.utils.parsedate_to_datetime(header).timestamp() - self._now()
             except ValueError:
                 return None
-        return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+        return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
 
     def _wait(self, tried: int, asked: float | None) -> float:
         wait: float = min(_FIRST_WAIT * 2**tried, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)

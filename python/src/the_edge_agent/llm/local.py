@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from the_edge_agent.errors import ActionError
-from the_edge_agent.llm import bindings, model_path
+from the_edge_agent.llm import bindings, gguf, model_path
 from the_edge_agent.llm.backend import (
     BackendFactory,
     BackendName,
@@ -177,9 +177,11 @@ class LocalBackend:
 
     def _loaded(self) -> Model:
         if self._model is None:
+            head = gguf.read(self._found.path)  # first: it explains a bad file best
             self._model = Model(
                 bindings.load(self._log),
                 self._found,
+                head,
                 n_gpu_layers=self._options.n_gpu_layers,
                 stopped=self._stop.is_set,
             )

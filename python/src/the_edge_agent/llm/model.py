@@ -5,19 +5,21 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.errors import ActionError, ModelError
 from the_edge_agent.llm import gguf
 from the_edge_agent.llm.backend import Message
 from the_edge_agent.llm.bindings import Llama
-from the_edge_agent.llm.chat_template import ChatTemplate
 from the_edge_agent.llm.model_path import Found
+
+if TYPE_CHECKING:
+    from the_edge_agent.llm.chat_template import ChatTemplate
 
 _PIECE_BYTES = 256
 
 
-class Stopped(Exception):  # noqa: N818  # not an error
+class Stopped(Exception):  # not an error
     """The caller asked to stop; nothing is wrong."""
 
 
@@ -28,17 +30,20 @@ class Model:
         self,
         llama: Llama,
         found: Found,
+        head: gguf.Gguf,
         *,
         n_gpu_layers: int = -1,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Map the model of ``found`` into memory; ``stopped`` is asked now and then.
 
+        ``head`` is what ``gguf.read`` says of the same file.
+
         Raises:
-            ModelError: the file is not a model, is damaged, or llama.cpp does not know its kind.
+            ModelError: the file is damaged, or llama.cpp does not know its kind.
             Stopped: ``stopped`` said so.
         """
-        self.head = gguf.read(found.path)
+        self.head = head
         self._c = llama.c
         params = self._c.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
@@ -135,6 +140,8 @@ class Model:
 
     def _chat_template(self) -> ChatTemplate:
         if self._template is None:
+            from the_edge_agent.llm.chat_template import ChatTemplate  # brings jinja2
+
             assert self._template_text is not None
             self._template = ChatTemplate(
                 self._template_text,

@@ -34,7 +34,7 @@ class StopFlag:
     def __init__(self) -> None:
         self._text = ctypes.create_string_buffer(2)
         strlen = ctypes.CDLL(None).strlen
-        self.function = ctypes.cast(strlen, ctypes.c_void_p).value
+        self.function: int = ctypes.cast(strlen, ctypes.c_void_p).value or 0
         self.argument = ctypes.addressof(self._text)
 
     def set(self) -> None:

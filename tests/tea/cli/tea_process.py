@@ -1,0 +1,112 @@
+"""``tea`` as a process of its own, in a home of its own, with or without a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[3] / "python/src"
+DEADLINE = 20.0  # seconds; only a test that fails waits so long
+
+
+# Makes standard input the terminal that Ctrl-C comes from, then becomes tea.
+ON_A_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("the_edge_agent", run_name="__main__")
+"""
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment without anything of the machine's own that tea looks at."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(SOURCES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TERM": "dumb",
+        **more,
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "the_edge_agent", *arguments]
+
+
+def tea(
+    home: Path, *arguments: str, stdin: bytes = b"", **more: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run tea to its end and return what it wrote."""
+    return subprocess.run(
+        command(*arguments),
+        input=stdin,
+        capture_output=True,
+        env=environment(home, **more),
+        cwd=home,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start tea and return the running process, its outputs in pipes."""
+    return subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home),
+        cwd=home,
+    )
+
+
+class Terminal:
+    """Tea on a terminal; a test types and reads like a person."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        ours, theirs = pty.openpty()
+        self._ours = ours
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ON_A_TERMINAL, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(home),
+            cwd=home,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._unread = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def read_until(self, text: str) -> str:
+        """Return what the screen shows up to and with ``text``."""
+        deadline = time.monotonic() + DEADLINE
+        while text not in self._unread:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} never came; the screen shows {self._unread!r}"
+            if select.select([self._ours], [], [], left)[0]:
+                try:
+                    self._unread += os.read(self._ours, 65536).decode("utf-8", "replace")
+                except OSError:
+                    raise AssertionError(f"tea left; the screen shows {self._unread!r}") from None
+        shown, _, rest = self._unread.partition(text)
+        self._unread = rest
+        return shown + text
+
+    def wait(self) -> int:
+        code = self._process.wait(DEADLINE)
+        os.close(self._ours)
+        return code
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
