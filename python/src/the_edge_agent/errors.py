@@ -65,7 +65,7 @@ class UsageError(TeaError):
     exit_code = EXIT_USAGE
 
 
-class InvalidFile(TeaError):  # noqa: N818 - reads as what is the case
+class InvalidFile(TeaError):
     """The workflow file is wrong; ``problems`` has every one found, in file order. Exit code 2."""
 
     exit_code = EXIT_USAGE
@@ -85,7 +85,7 @@ class ApiError(TeaError):
     """An API answered with an error, or with something that is no answer."""
 
 
-class Timeout(TeaError):  # noqa: N818 - the word that workflows see
+class Timeout(TeaError):
     """An API did not answer in time."""
 
 
@@ -117,7 +117,7 @@ class CodeError(TeaError):
         return self.error_type
 
 
-class WorkflowFailed(TeaError):  # noqa: N818 - reads as what is the case
+class WorkflowFailed(TeaError):
     """A node failed and nothing was told to handle it. Exit code 1, or 3 for a ModelError."""
 
     def __init__(self, node: str, action: str, cause: TeaError, *, retry_count: int = 0) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -56,26 +57,39 @@ def _method(value: Any, name: str, path: str, *args: Any) -> Any:
     return operators.call_method(value, name, path, *args)
 
 
+# What expressions become calls of, named with a colon so that no template can name them.
+_MEANING: Mapping[str, Callable[..., Any]] = {
+    "text": text_form,
+    "member": operators.member,
+    "absent": lambda path: Absent(path=path),
+    "slice": operators.slice_of,
+    "elements": elements,
+    "concat": operators.concat,
+    "calculate": operators.calculate,
+    "negate": operators.negate,
+    "compare": operators.compare,
+    "method": _method,
+    "filter": _filter,
+    "test": _test,
+}
+
+
+def _late(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep Jinja2 from calling ``function`` on constants while it compiles, without limits."""
+
+    @pass_context
+    def call_at_run(_: Context, *args: Any, **names: Any) -> Any:
+        return function(*args, **names)
+
+    return call_at_run
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         keep_trailing_newline=True, undefined=Absent, optimized=False, cache_size=0
     )
     environment.globals = {"range": operators.count}
-    # Named with a colon, so that no template can name them.
-    environment.filters = {
-        "tea:text": text_form,
-        "tea:member": operators.member,
-        "tea:absent": lambda path: Absent(path=path),
-        "tea:slice": operators.slice_of,
-        "tea:elements": elements,
-        "tea:concat": operators.concat,
-        "tea:calculate": operators.calculate,
-        "tea:negate": operators.negate,
-        "tea:compare": operators.compare,
-        "tea:method": _method,
-        "tea:filter": _filter,
-        "tea:test": _test,
-    }
+    environment.filters = {f"tea:{name}": _late(function) for name, function in _MEANING.items()}
     environment.tests = {}
     return environment
 
@@ -223,6 +237,9 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
     called = {id(node.node) for node in tree.find_all(nodes.Call)}
     for node in tree.find_all(nodes.Node):
         _check_node(node)
+        # Jinja2 knows this name by itself and does not count it as undeclared.
+        if isinstance(node, nodes.Name) and node.name == "self":
+            raise TemplateError("there is no name 'self' here")
         if isinstance(node, nodes.Name) and node.name in _GLOBALS and id(node) not in called:
             raise TemplateError(f"{node.name} is not a value", hint=f"call it: {node.name}(3)")
     tree = _Meaning().visit(tree)

@@ -19,7 +19,7 @@ from the_edge_agent.errors import ActionError, LimitError, TemplateError
 from the_edge_agent.secrets import MASK
 
 MAX_DEPTH = 100
-MAX_VALUES = 5_000_000
+MAX_VALUES = 2_000_000
 _GUARD = "give it a value, or write: | default(...)"
 
 
