@@ -16,11 +16,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
+from tasks import elf
 from tasks.catalog import ROOT, Model, Target
+from tasks.elf import NotElf
 from tasks.errors import BuildError
 
 SOURCE = ROOT / "appdir"
@@ -104,27 +105,27 @@ def _elf_files(tree: Path) -> Iterator[Path]:
 def _fault(path: Path, target: Target, present: set[str]) -> str:
     """What is wrong with one ELF file, or nothing."""
     try:
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            if elf["e_machine"] != target.elf:
-                return f"is for {elf['e_machine']}, not {target.elf}"
-            for segment in elf.iter_segments("PT_GNU_STACK"):
-                if segment["p_flags"] & 1:
-                    return "asks for an executable stack"
-            for kind, text in _dynamic(elf):
+        with elf.reading(path) as image:
+            if image["e_machine"] != target.elf:
+                return f"is for {image['e_machine']}, not {target.elf}"
+            # Without the segment the kernel takes the old default, an executable stack.
+            stack = next(image.iter_segments("PT_GNU_STACK"), None)
+            if stack is None or stack["p_flags"] & 1:
+                return "asks for an executable stack"
+            for kind, text in _dynamic(image):
                 if kind in ("DT_RPATH", "DT_RUNPATH"):
                     return f"has the search path {text!r}"
                 if kind == "DT_NEEDED" and text not in present:
                     return f"needs {text}, which is not in the AppDir"
-    except (ELFError, UnicodeDecodeError) as error:
+    except NotElf as error:
         return f"is damaged: {error}"
     return ""
 
 
-def _dynamic(elf: ELFFile) -> Iterator[tuple[str, str]]:
+def _dynamic(image: ELFFile) -> Iterator[tuple[str, str]]:
     """The dynamic section's entries that are texts: kind and text."""
     attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
-    section = elf.get_section_by_name(".dynamic")
+    section = image.get_section_by_name(".dynamic")
     if isinstance(section, DynamicSection):
         for tag in section.iter_tags():
             kind = str(tag.entry.d_tag)

@@ -11,17 +11,18 @@ import os
 import shutil
 import struct
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from tasks import appdir, console, store
+from tasks import appdir, console, elf, store
+from tasks.catalog import Target
+from tasks.elf import NotElf
 from tasks.engine import Engine, Mount
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull
 from tasks.program import EPOCH, Program, size_of
@@ -30,8 +31,11 @@ MAGIC = b"AI\x02"  # at offset 8 of the ELF header
 PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
 PAYLOAD_MAGIC = b"TEAPLD1\0"
 SQUASHFS_MAGIC = b"hsqs"
+SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
 PACK_TIMEOUT = 3600.0  # seconds
+_WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
+_AGAIN = "build or download it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,57 +57,53 @@ def read(path: Path) -> AppImage:
         AppImageError: the file is not there, not ELF, not of type 2, or has no squashfs.
     """
     try:
-        with path.open("rb") as file:
-            return _read(path, file)
+        with elf.reading(path) as image:
+            return _read(path, image)
     except OSError as error:
-        raise AppImageError(f"{path}: {error.strerror}") from error
-    except ELFError as error:
+        raise AppImageError(f"{path}: {error.strerror}", hint=_WHERE) from error
+    except NotElf as error:
         raise AppImageError(
-            f"{path}: not an AppImage (no ELF file: {error})",
-            hint="give a file that nox -s build-MODEL-ARCH made; they are in dist/",
+            f"{path}: not an AppImage (no ELF file: {error})", hint=_WHERE
         ) from error
 
 
-def _read(path: Path, file: BinaryIO) -> AppImage:
-    elf = ELFFile(file)
+def _read(path: Path, image: ELFFile) -> AppImage:
+    file, size = image.stream, path.stat().st_size
     file.seek(8)
     if file.read(3) != MAGIC:
+        raise AppImageError(f"{path}: an ELF file, but not an AppImage of type 2", hint=_WHERE)
+    offset = elf.end(image)
+    file.seek(min(offset, size))
+    superblock = file.read(SUPERBLOCK)
+    if not superblock.startswith(SQUASHFS_MAGIC):
         raise AppImageError(
-            f"{path}: an ELF file, but not an AppImage of type 2",
-            hint="give a file that nox -s build-MODEL-ARCH made; they are in dist/",
+            f"{path}: no squashfs after the runtime; the file is incomplete", hint=_AGAIN
         )
-    offset = elf["e_shoff"] + elf["e_shentsize"] * elf["e_shnum"]
-    size = path.stat().st_size
-    file.seek(offset)
-    if file.read(4) != SQUASHFS_MAGIC:
-        raise AppImageError(f"{path}: no squashfs after the runtime; the file is incomplete")
-    file.seek(offset + 40)
-    used = int.from_bytes(file.read(8), "little")
+    used = max(int.from_bytes(superblock[40:48], "little"), SUPERBLOCK)
     if offset + used > size:
         raise AppImageError(
-            f"{path}: cut short, {offset + used - size:,} bytes are missing",
-            hint="build or download it again",
+            f"{path}: cut short, {offset + used - size:,} bytes are missing", hint=_AGAIN
         )
     return AppImage(
         path=path,
-        arch=elf["e_machine"],
+        arch=str(image["e_machine"]),
         offset=offset,
         squashfs_size=size - offset,
-        digest=_payload_digest(elf),
-        update_information=_text(elf, ".upd_info"),
+        digest=_payload_digest(image),
+        update_information=_text(image, ".upd_info"),
     )
 
 
-def _payload_digest(elf: ELFFile) -> str | None:
-    section = elf.get_section_by_name(".tea_payload")
+def _payload_digest(image: ELFFile) -> str | None:
+    section = image.get_section_by_name(".tea_payload")
     if section is None or len(section.data()) != PAYLOAD.size:
         return None
     magic, digest, *_ = PAYLOAD.unpack(section.data())
     return digest.hex() if magic == PAYLOAD_MAGIC else None
 
 
-def _text(elf: ELFFile, name: str) -> str:
-    section = elf.get_section_by_name(name)
+def _text(image: ELFFile, name: str) -> str:
+    section = image.get_section_by_name(name)
     return section.data().rstrip(b"\0").decode("utf-8", "replace") if section else ""
 
 
@@ -141,6 +141,7 @@ def pack(
         BuildError: ``runtime`` is not one that an AppImage can begin with.
         CommandFailed: mksquashfs stopped.
     """
+    sections = check_runtime(runtime, program.target)
     needed = layer.model.stat().st_size + program.squashfs.stat().st_size + SPARE
     with store.disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -154,9 +155,9 @@ def pack(
                     shutil.copyfileobj(squashfs, file, 1 << 20)
             _append(layer, part, offset, engine, tools)
             with part.open("r+b") as file:
-                _describe(file, runtime, layer, program, offset)
+                _describe(file, sections, layer, program, offset)
             part.chmod(0o755)
-            _sync_and_digest(part, runtime)
+            _sync_and_digest(part, sections)
             part.replace(out)
             store.sync_folder(out.parent)
 
@@ -196,37 +197,53 @@ def _append(layer: Layer, part: Path, offset: int, engine: Engine, tools: str) -
         if "No space left" in text:
             raise DiskFull(part.parent, None, store.free_bytes(part.parent))
         raise CommandFailed(
-            f"mksquashfs stopped with exit code {done.exit_code}: {text.splitlines()[-1:]}",
+            f"mksquashfs stopped with exit code {done.exit_code}: {text.rpartition(chr(10))[2]}",
             returncode=done.exit_code,
             output=text,
         )
 
 
-def _sections(runtime: Path) -> Mapping[str, tuple[int, int]]:
-    """Offset and size of the runtime's sections, after a check that it is one."""
-    with runtime.open("rb") as file:
-        try:
-            elf = ELFFile(file)
-            end = elf["e_shoff"] + elf["e_shentsize"] * elf["e_shnum"]
-            sections = {s.name: (s["sh_offset"], s["sh_size"]) for s in elf.iter_sections()}
-        except ELFError as error:
-            raise BuildError(f"{runtime}: not an ELF file ({error})") from error
-        file.seek(8)
-        if file.read(3) != MAGIC:
-            raise BuildError(
-                f"{runtime}: not the runtime of an AppImage of type 2",
-                hint="leave out --runtime for the project's own",
-            )
-    if end != runtime.stat().st_size:
-        raise BuildError(f"{runtime}: has {runtime.stat().st_size - end} bytes after its ELF file")
+def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]]:
+    """The offset and size of the runtime's sections, in bytes.
+
+    Raises:
+        BuildError: no AppImage for ``target`` can begin with this file.
+    """
+    hint = "leave out --runtime for the project's own"
+    try:
+        with elf.reading(runtime) as image:
+            image.stream.seek(8)
+            marked = image.stream.read(3) == MAGIC
+            machine, end, sections = image["e_machine"], elf.end(image), elf.sections(image)
+    except OSError as error:
+        raise BuildError(f"{runtime}: {error.strerror}", hint=hint) from error
+    except NotElf as error:
+        raise BuildError(f"{runtime}: not an ELF file ({error})", hint=hint) from error
+    if not marked:
+        raise BuildError(f"{runtime}: not the runtime of an AppImage of type 2", hint=hint)
+    if machine != target.elf:
+        raise BuildError(f"{runtime}: is for {machine}, not {target.elf}", hint=hint)
+    if (more := runtime.stat().st_size - end) != 0:
+        raise BuildError(
+            f"{runtime}: has {more:,} bytes after its end, where the squashfs must begin"
+            if more > 0
+            else f"{runtime}: cut short, {-more:,} bytes are missing",
+            hint=hint,
+        )
     return sections
 
 
-def _describe(file: BinaryIO, runtime: Path, layer: Layer, program: Program, offset: int) -> None:
+def _describe(
+    file: BinaryIO,
+    sections: Mapping[str, tuple[int, int]],
+    layer: Layer,
+    program: Program,
+    offset: int,
+) -> None:
     """Write what our runtime needs to know into its section; another's has none."""
-    where, size = _sections(runtime).get(".tea_payload", (0, 0))
+    where, size = sections.get(".tea_payload", (0, 0))
     if size != PAYLOAD.size:
-        console.note(f"{runtime.name}: no section .tea_payload, used as it is")
+        console.note("the runtime has no section .tea_payload and is used as it is")
         return
     squashfs = os.fstat(file.fileno()).st_size - offset
     unpacked = program.unpacked_size + size_of(layer.folder) + layer.model.stat().st_size
@@ -234,17 +251,16 @@ def _describe(file: BinaryIO, runtime: Path, layer: Layer, program: Program, off
     file.write(PAYLOAD.pack(PAYLOAD_MAGIC, layer.digest(program), squashfs, unpacked, 0))
 
 
-def _sync_and_digest(part: Path, runtime: Path) -> None:
+def _sync_and_digest(part: Path, sections: Mapping[str, tuple[int, int]]) -> None:
     """Fill .digest_md5 as appimagetool does: over the file with it and the signature zero.
 
     The disk writes while the processor hashes, so that the digest costs no time of its own.
     """
-    where, size = _sections(runtime).get(".digest_md5", (0, 0))
-    with part.open("r+b") as file:
-        writing = threading.Thread(target=os.fsync, args=(file.fileno(),))
-        writing.start()
+    where, size = sections.get(".digest_md5", (0, 0))
+    with part.open("r+b") as file, ThreadPoolExecutor(1) as pool:
+        written = pool.submit(os.fsync, file.fileno())
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-        writing.join()
+        written.result()  # the kernel tells a failed write once, and only here
         if size == len(digest):
             file.seek(where)
             file.write(digest)
