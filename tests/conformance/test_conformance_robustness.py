@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from the_edge_agent.actions import Registry, base_registry
 from the_edge_agent.actions.llm import llm_actions
-from the_edge_agent.errors import InvalidFile, WorkflowFailed
+from the_edge_agent.errors import InvalidFile, TemplateError, WorkflowFailed
 from the_edge_agent.llm.backend import Backends
 from the_edge_agent.run import Host, run
 from the_edge_agent.workflow import load
@@ -67,7 +67,7 @@ def end_of(text: str, given_input: dict[str, Any], actions: Registry) -> str:
     host = Host(actions, {}, {"token": "hush"}, lambda _event: None, sleep, random.random)
     try:
         state = asyncio.run(run(workflow, given_input, host))
-    except WorkflowFailed as error:
+    except (WorkflowFailed, TemplateError) as error:  # the latter for settings
         assert error.message
         return "failed"
     assert isinstance(state, dict)
