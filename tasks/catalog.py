@@ -25,7 +25,7 @@ IMPLEMENTATIONS = ("python",)
 QUICKSTART = "smollm2-135m"  # the smallest model that answers
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_REPO_FILE = re.compile(r"[\w.-]+(/[\w.-]+)*")
+_REPO_FILE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 
 
 @dataclass(frozen=True, slots=True)

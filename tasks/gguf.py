@@ -224,7 +224,7 @@ class _Reader:
         try:
             for _ in range(count):
                 at += 8 + length(data, at)[0]
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise self._damaged("a text goes beyond the file's end") from error
         self._step(at - self._at)
 
