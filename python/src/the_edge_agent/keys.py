@@ -97,6 +97,7 @@ EDGE = Level(
 ANY_NODE = frozenset({
     "name", "goto", "retry", "fallback", "on_error", "description", "metadata",
 })  # fmt: skip
+ANY_STEP = STEP.unsupported | {"name", "description", "metadata"}  # those were refused before
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
 RUN_BODY = frozenset({"run", "script"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "body"})

@@ -145,7 +145,7 @@ class NodeReader:
             self._reader.keys(item, keys.STEP)
             self._reader.value(item, "name", kinds.text)
             self._reader.value(item, "description", _optional_text)
-            step = self._step(item, frozenset({"name", "description", "metadata"}))
+            step = self._step(item, keys.ANY_STEP)
             steps += [step] if step is not None else []
         return StepsBody(tuple(steps))
 
@@ -314,9 +314,10 @@ class NodeReader:
         nodes = self.nodes(items, in_loop=True) if items is not None else ()
         if items is None and "body" in table and plain(table.entries["body"].value) is None:
             reader.problem(table.entries["body"].place, "body: there are no nodes")
-        if condition is None or limit is None or not nodes:
+        if not nodes:
             return None
-        return LoopBody(condition, limit, nodes)
+        # What is missing was noted; the nodes go on to the checks of names and targets.
+        return LoopBody(condition or Condition("", False), limit or 1, nodes)
 
     def condition(self, value: Value, scopes: Iterable[str]) -> Condition | None:
         """Read a condition: text or a truth value."""

@@ -187,7 +187,9 @@ class _Run:
             raise self._failed(node.name, action, error) from error
         except Exception as error:
             message = f"{action} failed: {type(error).__name__}: {error}"
-            raise self._failed(node.name, action, ActionError(message)) from error
+            shows_secret = self._masker.text(message) != message
+            failed = self._failed(node.name, action, ActionError(message))
+            raise failed from (None if shows_secret else error)
 
     async def _step(self, node: Node, step: Step, state: dict[str, Any]) -> Outcome:
         scope = self._scope(state)

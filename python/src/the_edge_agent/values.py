@@ -16,7 +16,7 @@ from jinja2.utils import missing
 
 from the_edge_agent import limits
 from the_edge_agent.errors import ActionError, LimitError, TemplateError
-from the_edge_agent.secrets import MASK
+from the_edge_agent.secrets import MASK, MIN_PART
 
 MAX_DEPTH = 100
 MAX_VALUES = 2_000_000
@@ -152,7 +152,7 @@ class _Copier:
     def _number(self, value: float) -> Any:
         if self._mask and not isinstance(value, bool):
             text = json.dumps(value)
-            return MASK if self._mask(text) == MASK else value
+            return MASK if len(text) >= MIN_PART and self._mask(text) == MASK else value
         return value
 
     def _text(self, value: str) -> str:

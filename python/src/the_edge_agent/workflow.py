@@ -112,5 +112,5 @@ def load(text: str, file: str, *, actions: Registry) -> Workflow:
     reader = Reader()
     workflow = validate.read(document.parse(text, file), reader, actions)
     if reader.problems or workflow is None:
-        raise InvalidFile(sorted(set(reader.problems), key=lambda problem: problem.place))
+        raise InvalidFile(sorted(dict.fromkeys(reader.problems), key=lambda problem: problem.place))
     return workflow

@@ -56,7 +56,7 @@ def registry(roots: tuple[Path, ...] = (), **actions: ActionSpec) -> dict[str, A
 
 
 def check(text: str, **actions: ActionSpec) -> Workflow:
-    return load(text, "w.yaml", actions=registry(**actions))
+    return load(text, "w.yaml", actions=registry((), **actions))
 
 
 def problems(text: str, **actions: ActionSpec) -> list[str]:
@@ -108,5 +108,5 @@ def render(text: str, given: Mapping[str, Any] | None = None, **others: Any) -> 
 
 
 def scope(given: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
-    empty = {"variables": {}, "settings": {}, "env": {}, "secrets": {}}
+    empty: dict[str, Any] = {"variables": {}, "settings": {}, "env": {}, "secrets": {}}
     return {**empty, "state": dict(given or {}), **others}

@@ -125,7 +125,11 @@ RUNAWAYS = [
 
 
 @pytest.mark.parametrize("text", RUNAWAYS, ids=range(len(RUNAWAYS)))
-def test_runaway_template_ends_with_a_limit_error(text: str) -> None:
+def test_runaway_template_ends_with_a_limit_error(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("the_edge_agent.limits.MAX_STEPS", 50_000)
+    monkeypatch.setattr("the_edge_agent.values.MAX_VALUES", 50_000)
     with pytest.raises(LimitError):
         render(text, {"l": list(range(1000, 2000))})
 

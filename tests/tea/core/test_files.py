@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from the_edge_agent.errors import WorkflowFailed
+
+from .engine import play
+
+
+def file_node(action: str, **params: str) -> str:
+    return f"nodes: [{{name: a, uses: file.{action}, with: {json.dumps(params)}}}]"
+
+
+def test_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    written = play(file_node("write", path="a.txt", content="é\r\n"), roots=(tmp_path,))
+    assert written.state == {"path": str(tmp_path / "a.txt"), "bytes": 4}
+    assert (tmp_path / "a.txt").read_bytes() == "é\r\n".encode()
+    assert play(file_node("read", path="a.txt"), roots=(tmp_path,)).state == {"content": "é\r\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    target.chmod(0o640)
+    play(file_node("write", path="a.txt", content="new"), roots=(tmp_path,))
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    played = play(file_node("write", path="a.txt", content="new"), roots=(tmp_path,))
+    assert isinstance(played.error, WorkflowFailed)
+    assert "No space left" in played.error.message
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+OUTSIDE = ["../secret", "/etc/passwd", "link/secret", "in/../../secret", "in/up/../secret"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+@pytest.mark.parametrize("action", ["read", "write"])
+def test_files_outside_the_allowed_folders_are_out_of_reach(
+    path: str, action: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    (root / "in").mkdir(parents=True)
+    (tmp_path / "secret").write_text("s")
+    (root / "link").symlink_to(tmp_path)
+    (root / "in" / "up").symlink_to(root)
+    params = {"path": path, **({"content": "x"} if action == "write" else {})}
+    played = play(file_node(action, **params), roots=(root,))
+    assert isinstance(played.error, WorkflowFailed)
+    assert played.error.cause.kind == "FileError"
+    assert (tmp_path / "secret").read_text() == "s"
+
+
+def test_an_allowed_folder_is_in_reach_and_its_namesake_is_not(tmp_path: Path) -> None:
+    for name in ("root", "other", "other2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(name)
+    roots = (tmp_path / "root", tmp_path / "other")
+    assert play(file_node("read", path="../other/f"), roots=roots).state == {"content": "other"}
+    assert play(file_node("read", path="../other2/f"), roots=roots).error is not None
+
+
+FAULTS = {
+    "missing": "No such file", "folder": "directory", "binary": "not UTF-8", "": "not empty",
+    "no/such/a": "No such file", "a\\0b": "path",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FAULTS)
+def test_a_file_that_cannot_be_read_is_an_error_that_says_why(path: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"a\xff")
+    quoted = '"' + path + '"'
+    text = f"nodes: [{{name: a, uses: file.read, with: {{path: {quoted}}}}}]"
+    played = play(text, roots=(tmp_path,))
+    assert isinstance(played.error, WorkflowFailed)
+    assert FAULTS[path].lower() in str(played.error).lower()
+
+
+def test_content_must_be_text(tmp_path: Path) -> None:
+    text = "nodes: [{name: a, uses: file.write, with: {path: a, content: {x: 1}}}]"
+    played = play(text, roots=(tmp_path,))
+    assert played.error is not None
+    assert "tojson" in str(played.error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_folders_no_file_is_in_reach() -> None:
+    assert "--allow-path" in str(play(file_node("read", path="a")).error)
