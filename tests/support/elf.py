@@ -49,9 +49,9 @@ class Elf:
             segments = struct.pack(_SEGMENT, _PT_GNU_STACK, self.stack, 0, 0, 0, 0, 0, 16)
         size = struct.calcsize(_HEADER)
         body, table = segments, bytes(struct.calcsize(_SECTION))
-        for name, kind, link, content in [*parts, (".shstrtab", _STRTAB, 0, b"")]:
-            place = names.at(name)
-            content = content if name != ".shstrtab" else names.table
+        places = [names.at(name) for name, *_ in parts] + [names.at(".shstrtab")]
+        parts = [*parts, (".shstrtab", _STRTAB, 0, names.table)]
+        for place, (_, kind, link, content) in zip(places, parts, strict=True):
             entry = 16 if kind == _DYNAMIC else 0
             table += struct.pack(
                 _SECTION, place, kind, 0, 0, size + len(body), len(content), link, 0, 1, entry
@@ -73,8 +73,8 @@ class Elf:
             struct.calcsize(_SEGMENT),
             len(segments) // struct.calcsize(_SEGMENT),
             struct.calcsize(_SECTION),
-            len(parts) + 2,
             len(parts) + 1,
+            len(parts),
         )
         return header + body + table
 
