@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypedDict
@@ -211,6 +211,8 @@ class Container:
         finally:
             timer.cancel()
         if late.is_set():
+            with self._explained("not ended"):
+                self._api.wait(self.id, timeout=GRACE)
             raise ContainerTimeout(
                 f"{self.image}: {program} did not end in {seconds:g} s and was killed"
             )
@@ -244,15 +246,17 @@ class _Line:
         sender = threading.Thread(target=self._send, args=(stdin,), daemon=True)
         sender.start()
         output = self._read()
+        # The program has ended, perhaps with input unread; without this the sender would wait
+        # until the engine gives up on it, which takes up to a minute.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         sender.join()
         return output
 
     def _send(self, stdin: bytes) -> None:
-        try:
+        with suppress(OSError):  # the program may end without having read all of it
             self._socket.sendall(stdin)
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the program has ended without reading all of it, as it may
 
     def _read(self) -> tuple[bytes, bytes]:
         streams: tuple[list[bytes], list[bytes]] = ([], [])
