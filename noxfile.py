@@ -50,6 +50,7 @@ def reported(function: Callable[[nox.Session], None]) -> Callable[[nox.Session],
 @reported
 def quickstart(session: nox.Session) -> None:
     """From a bare machine to an answer: prepare the host, build the smallest bundle, try it."""
+    options.none("quickstart", session.posargs)
     host.prepare(install=True)
     smoke.run(bundles.build(catalog.model(catalog.QUICKSTART), catalog.native_target().arch))
 
@@ -73,9 +74,12 @@ def _build_sessions(model: Model, arch: str) -> None:
 
 
 def _fetch_session(model: Model) -> None:
-    @task(name=f"fetch-{model.id}", tags=["fetch"])
+    name = f"fetch-{model.id}"
+
+    @task(name=name, tags=["fetch"])
     @reported
     def fetch_one(session: nox.Session) -> None:
+        options.none(name, session.posargs)
         fetch.ensure(model)
 
     fetch_one.__doc__ = f"Fetch {model.title} into the model store."
@@ -105,6 +109,7 @@ def smoke_(session: nox.Session) -> None:
 @reported
 def models_(session: nox.Session) -> None:
     """Print the model table, with what is in the store."""
+    options.none("models", session.posargs)
     models.show()
 
 
@@ -131,3 +136,6 @@ def tests(session: nox.Session) -> None:
     """Everything that CI checks."""
     for name in ("lint", "unit", "integration"):
         session.notify(name)
+
+
+console.reported(options.sessions)(sys.argv[1:], nox.registry.get())

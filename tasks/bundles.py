@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,18 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
+def _check(options: Options, archs: Iterable[str]) -> None:
+    """Refuse before any work what could not end well."""
+    require_writable(options.dist)
+    if options.runtime is not None:
+        for arch in archs:
+            appimage.check_runtime(options.runtime, catalog.target(arch))
+
+
 def build(model: Model, arch: str, options: Options | None = None) -> list[Path]:
     """Build the AppImages of ``model`` for ``arch``; returns their paths."""
     options = options or Options()
-    require_writable(options.dist)
+    _check(options, [arch])
     with Engine.connect() as engine:
         stored = fetch.ensure(model, options.fetch)
         return [
@@ -80,6 +89,7 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
     program = builder.program(bundle.impl)
     runtime = options.runtime or builder.runtime()
     out = options.dist / bundle.file_name(catalog.version())
+    record = out.with_suffix(".json")
     with tempfile.TemporaryDirectory(prefix="tea-layer-") as folder:
         appdir.write_layer(Path(folder), bundle.model, bundle.model.file)
         inputs = {
@@ -87,25 +97,28 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
             "runtime": store.sha256_of(runtime),
             "model": stored.sha256,
             "layer": stages.digest_of_files([Path(folder)], Path(folder)),
+            "packer": stages.digest_of_files([ROOT / "tasks/appimage.py"], ROOT),
         }
         layer = Layer(Path(folder), stored.path, stored.sha256, bundle.model.file)
-        start = time.monotonic()
-        ran = Stage(out.name, out, inputs).run(
-            lambda: appimage.pack(
-                program, layer, runtime, out, engine=engine, tools=builder.tools()
-            )
-        )
-    if ran:
-        facts = {
-            **_facts(bundle, stored, out),
-            "inputs": inputs,
-            "base_image": builder.base.describe(),
-            "seconds": {"pack": round(time.monotonic() - start, 2)},
-        }
-        store.write_text(out.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
-        size = out.stat().st_size
-        beside = (size - stored.size) / 1e6
-        console.note(f"{out.name}: {size / 1e6:,.1f} MB, {beside:,.1f} MB beside the model")
+
+        def make() -> None:
+            start = time.monotonic()
+            appimage.pack(program, layer, runtime, out, engine=engine, tools=builder.tools())
+            facts = {
+                **_facts(bundle, stored, out),
+                "inputs": inputs,
+                "base_image": builder.base.describe(),
+                "seconds": {"pack": round(time.monotonic() - start, 2)},
+            }
+            store.write_text(record, json.dumps(facts, indent=2) + "\n")
+
+        stage = Stage(out.name, out, inputs)
+        if not record.exists():  # the two belong together
+            stage.stamp.unlink(missing_ok=True)
+        if stage.run(make):
+            size = out.stat().st_size
+            beside = (size - stored.size) / 1e6
+            console.note(f"{out.name}: {size / 1e6:,.1f} MB, {beside:,.1f} MB beside the model")
     return out
 
 
@@ -134,6 +147,7 @@ def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
 
 def build_request(request: BuildRequest) -> list[Path]:
     """Build everything that `nox -s build` was asked for."""
+    _check(request.options, request.archs)
     if request.model_file is not None:
         assert request.name is not None  # the options say so
         model, stored = models.from_file(request.model_file, request.name)
@@ -143,7 +157,6 @@ def build_request(request: BuildRequest) -> list[Path]:
             (model, fetch.ensure(model, request.options.fetch))
             for model in map(catalog.model, request.models)
         ]
-    require_writable(request.options.dist)
     with Engine.connect() as engine:
         return [
             build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, request.options)

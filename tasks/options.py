@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +19,16 @@ class _Parser(argparse.ArgumentParser):
     """Raises instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=self.format_usage().strip())
+        raise UsageError(message, hint=f"{self.prog} --help lists the options")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse all ``words``; an option that there is not comes with the nearest."""
+        given, rest = self.parse_known_args(words)
+        for word in rest:
+            if word.startswith("-"):
+                raise UnknownName("option", word.partition("=")[0], self._option_string_actions)
+            self.error(f"unexpected argument {word!r}")
+        return given
 
 
 def _parser(session: str) -> _Parser:
@@ -51,10 +60,10 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     if session == "build":
         parser.add_argument("--model", action="append", default=[], help="id of a model")
         parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
-        parser.add_argument("--all", action="store_true", help="every model and architecture")
+        parser.add_argument("--all", action="store_true", help="every model, and every --arch")
         parser.add_argument("--model-file", type=Path, help="a GGUF file of your own")
         parser.add_argument("--name", help="what to call the bundle of --model-file")
-    given = parser.parse_args(words)
+    given = parser.read(words)
     return _request(given, session == "build")
 
 
@@ -73,14 +82,18 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     )
     if not chooses:
         return BuildRequest((), (), None, None, options)
+    choices = {"--model": given.model, "--all": given.all, "--model-file": given.model_file}
+    chosen = [name for name, value in choices.items() if value]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} do not go together", hint="choose one")
     if bool(given.model_file) != bool(given.name):
         raise UsageError("--model-file and --name go together")
-    if not (given.model or given.all or given.model_file):
+    if not chosen:
         raise UsageError(
             "nothing to build", hint="give --model ID, --all or --model-file FILE --name NAME"
         )
     models = tuple(catalog.models()) if given.all else tuple(given.model)
-    archs = tuple(catalog.targets()) if given.all else tuple(given.arch)
+    archs = tuple(given.arch or (catalog.targets() if given.all else ()))
     for name in models:
         catalog.model(name)
     for arch in archs:
@@ -101,7 +114,7 @@ def smoke(words: Sequence[str]) -> list[Path]:
     """The files that `nox -s smoke` was given; all of dist/ when none."""
     parser = _parser("smoke")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    files: list[Path] = parser.parse_args(words).files
+    files: list[Path] = parser.read(words).files
     return files
 
 
@@ -109,4 +122,23 @@ def host(words: Sequence[str]) -> bool:
     """Whether `nox -s host` may install what is missing."""
     parser = _parser("host")
     parser.add_argument("--install", action="store_true", help="install what is missing")
-    return bool(parser.parse_args(words).install)
+    return bool(parser.read(words).install)
+
+
+def none(session: str, words: Sequence[str]) -> None:
+    """Refuse anything after ``--`` of a session that takes nothing."""
+    _parser(session).read(words)
+
+
+def sessions(words: Sequence[str], known: Collection[str]) -> None:
+    """Refuse the name of a session that there is not, with the nearest; ``words`` are nox's own.
+
+    nox refuses it too, but names no other and has an exit code that means something else here.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    names = ("-s", "-e", "--session", "--sessions")
+    parser.add_argument(*names, dest="names", nargs="*", action="extend", default=[])
+    own = words[: words.index("--")] if "--" in words else words
+    for name in parser.parse_known_args(own)[0].names:
+        if name not in known:
+            raise UnknownName("session", name, known)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import appdir, catalog, console, images, stages
+from tasks import appdir, catalog, console, images, stages, store
 from tasks.catalog import ROOT, Target
 from tasks.engine import BuildOptions, Engine
 from tasks.images import Base
@@ -107,10 +107,11 @@ class Builder:
         )
 
     def _finish(self, tree: Path, finished: Path) -> None:
-        if finished.exists():
-            shutil.rmtree(finished)
-        shutil.copytree(tree, finished, symlinks=True)
-        appdir.finish(finished)
+        with store.disk_errors(finished):
+            if finished.exists():
+                shutil.rmtree(finished)
+            shutil.copytree(tree, finished, symlinks=True)
+            appdir.finish(finished)
         count = appdir.check(finished, self.target)
         console.note(f"{count} ELF files checked")
 

@@ -54,6 +54,7 @@ class _Bundle:
     """An AppImage of ours, and what its name says of it."""
 
     image: AppImage
+    target: Target
     impl: str
     version: str
     answer: str  # text that the model's answer must contain
@@ -81,10 +82,12 @@ class _Box:
         )
 
     def cached_files(self) -> str:
-        """Every file of the home with its time stamp and inode."""
-        listing = self._box.exec(
-            ["find", HOME, "-type", "f", "-printf", "%p %T@ %i %s\\n"], user=USER, timeout=60
-        )
+        """Every file of the home with its time stamp and inode; none from a container that died."""
+        words = ["find", HOME, "-type", "f", "-printf", "%p %T@ %i %s\\n"]
+        try:
+            listing = self._box.exec(words, user=USER, timeout=60)
+        except TaskError:
+            return ""
         # The runtime's own marks of use change at every start; unpacked files must not.
         lines = listing.stdout.decode().splitlines()
         return "\n".join(sorted(line for line in lines if "/usr/" in line or "/bundle/" in line))
@@ -114,29 +117,48 @@ def run(files: Sequence[Path], dist: Path = bundles.DIST) -> None:
             f"{dist}: no AppImage to try", hint="build one first, such as: nox -s quickstart"
         )
     bundles_ = [_identify(appimage.read(path)) for path in found]
+    failed, foreign = [], []
     with Engine.connect() as engine:
-        reports = [_try(bundle, engine) for bundle in bundles_]
-    for bundle, report in zip(bundles_, reports, strict=True):
-        path = bundle.image.path
-        text = json.dumps({**asdict(report), "passed": report.passed}, indent=2)
-        store.write_text(path.with_name(f"{path.stem}.smoke.json"), text + "\n")
-        rows = [
-            (
-                check.name,
-                "passed" if check.passed else "FAILED",
-                f"{check.seconds:.2f} s",
-                check.detail,
+        for bundle in bundles_:
+            name = bundle.image.path.name
+            if bundle.target.arch != engine.arch:
+                foreign.append(f"{name} is for {bundle.target.arch}")
+                continue
+            report = _try(bundle, engine)
+            _publish(report, bundle.image.path)
+            if not report.passed:
+                failed.append(name)
+        if failed:
+            raise SmokeFailed(f"{len(failed)} of {len(found)} bundles failed: {', '.join(failed)}")
+        if foreign:
+            raise SmokeNotRun(
+                f"not tried: {', '.join(foreign)}; this engine runs {engine.arch}",
+                hint="run nox -s smoke on a machine of that architecture",
             )
-            for check in report.checks
-        ]
-        console.table(f"{report.file} in {report.image}", ("check", "", "time", ""), rows)
-    failed = [report.file for report in reports if not report.passed]
-    if failed:
-        raise SmokeFailed(f"{len(failed)} of {len(reports)} bundles failed: {', '.join(failed)}")
+
+
+def _publish(report: Report, path: Path) -> None:
+    """Print the table, and write the report beside the AppImage ``path``."""
+    rows = [
+        (
+            check.name,
+            "passed" if check.passed else "FAILED",
+            f"{check.seconds:.2f} s",
+            check.detail,
+        )
+        for check in report.checks
+    ]
+    console.table(f"{report.file} in {report.image}", ("check", "", "time", ""), rows)
+    text = json.dumps({**asdict(report), "passed": report.passed}, indent=2)
+    with store.disk_errors(path.parent):
+        store.write_text(path.with_name(f"{path.stem}.smoke.json"), text + "\n")
 
 
 def _identify(image: AppImage) -> _Bundle:
-    """Take the bundle's facts from the record beside it."""
+    """Take the bundle's facts from itself and from the record beside it."""
+    target = next((row for row in catalog.targets().values() if row.elf == image.arch), None)
+    if target is None:
+        raise AppImageError(f"{image.path}: is for {image.arch}, which no bundle is")
     record = image.path.with_suffix(".json")
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
@@ -147,22 +169,12 @@ def _identify(image: AppImage) -> _Bundle:
             f"{record}: no readable record of the bundle ({error})",
             hint="build the bundle again: its record is written beside it",
         ) from error
-    return _Bundle(image, impl, version, model.smoke_answer if model else "")
-
-
-def _target(image: AppImage) -> Target:
-    return next(row for row in catalog.targets().values() if row.elf == image.arch)
+    return _Bundle(image, target, impl, version, model.smoke_answer if model else "")
 
 
 def _try(bundle: _Bundle, engine: Engine) -> Report:
     """All checks of one bundle, in one container."""
-    target = _target(bundle.image)
-    if target.arch != engine.arch:
-        raise SmokeNotRun(
-            f"{bundle.image.path.name}: is for {target.arch}, this engine runs {engine.arch}",
-            hint=f"run nox -s smoke on a machine of architecture {target.arch}",
-        )
-    base = images.ensure(catalog.images()["smoke"], target, engine)
+    base = images.ensure(catalog.images()["smoke"], bundle.target, engine)
     name = bundle.image.path.name
     with console.stage(f"Try {name} in {base.reference}"), engine.volume() as home:
         mounts = [
@@ -172,7 +184,7 @@ def _try(bundle: _Bundle, engine: Engine) -> Report:
         ]
         with engine.container(
             base.reference,
-            target=target,
+            target=bundle.target,
             mounts=mounts,
             read_only=True,
             tmpfs={"/tmp": "size=64m"},
@@ -186,18 +198,16 @@ def _try(bundle: _Bundle, engine: Engine) -> Report:
 
 def _start_checks(box: _Box, bundle: _Bundle) -> None:
     """It starts, says what it is, and unpacks itself once."""
-    box.check(
-        "--version",
-        lambda: box.tea("--version"),
-        lambda output: _said(output, f"tea {bundle.version}\n"),
-    )
+    version = f"tea {bundle.version}\n"
+    box.check("--version", lambda: box.tea("--version"), lambda output: _said(output, version))
     before = box.cached_files()
     box.check("--impl", lambda: box.tea("--impl"), lambda output: _said(output, f"{bundle.impl}\n"))
 
     def unpacked_again(output: Output) -> str:
         if not before:
             return "the first start left no files in the cache"
-        return "" if box.cached_files() == before else "the second start wrote files again"
+        after = "" if box.cached_files() == before else "the second start wrote files again"
+        return _said(output, version) or after
 
     box.check("second start unpacks nothing", lambda: box.tea("--version"), unpacked_again)
 
