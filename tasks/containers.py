@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypedDict
 
-import docker.errors
 import docker.types
 from docker.api import APIClient
 
 from tasks.catalog import Target
+from tasks.connection import SDK_ERRORS, reason
 from tasks.errors import ContainerTimeout, EngineError
 
 LABEL = "org.tea-bundles"  # on everything that is started, so that leftovers can be told
@@ -182,16 +182,16 @@ class Container:
         """End everything in it at once; no error where it has ended already."""
         try:
             self._api.kill(self.id)
-        except docker.errors.APIError as error:
-            if error.status_code not in (404, 409):  # gone; not running
+        except SDK_ERRORS as error:
+            if getattr(error, "status_code", None) not in (404, 409):  # gone; not running
                 raise EngineError(f"container {self.id[:12]}: not killed: {error}") from error
 
     def remove(self) -> None:
         """Remove it with what is in it; no error where it is gone already."""
         try:
             self._api.remove_container(self.id, force=True, v=True)
-        except docker.errors.APIError as error:
-            if error.status_code not in (404, 409):  # gone; being removed
+        except SDK_ERRORS as error:
+            if getattr(error, "status_code", None) not in (404, 409):  # gone; being removed
                 raise EngineError(f"container {self.id[:12]}: not removed: {error}") from error
 
     @contextmanager
@@ -221,8 +221,8 @@ class Container:
     def _explained(self, what: str) -> Iterator[None]:
         try:
             yield
-        except docker.errors.APIError as error:
-            raise EngineError(f"{self.image}: {what}: {error.explanation or error}") from error
+        except SDK_ERRORS as error:
+            raise EngineError(f"{self.image}: {what}: {reason(error)}") from error
 
 
 class _Line:

@@ -19,7 +19,15 @@ import requests
 from tasks import buildkit, catalog, cmd, console
 from tasks.buildkit import BuildOptions
 from tasks.catalog import Target
-from tasks.connection import check_buildx, check_version, explain_pull, open_client, reason
+from tasks.connection import (
+    SDK_ERRORS,
+    check_buildx,
+    check_version,
+    explain_connection,
+    explain_pull,
+    open_client,
+    reason,
+)
 from tasks.containers import LABEL, Container, ContainerOptions, Mount, Output, settings
 from tasks.errors import (
     CommandFailed,
@@ -66,6 +74,9 @@ class Engine:
             check_version(client)
             check_buildx(environ)
             return cls(client, environ)
+        except SDK_ERRORS as error:
+            client.close()
+            raise explain_connection(error, environ.get("DOCKER_HOST", "")) from error
         except BaseException:
             client.close()
             raise
@@ -191,7 +202,7 @@ class Engine:
             return self._client.images.get(reference).attrs
         except docker.errors.NotFound:
             return None
-        except docker.errors.APIError as error:
+        except SDK_ERRORS as error:
             raise EngineError(f"{reference}: {reason(error)}") from error
 
     def pull(self, reference: str, target: Target) -> None:
@@ -271,7 +282,7 @@ class Engine:
         platform = target.platform if target else None
         try:
             made = api.create_container_from_config(values, platform=platform)
-        except docker.errors.APIError as error:
+        except SDK_ERRORS as error:
             raise self._explain_create(image, error) from error
         box = Container(self._client.api, str(made["Id"]), image)
         try:
@@ -279,7 +290,7 @@ class Engine:
         finally:
             box.remove()
 
-    def _explain_create(self, image: str, error: docker.errors.APIError) -> EngineError:
+    def _explain_create(self, image: str, error: Exception) -> EngineError:
         text = reason(error)
         if "does not match the specified platform" in text:
             return WrongArchitecture(
@@ -293,11 +304,18 @@ class Engine:
     @contextmanager
     def volume(self) -> Iterator[str]:
         """The name of a fresh volume, removed at the end."""
-        volume = self._client.volumes.create(f"tea-{uuid.uuid4().hex[:12]}", labels={LABEL: "1"})
+        name = f"tea-{uuid.uuid4().hex[:12]}"
         try:
-            yield str(volume.name)
+            volume = self._client.volumes.create(name, labels={LABEL: "1"})
+        except SDK_ERRORS as error:
+            raise EngineError(f"no volume could be made: {reason(error)}") from error
+        try:
+            yield name
         finally:
-            volume.remove(force=True)
+            try:
+                volume.remove(force=True)
+            except SDK_ERRORS as error:
+                raise EngineError(f"volume {name}: not removed: {reason(error)}") from error
 
 
 def free_space(path: Path) -> int | None:
