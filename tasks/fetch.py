@@ -178,7 +178,8 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> _Promise:
     assert isinstance(source, HubSource)  # every other kind carries its digest
     if options.locked:
         raise NotLocked(
-            f"{model.id}: no digest of {source.label} is written down, and --locked asks for one",
+            f"{model.id}: no digest of {source.label} is written down, "
+            "and --locked (the default in CI) asks for one",
             hint="run nox -s pins on a machine that you trust and commit models.lock.toml",
         )
     fact = hub.look_up(source, options.endpoint, options.pace)

@@ -89,7 +89,7 @@ def _explain(wanted: str, error: CommandFailed) -> FetchError:
         )
     return NotPublished(
         f"{wanted}: pip finds no such package or version",
-        hint="the package index that pip is configured for may not carry it (pip config debug)",
+        hint="pip's package index may lack it, or gave no answer (pip config debug)",
     )
 
 
