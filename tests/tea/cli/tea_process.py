@@ -101,6 +101,18 @@ class Terminal:
         self._unread = rest
         return shown + text
 
+    def wait_until_it_listens(self) -> None:
+        """Return when tea sleeps until a key is pressed.
+
+        Python looks at signals before it waits for keys and after, so one that comes in between
+        is seen at the next key only. People are not that quick; tests are.
+        """
+        deadline = time.monotonic() + DEADLINE
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "tea never came to rest"
+            select.select([self._ours], [], [], 0.001)
+
     def wait(self) -> int:
         code = self._process.wait(DEADLINE)
         os.close(self._ours)

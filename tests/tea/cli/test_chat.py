@@ -121,7 +121,10 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(api: Api, terminal: Term
 def test_ctrl_c_at_the_prompt_does_not_leave(api: Api, terminal: Terminal) -> None:
     api.scripts = [says("still here")]
     terminal.read_until("> ")
-    terminal.type("half a que\x03")
+    terminal.type("half a que")
+    terminal.read_until("half a que")
+    terminal.wait_until_it_listens()
+    terminal.type("\x03")
     terminal.read_until("> ")
     terminal.type("hi\n")
     terminal.read_until("still here")

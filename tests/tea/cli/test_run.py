@@ -165,14 +165,13 @@ def test_a_stream_is_one_event_a_line(tmp_path: Path, api: Api) -> None:
         "-i", '{"question": "Capital?"}',
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["type"] for line in lines] == [
+    kinds = [line["type"] for line in lines]
+    assert (kinds[0], set(kinds[1:-2]), kinds[-2:]) == (
         "start",
-        "token",
-        "token",
-        "node_complete",
-        "complete",
-    ]
-    assert [line["text"] for line in lines if line["type"] == "token"] == ["Pa", "ris"]
+        {"token"},
+        ["node_complete", "complete"],
+    )
+    assert "".join(line.get("text", "") for line in lines) == "Paris"
     assert lines[-1]["state"] == {"question": "Capital?", "answer": "Paris"}
 
 
