@@ -6,32 +6,23 @@ missing are errors everywhere but in ``default``, ``tojson`` (null alone) and th
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from functools import cmp_to_key
-from typing import Any, NoReturn
+from typing import Any
 
-from the_edge_agent import limits
+from the_edge_agent import limits, scalars
 from the_edge_agent.errors import TemplateError
 from the_edge_agent.operators import calculate, contains, member, needed
-from the_edge_agent.operators import replace as replace_text
 from the_edge_agent.values import (
     Absent,
     Group,
     before,
-    describe,
     elements,
     is_null,
     is_number,
-    json_text,
     same,
     text_form,
 )
-
-_NO_DEFAULT = object()
 
 
 def default(subject: Any, /, value: Any = None, boolean: Any = False, **names: Any) -> Any:
@@ -50,42 +41,11 @@ def join(value: Any, separator: str = "", attribute: Any = None) -> str:
     return text_form(separator).join(texts)
 
 
-def tojson(value: Any, indent: int | None = None) -> str:
-    """Return the value as JSON, keys in their order and characters as they are."""
-    if isinstance(value, Absent) and not value.null:
-        raise value.error()
-    return json_text(value, _whole(indent, "indent") if indent is not None else None)
-
-
-def fromjson(value: Any) -> Any:
-    """Return what the JSON text means."""
-    return parse_json(_only_text(value, "fromjson"))
-
-
-def parse_json(text: str) -> Any:
-    """Return what ``text`` means. Raises TemplateError where it is not JSON."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        at = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise TemplateError(f"the text is not JSON: {reason}{at}") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def length(value: Any) -> int:
     """Return the number of characters, elements or keys."""
     if isinstance(value, str | Mapping | list | tuple):
         return len(value)
     return len(elements(needed(value)))
-
-
-def trim(value: Any, characters: str | None = None) -> str:
-    """Return the text without white space (or ``characters``) at its ends."""
-    return text_form(value).strip(characters)
 
 
 def first(value: Any) -> Any:
@@ -190,80 +150,6 @@ def groupby(
     return groups
 
 
-def replace(value: Any, old: Any, new: Any, count: Any = None) -> str:
-    """Return the text with ``old`` replaced by ``new``, at most ``count`` times."""
-    most = -1 if count is None else _whole(count, "count")
-    return replace_text(text_form(value), text_form(old), text_form(new), most)
-
-
-def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
-    """Return the number rounded, halves away from zero; ``method`` common, ceil or floor."""
-    if not is_number(needed(value)):
-        raise TemplateError(f"cannot round {describe(value)}")
-    methods = {
-        "ceil": math.ceil,
-        "floor": math.floor,
-        "common": lambda number: math.copysign(math.floor(abs(number) + 0.5), number),
-    }
-    if method not in methods:
-        raise TemplateError("the method of round is common, ceil or floor")
-    digits = _whole(precision, "precision")
-    if isinstance(value, int) or digits > 15:
-        return value
-    factor = 10.0**digits
-    return float(methods[method](value * factor)) / factor
-
-
-def to_int(value: Any, default: Any = _NO_DEFAULT, base: Any = 10) -> Any:
-    """Return the whole number that the value is or means, without its fraction."""
-    try:
-        if isinstance(value, str):
-            text = value.strip()
-            is_whole = base != 10 or re.fullmatch(r"[-+]?[0-9]+", text)
-            return limits.check_integer(int(text, base) if is_whole else int(_float(text)))
-        if isinstance(value, bool) or is_number(value):
-            return limits.check_integer(int(value))
-    except (ValueError, OverflowError):
-        pass
-    return _converted_or(default, value, "a whole number")
-
-
-def to_float(value: Any, default: Any = _NO_DEFAULT) -> Any:
-    """Return the number that the value is or means."""
-    try:
-        if isinstance(value, str):
-            return _float(value.strip())
-        if isinstance(value, bool) or is_number(value):
-            return float(value)
-    except (ValueError, OverflowError):
-        pass
-    return _converted_or(default, value, "a number")
-
-
-def _float(text: str) -> float:
-    if not re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", text):
-        raise ValueError(text)
-    return float(text)
-
-
-def _converted_or(default: Any, value: Any, wanted: str) -> Any:
-    if default is not _NO_DEFAULT:
-        return default
-    raise TemplateError(
-        f"{describe(needed(value))} is not {wanted}",
-        hint="or give a default: int(0)"
-        if wanted == "a whole number"
-        else "or give a default: float(0)",
-    )
-
-
-def absolute(value: Any) -> Any:
-    """Return the number without its sign."""
-    if not is_number(needed(value)):
-        raise TemplateError(f"abs needs a number, not {describe(value)}")
-    return abs(value)
-
-
 def least(value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
     """Return the smallest element; missing where there is none."""
     return first(sort(value, case_sensitive=case_sensitive, attribute=attribute))
@@ -286,64 +172,6 @@ def total(value: Any, attribute: Any = None, start: Any = 0) -> Any:
 def reverse(value: Any) -> Any:
     """Return the text or the list, last first."""
     return value[::-1] if isinstance(value, str) else elements(value)[::-1]
-
-
-def indent(value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> str:
-    """Return the text with its lines moved right by ``width`` spaces, or by that text.
-
-    The first line and empty lines stay, unless ``first`` and ``blank`` say otherwise.
-    """
-    prefix = width if isinstance(width, str) else " " * _whole(width, "width")
-    lines = text_form(value).split("\n")
-    limits.check_text(sum(map(len, lines)) + len(lines) * (len(prefix) + 1))
-    moved = [
-        prefix + line if (first or number) and (blank or line) else line
-        for number, line in enumerate(lines)
-    ]
-    return "\n".join(moved)
-
-
-def truncate(
-    value: Any,
-    length: Any = 255,
-    killwords: Any = False,
-    end: Any = "...",
-    leeway: Any = 5,
-) -> str:
-    """Return the text cut to ``length`` with ``end`` on it, at a space unless ``killwords``.
-
-    A text that is at most ``leeway`` characters too long stays whole.
-    """
-    text, ending = text_form(value), text_form(end)
-    size, spare = _whole(length, "length"), _whole(leeway, "leeway")
-    if size < len(ending):
-        raise TemplateError("truncate needs a length that has room for its end")
-    if len(text) <= size + spare:
-        return text
-    kept = text[: size - len(ending)]
-    return (kept if killwords else kept.rsplit(" ", 1)[0]) + ending
-
-
-def wordcount(value: Any) -> int:
-    """Return the number of words: runs of letters, digits and underscores."""
-    return len(re.findall(r"\w+", text_form(value)))
-
-
-def sha256(value: Any) -> str:
-    """Return the SHA-256 digest of the text in UTF-8, in hexadecimal."""
-    return hashlib.sha256(text_form(value).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _only_text(value: Any, name: str) -> str:
-    if isinstance(needed(value), str):
-        return str(value)
-    raise TemplateError(f"{name} needs text, not {describe(value)}")
-
-
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.MAX_TEXT:
-        return value
-    raise TemplateError(f"{name} must be a whole number from 0 on, not {describe(value)}")
 
 
 def _attribute(item: Any, attribute: Any) -> Any:
@@ -399,12 +227,12 @@ def call(
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "default": default,
     "join": join,
-    "tojson": tojson,
-    "fromjson": fromjson,
+    "tojson": scalars.tojson,
+    "fromjson": scalars.fromjson,
     "upper": lambda value, /: text_form(value).upper(),
     "lower": lambda value, /: text_form(value).lower(),
     "length": length,
-    "trim": trim,
+    "trim": scalars.trim,
     "first": first,
     "last": last,
     "list": to_list,
@@ -416,20 +244,20 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "selectattr": selectattr,
     "rejectattr": rejectattr,
     "groupby": groupby,
-    "replace": replace,
-    "round": round_number,
-    "int": to_int,
-    "float": to_float,
+    "replace": scalars.replace,
+    "round": scalars.round_number,
+    "int": scalars.to_int,
+    "float": scalars.to_float,
     "string": lambda value, /: text_form(value),
-    "abs": absolute,
+    "abs": scalars.absolute,
     "min": least,
     "max": greatest,
     "sum": total,
     "reverse": reverse,
-    "indent": indent,
-    "truncate": truncate,
-    "wordcount": wordcount,
-    "sha256": sha256,
+    "indent": scalars.indent,
+    "truncate": scalars.truncate,
+    "wordcount": scalars.wordcount,
+    "sha256": scalars.sha256,
 }
 TESTS: Mapping[str, Callable[..., bool]] = {
     "defined": lambda value, /: not isinstance(value, Absent) or value.null,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from the_edge_agent import keys, kinds, pycode
 from the_edge_agent.actions import Registry
-from the_edge_agent.condition import Condition, compile_condition
+from the_edge_agent.condition import Condition
 from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
-from the_edge_agent.errors import Place, TeaError, TemplateError
+from the_edge_agent.errors import Place, TeaError
 from the_edge_agent.nearest import nearest
 from the_edge_agent.reading import Reader
-from the_edge_agent.retry import from_retry
+from the_edge_agent.rules import read_condition, read_goto, read_on_error
 from the_edge_agent.template import (
     RESULT_SCOPES,
     SCOPES,
@@ -30,7 +30,6 @@ from the_edge_agent.workflow import (
     ExpressionBody,
     LoopBody,
     Node,
-    Rule,
     Step,
     StepsBody,
 )
@@ -80,8 +79,8 @@ class NodeReader:
         if in_loop and (entry := value.entries.get("goto")):
             reader.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
-        goto = None if in_loop else self._goto(value)
-        on_error, fallback_place = self._on_error(value)
+        goto = None if in_loop else read_goto(reader, value)
+        on_error, fallback_place = read_on_error(reader, value)
         return Node(name, value.place, body, goto, on_error, fallback_place)
 
     def _refuse_type(self, table: Table) -> bool:
@@ -298,15 +297,13 @@ class NodeReader:
             self._reader.problem(value.place, _NO_SECRETS)
         return ExpressionBody(template, key or "result")
 
-    # --- loops, rules and errors
-
     def _loop(self, table: Table) -> LoopBody | None:
         reader = self._reader
         for key in ("condition", "max_iterations", "body"):
             if key not in table:
                 reader.problem(table.place, f"a while_loop needs {key}")
         value = table.get("condition")
-        condition = self.condition(value, SCOPES) if value else None
+        condition = read_condition(reader, value, SCOPES) if value else None
         limit = reader.whole(table, "max_iterations", kinds.whole(1, 1000))
         items = reader.items(table, "body")
         if items is not None and not items.items:
@@ -318,84 +315,6 @@ class NodeReader:
             return None
         # What is missing was noted; the nodes go on to the checks of names and targets.
         return LoopBody(condition or Condition("", False), limit or 1, nodes)
-
-    def condition(self, value: Value, scopes: Iterable[str]) -> Condition | None:
-        """Read a condition: text or a truth value."""
-        try:
-            if not isinstance(value, Scalar):
-                raise TemplateError("a condition must be text or a truth value")
-            return compile_condition(value.value, scopes)
-        except TeaError as error:
-            self._reader.error(value, error)
-            return None
-
-    def _goto(self, table: Table) -> tuple[Rule, ...] | None:
-        value = table.get("goto")
-        if value is None:
-            return None
-        if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
-            return (Rule(value.value, None, value.place),)
-        if not isinstance(value, Items) or not value.items:
-            self._reader.problem(
-                value.place,
-                "goto: expected the name of a node, or a list of {if, to} that is not empty",
-            )
-            return None
-        rules = []
-        for item in value.items:
-            if not isinstance(item, Table):
-                self._reader.problem(item.place, "goto: expected a rule: {if, to}")
-                continue
-            self._reader.keys(item, keys.GOTO)
-            to = self._reader.text(item, "to")
-            if "to" not in item:
-                self._reader.problem(item.place, "goto: the rule has no to")
-            test = item.get("if")
-            condition = self.condition(test, RESULT_SCOPES) if test else None
-            if to is not None:
-                place = item.entries["to"].value.place
-                rules.append(Rule(to, condition, place))
-        return tuple(rules)
-
-    def _on_error(self, table: Table) -> tuple[dict[str, Any], Place | None]:
-        """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
-        reader = self._reader
-        on_error = reader.table(table, "on_error")
-        told = self._told(on_error, keys.ON_ERROR, kinds.ERROR_HANDLING)
-        place = (
-            on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
-        )
-        if (entry := table.entries.get("retry")) is not None:
-            retry = from_retry(self._told(reader.table(table, "retry"), keys.RETRY, kinds.RETRY))
-            both = told.keys() & retry.keys() - {"mode"}
-            if both or told.get("mode", "retry") != "retry":
-                reader.problem(
-                    entry.place, "retry and on_error say different things", "use one of them"
-                )
-            told = {**told, **retry}
-        fallback = reader.text(table, "fallback")
-        if fallback is not None:
-            entry = table.entries["fallback"]
-            if place is not None or told.get("mode") == "raise":
-                reader.problem(
-                    entry.place, "fallback and on_error say different things", "use one of them"
-                )
-            told["fallback"], place = fallback, entry.value.place
-        return told, place
-
-    def _told(
-        self, table: Table | None, level: keys.Level, known: Mapping[str, kinds.Kind]
-    ) -> dict[str, Any]:
-        """Read the keys of on_error or retry."""
-        if table is None:
-            return {}
-        self._reader.keys(table, level)
-        told = {}
-        for key, kind in known.items():
-            entry = self._reader.value(table, key, kind)
-            if entry is not None:
-                told[key] = plain(entry.value)
-        return told
 
 
 def _optional_text(value: Any) -> str:

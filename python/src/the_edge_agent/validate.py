@@ -14,6 +14,7 @@ from the_edge_agent.errors import Place
 from the_edge_agent.nearest import nearest
 from the_edge_agent.nodes import NodeReader
 from the_edge_agent.reading import Reader
+from the_edge_agent.rules import read_condition
 from the_edge_agent.template import SCOPES
 from the_edge_agent.values import describe
 from the_edge_agent.workflow import END, START, LoopBody, Node, Rule, Workflow
@@ -38,7 +39,7 @@ def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
     tree = settings.read(reader.table(value, "settings"), reader)
     node_reader = NodeReader(reader, actions, variables)
     nodes = _nodes(value, reader, node_reader)
-    places, edges = _edges(reader.items(value, "edges"), reader, node_reader)
+    places, edges = _edges(reader.items(value, "edges"), reader)
     workflow = Workflow(
         file=value.place.file,
         name=_text(value, "name"),
@@ -103,9 +104,7 @@ def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
 # --- edges
 
 
-def _edges(
-    items: Items | None, reader: Reader, node_reader: NodeReader
-) -> tuple[dict[str, Place], Edges]:
+def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Place], Edges]:
     """Read the edges: the place of each source's first edge, and the edges by source."""
     places: dict[str, Place] = {}
     edges: Edges = {}
@@ -126,7 +125,7 @@ def _edges(
             )
             continue
         source, target = reader.text(item, "from"), reader.text(item, "to")
-        condition = _edge_condition(item, reader, node_reader)
+        condition = _edge_condition(item, reader)
         if source is None or target is None:
             continue
         places.setdefault(source, item.entries["from"].value.place)
@@ -139,9 +138,9 @@ def _is_unsupported(table: Table) -> bool:
     return bool(keys.EDGE.unsupported & table.entries.keys())
 
 
-def _edge_condition(table: Table, reader: Reader, node_reader: NodeReader) -> Condition | None:
+def _edge_condition(table: Table, reader: Reader) -> Condition | None:
     when = table.get("when")
-    expected = node_reader.condition(when, SCOPES) if when is not None else None
+    expected = read_condition(reader, when, SCOPES) if when is not None else None
     value = table.get("condition")
     if value is None:
         return expected
@@ -155,7 +154,7 @@ def _edge_condition(table: Table, reader: Reader, node_reader: NodeReader) -> Co
             )
             return None
         value = inner
-    condition = node_reader.condition(value, SCOPES)
+    condition = read_condition(reader, value, SCOPES)
     if condition is None or expected is None:
         return condition
     return replace(condition, expected=expected)

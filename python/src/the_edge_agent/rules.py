@@ -1,0 +1,95 @@
+"""Reads what a node says beside its body: where to go, and what to do when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from the_edge_agent import keys, kinds
+from the_edge_agent.condition import Condition, compile_condition
+from the_edge_agent.document import Items, Scalar, Table, Value, plain
+from the_edge_agent.errors import Place, TeaError, TemplateError
+from the_edge_agent.reading import Reader
+from the_edge_agent.retry import from_retry
+from the_edge_agent.template import RESULT_SCOPES
+from the_edge_agent.workflow import Rule
+
+
+def read_condition(reader: Reader, value: Value, scopes: Iterable[str]) -> Condition | None:
+    """Read a condition: text or a truth value."""
+    try:
+        if not isinstance(value, Scalar):
+            raise TemplateError("a condition must be text or a truth value")
+        return compile_condition(value.value, scopes)
+    except TeaError as error:
+        reader.error(value, error)
+        return None
+
+
+def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
+    """Read the goto of a node: its rules, or None where there is none."""
+    value = table.get("goto")
+    if value is None:
+        return None
+    if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
+        return (Rule(value.value, None, value.place),)
+    if not isinstance(value, Items) or not value.items:
+        reader.problem(
+            value.place,
+            "goto: expected the name of a node, or a list of {if, to} that is not empty",
+        )
+        return None
+    rules = []
+    for item in value.items:
+        if not isinstance(item, Table):
+            reader.problem(item.place, "goto: expected a rule: {if, to}")
+            continue
+        reader.keys(item, keys.GOTO)
+        to = reader.text(item, "to")
+        if "to" not in item:
+            reader.problem(item.place, "goto: the rule has no to")
+        test = item.get("if")
+        condition = read_condition(reader, test, RESULT_SCOPES) if test else None
+        if to is not None:
+            place = item.entries["to"].value.place
+            rules.append(Rule(to, condition, place))
+    return tuple(rules)
+
+
+def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Place | None]:
+    """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
+    on_error = reader.table(table, "on_error")
+    told = _told(reader, on_error, keys.ON_ERROR, kinds.ERROR_HANDLING)
+    place = on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
+    if (entry := table.entries.get("retry")) is not None:
+        retry = from_retry(_told(reader, reader.table(table, "retry"), keys.RETRY, kinds.RETRY))
+        both = told.keys() & retry.keys() - {"mode"}
+        if both or told.get("mode", "retry") != "retry":
+            reader.problem(
+                entry.place, "retry and on_error say different things", "use one of them"
+            )
+        told = {**told, **retry}
+    fallback = reader.text(table, "fallback")
+    if fallback is not None:
+        entry = table.entries["fallback"]
+        if place is not None or told.get("mode") == "raise":
+            reader.problem(
+                entry.place, "fallback and on_error say different things", "use one of them"
+            )
+        told["fallback"], place = fallback, entry.value.place
+    return told, place
+
+
+def _told(
+    reader: Reader, table: Table | None, level: keys.Level, known: Mapping[str, kinds.Kind]
+) -> dict[str, Any]:
+    """Read the keys of on_error or retry."""
+    if table is None:
+        return {}
+    reader.keys(table, level)
+    told = {}
+    for key, kind in known.items():
+        entry = reader.value(table, key, kind)
+        if entry is not None:
+            told[key] = plain(entry.value)
+    return told
