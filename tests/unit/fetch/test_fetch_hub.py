@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,7 @@ def test_library_is_not_imported_before_it_is_needed() -> None:
     )
     from tests.support.loopback import ROOT
 
-    assert subprocess.run(["python", "-c", code], cwd=ROOT, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_address_of_a_file_is_quoted_and_pinned() -> None:
