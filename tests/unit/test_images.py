@@ -256,7 +256,7 @@ def test_without_debian_archives_mmdebstraps_own_are_cut_to_the_row() -> None:
 
 ONE_LINE = """\
 # deb http://commented.example/debian bookworm main
-deb http://vendor.example bookworm main
+deb http://vendor.example/debian bookworm main
 deb [signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian bookworm main non-free
 deb http://mirror.example/debian bookworm-updates main
 deb-src http://source.example/debian bookworm main
@@ -264,7 +264,7 @@ deb http://secure.example/debian-security bookworm-security main
 """
 DEB822 = """\
 Types: deb
-URIs: http://vendor.example
+URIs: http://vendor.example/debian
 Suites: bookworm
 Components: main
 
