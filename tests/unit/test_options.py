@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks import bundles, catalog, options
+from tasks.errors import UnknownName, UsageError
+
+SESSION = "build-smollm2-135m-x86_64"
+
+
+def test_defaults_build_every_implementation_into_dist() -> None:
+    given = options.build(SESSION, []).options
+    assert given.impls == catalog.IMPLEMENTATIONS
+    assert given.dist == bundles.DIST
+    assert given.runtime is None
+    assert given.build.builder is None
+
+
+def test_options_reach_the_build() -> None:
+    words = ["--impl", "python", "--runtime", "rt", "--dist", "out", "--builder", "far"]
+    words += ["--cache-from", "a", "--cache-from", "b", "--cache-to", "c", "--no-cache"]
+    given = options.build(SESSION, [*words, "--locked"]).options
+    assert (given.impls, given.runtime) == (("python",), Path("rt"))
+    assert given.dist == Path.cwd() / "out"
+    assert (given.build.builder, given.build.no_cache) == ("far", True)
+    assert (given.build.cache_from, given.build.cache_to) == (("a", "b"), ("c",))
+    assert given.fetch.locked
+
+
+@pytest.mark.parametrize(("ci", "word", "locked"), [
+    ("1", None, True),
+    ("", None, False),
+    ("1", "--no-locked", False),
+    ("", "--locked", True),
+])  # fmt: skip
+def test_digests_must_be_locked_in_ci_unless_told_otherwise(
+    ci: str, word: str | None, locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    assert options.build(SESSION, [word] if word else []).options.fetch.locked is locked
+
+
+def test_build_takes_models_and_architectures() -> None:
+    words = ["--model", "smollm2-135m", "--model", "gemma3-1b", "--arch", "aarch64"]
+    request = options.build("build", words)
+    assert request.models == ("smollm2-135m", "gemma3-1b")
+    assert request.archs == ("aarch64",)
+
+
+def test_build_is_for_this_machine_unless_told() -> None:
+    request = options.build("build", ["--model", "smollm2-135m"])
+    assert request.archs == (catalog.native_target().arch,)
+
+
+def test_all_is_every_model_on_every_architecture_or_on_those_given() -> None:
+    assert options.build("build", ["--all"]).models == tuple(catalog.models())
+    assert options.build("build", ["--all"]).archs == tuple(catalog.targets())
+    assert options.build("build", ["--all", "--arch", "x86_64"]).archs == ("x86_64",)
+
+
+def test_build_takes_a_file_of_one_s_own() -> None:
+    request = options.build("build", ["--model-file", "my.gguf", "--name", "mine"])
+    assert (request.model_file, request.name) == (Path("my.gguf"), "mine")
+    assert request.models == ()
+
+
+UNKNOWN = [
+    (["--model", "gemma3-1"], "model", "gemma3-1", "gemma3-1b"),
+    (["--model", "smollm2-135m", "--arch", "x86-64"], "architecture", "x86-64", "x86_64"),
+    (["--model", "smollm2-135m", "--impl", "pyton"], "implementation", "pyton", "python"),
+    (["--modle", "smollm2-135m"], "option", "--modle", "--model"),
+    (["--arhc=x86_64"], "option", "--arhc", "--arch"),
+    # No abbreviations: a script must not change its meaning when an option is added.
+    (["--mod", "smollm2-135m"], "option", "--mod", "--model"),
+]
+
+
+@pytest.mark.parametrize(("words", "kind", "name", "near"), UNKNOWN)
+def test_unknown_name_comes_with_the_nearest(
+    words: list[str], kind: str, name: str, near: str
+) -> None:
+    with pytest.raises(UnknownName) as caught:
+        options.build("build", words)
+    assert caught.value.message == f"unknown {kind} {name!r}"
+    assert caught.value.hint == f"did you mean {near!r}?"
+    assert caught.value.exit_code == 2
+
+
+def test_name_that_is_near_to_nothing_comes_with_all_there_are() -> None:
+    with pytest.raises(UnknownName) as caught:
+        options.build("build", ["--model", "zzzz"])
+    assert "smollm2-135m" in caught.value.hint and "phi4-mini" in caught.value.hint
+
+
+MISUSED = [
+    ([], "nothing to build"),
+    (["--model-file", "my.gguf"], "--model-file and --name go together"),
+    (["--name", "mine", "--model", "smollm2-135m"], "--model-file and --name go together"),
+    (["--all", "--model", "smollm2-135m"], "--model and --all do not go together"),
+    (["--all", "--model-file", "a", "--name", "a"], "--all and --model-file do not go together"),
+    (["--model"], "argument --model: expected one argument"),
+    (["smollm2-135m"], "unexpected argument 'smollm2-135m'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISUSED)
+def test_misuse_is_said_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        options.build("build", words)
+    assert caught.value.message == message
+    assert "\n" not in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_session_of_one_model_takes_no_other() -> None:
+    with pytest.raises(UnknownName, match="unknown option '--model'"):
+        options.build(SESSION, ["--model", "gemma3-1b"])
+
+
+def test_smoke_takes_files_and_host_takes_leave_to_install() -> None:
+    assert options.smoke(["a", "b"]) == [Path("a"), Path("b")]
+    assert options.smoke([]) == []
+    assert options.host(["--install"])
+    assert not options.host([])
+
+
+def test_session_that_takes_nothing_refuses_what_it_is_given() -> None:
+    options.none("models", [])
+    with pytest.raises(UsageError, match="unexpected argument 'x'"):
+        options.none("models", ["x"])
+
+
+# -- names of sessions
+
+SESSIONS = ("lint", "unit", "build-gemma3-1b-x86_64", "build-gemma3-1b-aarch64")
+ACCEPTED = [
+    [],
+    ["-l"],
+    ["-s", "unit"],
+    ["-s", "unit", "lint"],
+    ["-e", "unit", "--", "-s", "anything"],
+    ["--session", "unit", "--sessions", "lint"],
+    ["-R", "-s", "unit", "--verbose"],
+    ["-t", "check"],
+    ["-k", "not unti"],
+]
+
+
+@pytest.mark.parametrize("words", ACCEPTED, ids=" ".join)
+def test_known_sessions_and_other_words_of_nox_pass(words: list[str]) -> None:
+    options.sessions(words, SESSIONS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-s", "build-gemma3-1b-x86"],
+        ["-s", "unit", "build-gemma3-1b-x86", "--", "--impl", "python"],
+        ["--session=build-gemma3-1b-x86"],
+        ["-R", "-e", "unit", "-s", "build-gemma3-1b-x86"],
+    ],
+    ids=" ".join,
+)
+def test_unknown_session_comes_with_the_nearest(words: list[str]) -> None:
+    with pytest.raises(UnknownName) as caught:
+        options.sessions(words, SESSIONS)
+    assert caught.value.message == "unknown session 'build-gemma3-1b-x86'"
+    assert caught.value.hint == "did you mean 'build-gemma3-1b-x86_64'?"
