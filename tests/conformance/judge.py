@@ -235,6 +235,7 @@ def _files(expect: Mapping[str, Any], stage: Stage) -> Iterator[str]:
 
 def _hidden(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     shown = [outcome.state, outcome.events, str(outcome.error), outcome.stdout, outcome.stderr]
+    shown.append("".join(event.get("text", "") for event in outcome.events))  # over all pieces
     error = outcome.error
     if isinstance(error, WorkflowFailed):
         shown.append(str(error.cause))
