@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +62,7 @@ static int take(struct image *image, const struct place *place, const struct ent
 {
     const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char path[PATH_MAX];
+    struct statvfs disk;
     struct stat info;
     int marker;
     int tree;
@@ -76,7 +78,7 @@ static int take(struct image *image, const struct place *place, const struct ent
         goto out;
     result = extract_compare(image, tree);
     /* A disk that has been mounted `noexec` since then: another copy may do. */
-    if (result == 0 && faccessat(tree, "AppRun", X_OK, 0) != 0 && errno == EACCES)
+    if (result == 0 && fstatvfs(tree, &disk) == 0 && (disk.f_flag & ST_NOEXEC) != 0)
         result = TRY_NEXT;
     (void)close(tree);
 out:

@@ -4,8 +4,8 @@
 
 #include "image.h"
 
-/* Copy all of `content` into the new, empty file `out`. Returns 0, or an errno value: EINTR when `*stop` was set, EBADMSG when
- * the image is damaged. */
+/* Copy all of `content` into the new, empty file `out`. Returns 0, or an errno value: EINTR when
+ * `*stop` was set, EBADMSG when the image is damaged. */
 int copy_content(struct image *image, struct content *content, int out,
                  const volatile int *stop);
 

@@ -41,10 +41,18 @@ static bool matches(const struct extraction *job, const char *path)
            fnmatch(job->pattern, path, FNM_PATHNAME | FNM_LEADING_DIR) == 0;
 }
 
+/* Access time as it is, modification time as in the image. */
+static void set_times(struct timespec times[2], const sqfs_inode *inode)
+{
+    times[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+    times[1] = (struct timespec){.tv_sec = inode->base.mtime};
+}
+
 static int set_time(int fd, const sqfs_inode *inode)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = inode->base.mtime}};
+    struct timespec times[2];
 
+    set_times(times, inode);
     return futimens(fd, times);
 }
 
@@ -95,13 +103,18 @@ static int write_link(struct extraction *job, int dir, const char *name, sqfs_in
 {
     char target[PATH_MAX];
     size_t size = sizeof target;
+    struct timespec times[2];
 
     if (inode->xtra.symlink_size >= sizeof target ||
         sqfs_readlink(&job->image->fs, inode, target, &size) != SQFS_OK)
         return EBADMSG;
     if (job->replace)
         (void)unlinkat(dir, name, 0);
-    return symlinkat(target, dir, name) == 0 ? 0 : errno;
+    set_times(times, inode);
+    return symlinkat(target, dir, name) == 0 &&
+                   utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0
+               ? 0
+               : errno;
 }
 
 static int write_folder(struct extraction *job, int dir, const char *name, struct step *step);
@@ -222,7 +235,8 @@ static int compare(struct step *step, void *context)
 
     if (fstatat(step->dir, step->name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
         (info.st_mode & S_IFMT) != kind ||
-        (S_ISREG(kind) && (uint64_t)info.st_size != step->inode.xtra.reg.file_size))
+        (S_ISREG(kind) && ((uint64_t)info.st_size != step->inode.xtra.reg.file_size ||
+                           ((info.st_mode ^ step->inode.base.mode) & 0777) != 0)))
         return TRY_NEXT;
     if (!S_ISDIR(kind))
         return 0;

@@ -34,7 +34,7 @@ bool extract_fits(int dir, const struct extent *extent, char text[SPACE_TEXT]);
  * size is checked. Returns 0, a printed exit code, or TRY_NEXT (silent) when `*stop` was set. */
 int extract_tree(struct extraction *job);
 
-/* Is everything still there, each file with its size? A cleaner of temporary files may have taken
+/* Is everything still there, each file with its size and mode? A cleaner of temporary files may have taken
  * some. 0, TRY_NEXT (silent) when not, or a printed exit code. */
 int extract_compare(struct image *image, int root);
 

@@ -4,9 +4,9 @@
  *
  *   offset  size  field
  *        0     8  magic          "TEAPLD1" and a zero byte: the layout's version, do not change
- *        8    32  sha256         of the squashfs: every byte from the end of the ELF file to the
- *                                end of the AppImage; names the unpacked copy in the cache
- *       40     8  squashfs_size  how many bytes those are
+ *        8    32  sha256         of the squashfs, or of something that all of it follows from; names
+ *                                the unpacked copy in the cache, never computed at a start
+ *       40     8  squashfs_size  bytes from the end of the ELF file to the end of the AppImage
  *       48     8  unpacked_size  sum of the sizes of all regular files, one that has several
  *                                names counted for each of them
  *       56     8  zero

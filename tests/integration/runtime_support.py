@@ -1,0 +1,210 @@
+"""Help for the runtime's tests: build it, pack a small AppImage, run it in a container."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = os.environ.get("TEA_TEST_BASE", "tea-base/debian-13:amd64")
+TOOLS = "tea-test/runtime-tools:amd64"
+PAYLOAD = struct.Struct("<8s32sQQQ")
+MODEL = "usr/share/models/m.gguf"
+
+# The program inside the test images: one word says what to do, so that each test reads by itself.
+APPRUN = r"""#!/bin/sh
+case "${1-}" in
+    args) shift; for word in "$@"; do printf '[%s]' "$word"; done ;;
+    env) printf '%s|%s|%s|%s' "$APPIMAGE" "$APPDIR" "$ARGV0" "$OWD" ;;
+    print) eval "printf %s \"\${$2-unset}\"" ;;
+    exit) exit "$2" ;;
+    kill) kill -"$2" $$ ;;
+    pid) echo $$ ;;
+    children) ps -o comm= --ppid $$; : ;;
+    fds) ls /proc/$$/fd ;;
+    cat) exec cat ;;
+    sleep) echo ready; exec sleep 600 ;;
+    leave) (sleep "$2" <&- >&- 2>&- &) ;;
+    trap) trap 'cat "$APPDIR/text"; exit 5' INT; echo ready; while :; do sleep 0.05; done ;;
+    read) exec cat "$APPDIR/$2" ;;
+    list) cd "$APPDIR" && find . -mindepth 1 -printf '%P|%y|%m|%l|%T@\n' | sort ;;
+    sums) cd "$APPDIR" && find . -type f -exec sha256sum {} + | sort ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a script in a container left. Its exit code is of the last command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A kind of machine, as options of the engine, and the user that starts the AppImage."""
+
+    name: str
+    options: tuple[str, ...]
+    user: int = 1000
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_FUSE = ("--device", "/dev/fuse", "--security-opt", "apparmor=unconfined")
+PLAIN = Profile("no FUSE", ())
+ROOT_MOUNT = Profile("root mounts", (*_FUSE, "--cap-add", "SYS_ADMIN"), user=0)
+HELPER = Profile("fusermount3 mounts", (*_FUSE, "--cap-add", "SYS_ADMIN"))
+NAMESPACE = Profile("user namespace", (*_FUSE, "--security-opt", "seccomp=unconfined"))
+MOUNTING = (ROOT_MOUNT, HELPER, NAMESPACE)
+ALL = (PLAIN, *MOUNTING)
+
+
+def docker(*words: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
+    """Run the engine's client; its output is kept."""
+    return subprocess.run(  # noqa: S603
+        ("docker", *words), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def build(dockerfile: str, *options: str, arch: str = "amd64") -> None:
+    """Build one Dockerfile of the repository on the test base image."""
+    done = docker(
+        *("buildx", "build", "--network", "host", "--allow", "network.host"),
+        *("--build-arg", f"BASE={BASE}", "--platform", f"linux/{arch}"),
+        *("-f", str(ROOT / dockerfile), *options, str(ROOT)),
+        timeout=900.0,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def build_runtime(out: Path, arch: str = "amd64") -> Path:
+    """The runtime for one architecture, into the folder ``out``."""
+    build("docker/runtime.Dockerfile", "--output", f"type=local,dest={out}", arch=arch)
+    return out / "runtime"
+
+
+def build_tools() -> None:
+    """The image that the tests run in."""
+    build("tests/integration/runtime-tools.Dockerfile", "--load", "-t", TOOLS)
+
+
+def make_appdir(folder: Path, *, model_size: int = 3_000_001) -> Path:
+    """A small AppDir with every kind of file that the runtime has to carry over.
+
+    The model has a block of zeros in its middle, which squashfs does not store, and ends off a
+    block's border.
+    """
+    noise = random.Random(7)  # noqa: S311
+    block = 128 << 10
+    models = folder / Path(MODEL).parent
+    models.mkdir(parents=True)
+    model = bytearray(noise.randbytes(min(model_size, 3_000_001)))
+    model[4 * block : 5 * block] = bytes(block)
+    with (folder / MODEL).open("wb") as file:
+        for at in range(0, model_size, len(model)):
+            file.write(struct.pack("<Q", at) + model[8 : model_size - at])
+    (folder / "AppRun").write_text(APPRUN)
+    (folder / "AppRun").chmod(0o755)
+    (folder / "text").write_text("the quick brown fox\n" * 3)
+    (folder / "empty").touch()
+    (folder / "packed").write_bytes(b"0123456789abcdef" * 40_000)
+    (folder / "whole").write_bytes(noise.randbytes(2 * block))
+    (folder / "read-only").write_text("x")
+    (folder / "read-only").chmod(0o444)
+    (folder / "a b\nc ü").write_text("a name with a space, a new line and a letter")
+    deep = folder.joinpath(*("deep" for _ in range(20)))
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("deep")
+    many = folder / "many"
+    many.mkdir()
+    for number in range(500):
+        (many / f"{number:03}").write_text(str(number))
+    (folder / "link").symlink_to("usr/share")
+    (folder / "dangling").symlink_to("/nowhere/at all")
+    os.link(folder / "text", folder / "second name")
+    for path in folder.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000), follow_symlinks=False)
+    return folder
+
+
+def pack(appdir: Path, runtime: Path, out: Path) -> Path:
+    """Runtime, squashfs and the facts about it, in the file ``out``."""
+    squashfs = out.with_suffix(".squashfs")
+    done = docker(
+        *("run", "--rm", "-v", f"{appdir}:/in:ro", "-v", f"{out.parent}:/out", TOOLS),
+        *("mksquashfs", "/in", f"/out/{squashfs.name}", "-noappend", "-quiet", "-no-progress"),
+        *("-no-xattrs", "-all-root", "-comp", "zstd", "-Xcompression-level", "1"),
+        *("-action", "uncompressed@name(*.gguf)"),
+    )
+    assert done.returncode == 0, done.stderr
+    files = [path for path in appdir.rglob("*") if path.is_file() and not path.is_symlink()]
+    data = squashfs.read_bytes()
+    head = bytearray(runtime.read_bytes())
+    facts = PAYLOAD.pack(
+        b"TEAPLD1\0",
+        hashlib.sha256(data).digest(),
+        len(data),
+        sum(path.stat().st_size for path in files),
+        0,
+    )
+    with runtime.open("rb") as file:
+        at = ELFFile(file).get_section_by_name(".tea_payload")["sh_offset"]
+    head[at : at + len(facts)] = facts
+    out.write_bytes(head + data)
+    out.chmod(0o755)
+    squashfs.unlink()
+    return out
+
+
+def digest(image: Path) -> str:
+    """The name of the image's unpacked copy."""
+    with image.open("rb") as file:
+        facts = ELFFile(file).get_section_by_name(".tea_payload").data()
+    return bytes(PAYLOAD.unpack(facts)[1]).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where AppImages are run: ``/w`` in the container is ``folder``, ``$A`` is the image."""
+
+    folder: Path
+    image: Path
+
+    def run(
+        self, script: str, *options: str, profile: Profile = PLAIN, timeout: float = 60.0
+    ) -> Result:
+        """Run ``script`` in a new container. It is root's; ``$U`` before a command runs that as
+        the profile's user, ``settle`` waits until a command succeeds, and ``gone`` until nothing
+        is mounted, served, or left in /tmp."""
+        done = docker(
+            *("run", "--rm", "--network", "none", *profile.options, *options),
+            *("-v", f"{self.folder}:/w", "-e", f"A=/w/{self.image.name}", TOOLS),
+            *("bash", "-c", _prelude(profile) + script),
+            timeout=timeout,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+def _prelude(profile: Profile) -> str:
+    ids = f"--reuid {profile.user} --regid {profile.user} --clear-groups"
+    home = "/root" if profile.user == 0 else "/home/tea"
+    return f"""
+[ -c /dev/fuse ] && chmod 666 /dev/fuse
+export HOME={home}
+U="setpriv {ids}"
+settle() {{ for i in $(seq 500); do "$@" && return; sleep 0.02; done; echo "never: $*" >&2; return 1; }}
+unmounted() {{ ! grep -q tea-appimage /proc/mounts && ! compgen -G '/tmp/.mount_*' > /dev/null &&
+    ! pgrep -f '^/w/' > /dev/null; }}
+gone() {{ settle unmounted; }}
+"""
