@@ -14,16 +14,15 @@ from .stage import Outcome, Stage
 
 def differences(expect: Mapping[str, Any], outcome: Outcome, stage: Stage) -> list[str]:
     """Return a line for each expectation that is not met; none means the case passes."""
+    checks = [_requests(expect, outcome), _files(expect, stage), _hidden(expect, outcome)]
     if outcome.stdout is not None:
-        return [*_command(expect, outcome), *_files(expect, stage), *_hidden(expect, outcome)]
-    checks = (
-        _end(expect, outcome, stage),
-        _state(expect, outcome),
-        _events(expect, outcome),
-        _requests(expect, outcome),
-        _files(expect, stage),
-        _hidden(expect, outcome),
-    )
+        checks.append(_command(expect, outcome))
+    else:
+        checks += [
+            _end(expect, outcome, stage),
+            _state(expect, outcome),
+            _events(expect, outcome),
+        ]
     return [line for check in checks for line in check]
 
 

@@ -78,24 +78,11 @@ class _Models:
         self._outcome = outcome
         self._env: Mapping[str, str] = stage.data.get("env", {})
         self._options: Mapping[str, Any] = stage.data.get("options", {})
-        self._local = self._script("local")
-        api = ScriptedApi(self._script("api") or Script("none", [], outcome.requests))
-        patch.setattr(
-            httpx.AsyncHTTPTransport,
-            "handle_async_request",
-            lambda _transport, request: api.handle_async_request(request),
-        )
+        self._local = _script(stage, "local", outcome)
+        _replace_network(stage, patch, outcome)
         choice = self._options.get("backend")
         backends = Backends(local=self._make_local, api=self._make_api, choice=choice)
         self.actions: Registry = {**base_registry(roots=stage.roots), **llm_actions(backends)}
-
-    def _script(self, name: str) -> Script | None:
-        model = self._stage.data.get("models", {}).get(name)
-        if model is None:
-            return None
-        requests = self._outcome.requests
-        replies = list(model["replies"])
-        return Script(model.get("name", "model"), replies, requests, model.get("bytewise", False))
 
     def _make_local(self, settings: Mapping[str, Any]) -> Backend | None:
         if self._local is None:
@@ -116,9 +103,32 @@ class _Models:
         return None if where is None else ApiBackend(where, sleep=sleep, jitter=lambda: 0.5)
 
 
+def _script(stage: Stage, name: str, outcome: Outcome) -> Script | None:
+    model = stage.data.get("models", {}).get(name)
+    if model is None:
+        return None
+    return Script(
+        model.get("name", "model"),
+        list(model["replies"]),
+        outcome.requests,
+        model.get("bytewise", False),
+    )
+
+
+def _replace_network(stage: Stage, patch: pytest.MonkeyPatch, outcome: Outcome) -> None:
+    """Let the scripted API answer every request of the real client."""
+    api = ScriptedApi(_script(stage, "api", outcome) or Script("none", [], outcome.requests))
+    patch.setattr(
+        httpx.AsyncHTTPTransport,
+        "handle_async_request",
+        lambda _transport, request: api.handle_async_request(request),
+    )
+
+
 def _play_command(stage: Stage, patch: pytest.MonkeyPatch) -> Outcome:
     """Run the command line in this process, with the environment of the case and no other."""
-    stdout, stderr = _Pipe(), _Pipe()
+    outcome, stdout, stderr = Outcome(), _Pipe(), _Pipe()
+    _replace_network(stage, patch, outcome)
     environment = {"HOME": str(stage.root), "PATH": os.defpath, **stage.data.get("env", {})}
     for name in os.environ:
         patch.delenv(name)
@@ -129,10 +139,11 @@ def _play_command(stage: Stage, patch: pytest.MonkeyPatch) -> Outcome:
     patch.setattr(sys, "stdout", stdout)
     patch.setattr(sys, "stderr", stderr)
     try:
-        code = program.main()
+        outcome.exit = program.main()
     finally:
         patch.undo()
-    return Outcome(exit=code, stdout=stdout.text(), stderr=stderr.text())
+    outcome.stdout, outcome.stderr = stdout.text(), stderr.text()
+    return outcome
 
 
 class _Pipe(io.TextIOWrapper):
