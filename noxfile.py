@@ -21,6 +21,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks import (
+    bench,
     bundles,
     catalog,
     checks,
@@ -123,6 +124,13 @@ def unit(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Format, lint and types of all languages."""
     checks.lint(session)
+
+
+@task(name="bench", tags=["check"])
+@reported
+def bench_(session: nox.Session) -> None:
+    """Measure speed and size against cp, curl, llama-bench and the plain folder."""
+    bench.run(options.bench_request(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)

@@ -229,6 +229,12 @@ class SmokeNotRun(TaskError):
     exit_code = 31
 
 
+class BenchFailed(TaskError):
+    """A program that was to be measured ended with an error. Exit code 32."""
+
+    exit_code = 32
+
+
 def describe(error: TaskError) -> str:
     """The text that a user reads: one line of cause, one of remedy when there is one."""
     return f"{error.message}\n  → {error.hint}" if error.hint else error.message

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bundles, catalog
+from tasks import bench, bundles, catalog
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
 from tasks.errors import UnknownName, UsageError
@@ -123,6 +123,23 @@ def host(words: Sequence[str]) -> bool:
     parser = _parser("host")
     parser.add_argument("--install", action="store_true", help="install what is missing")
     return bool(parser.read(words).install)
+
+
+def bench_request(words: Sequence[str]) -> bench.Request:
+    """What `nox -s bench` is to measure, and how often.
+
+    Raises:
+        UnknownName: a group of rows that there is not, with the nearest.
+    """
+    parser = _parser("bench")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="GROUP", help=f"of: {', '.join(bench.GROUPS)}"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="how often each is run (default: 5)")
+    given = parser.read(words)
+    if given.runs < 1:
+        raise UsageError("--runs must be 1 or more")
+    return bench.Request(bench.known_groups(given.rows), given.runs)
 
 
 def none(session: str, words: Sequence[str]) -> None:

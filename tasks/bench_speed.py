@@ -1,0 +1,144 @@
+"""Rows of the running program: start, first token, and tokens per second under four conditions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tasks import console
+from tasks.bench_lab import (
+    FUSE,
+    HOME,
+    TREE,
+    Answer,
+    Bench,
+    Box,
+    Result,
+    Step,
+    bench_rate,
+    cpu_backend,
+)
+from tasks.bench_table import Figure, Goal, Row
+from tasks.errors import BenchFailed
+
+SHORT = 3  # times as many runs of what takes a fraction of a second
+# Where the program must have run for a row to be what it says.
+PLACES = {"mounted": "/tmp/.mount_", "cached": f"{HOME}/.cache/", "tree": TREE}
+
+
+def _seconds(what: str, results: Sequence[Result]) -> Figure:
+    return Figure.of(what, [result.seconds for result in results])
+
+
+def _answers(place: str, results: Sequence[Result]) -> list[Answer]:
+    """The answers, after a check that the program ran where it should."""
+    answers = [Answer.of(result) for result in results]
+    for answer in answers:
+        if not answer.place.startswith(PLACES[place]):
+            raise BenchFailed(f"the program ran in {answer.place}, not {place}")
+    return answers
+
+
+def _rates(what: str, place: str, results: Sequence[Result]) -> Figure:
+    return Figure.of(what, [answer.rate for answer in _answers(place, results)])
+
+
+def start(bench: Bench) -> Iterator[Row]:
+    """``tea --version`` against the same interpreter doing nothing."""
+    steps = [bench.tea("mounted", "--version"), bench.tea("cached", "--version")]
+    python = Step("python", (*bench.python, "-c", "pass"))
+    with bench.box(**FUSE) as box:
+        results = box.measure([*steps, python], bench.runs * SHORT)
+    peer = _seconds("python3 -c pass", results["python"])
+    for step in steps:
+        ours = _seconds("tea --version", results[step.name])
+        yield Row(f"start, {step.name}", "s", ours, peer, Goal(0.15), difference=True)
+
+
+def first_token(bench: Bench) -> Iterator[Row]:
+    """From the start of the program to the first piece of the answer."""
+    places = ("mounted", "cached", "tree")
+    with bench.box(**FUSE) as box:
+        results = box.measure([bench.answer(place) for place in places], bench.runs * SHORT)
+    mounted, cached, tree = (
+        Figure.of(what, [answer.first for answer in _answers(place, results[place])])
+        for place, what in zip(places, ("AppImage", "AppImage", "plain folder"), strict=True)
+    )
+    yield Row("first token, mounted", "s", mounted, tree, Goal(1.05))
+    yield Row("first token, cached", "s", cached, tree, Goal(1.05))
+
+
+def rate(bench: Bench) -> Iterator[Row]:
+    """Tokens per second against llama-bench: same libraries, threads, and place in the context."""
+    with bench.box() as box:
+        threads = _threads(box)
+        answer = bench.answer("tree", threads=threads)
+        depth = Answer.of(box.measure([answer], 1)["tree"][0]).prompt_tokens
+        peer = bench.bench_of_llama(depth, threads)
+        results = box.measure([answer, peer], bench.runs)
+        _check_backends(bench, box, results[peer.name][0])
+    ours = _rates("tea run", "tree", results["tree"])
+    theirs = Figure.of(peer.name, [bench_rate(result) for result in results[peer.name]])
+    yield Row("rate", "tokens/s", ours, theirs, Goal(0.97, at_most=False))
+
+
+def busy(bench: Bench) -> Iterator[Row]:
+    """Tokens per second while every core has other work, against the idle machine."""
+    idle = bench.answer("tree")
+    with bench.box() as box:
+        cores = int(box.python("import os; print(len(os.sched_getaffinity(0)))"))
+        working = idle.renamed("busy", busy=cores)
+        results = box.measure([idle, working], bench.runs)
+    ours = _rates(f"with {cores} busy processes", "tree", results["busy"])
+    theirs = _rates("without", "tree", results["tree"])
+    yield Row("rate, all cores busy", "tokens/s", ours, theirs, Goal(0.4, at_most=False))
+
+
+def half(bench: Bench) -> Iterator[Row]:
+    """Tokens per second on half the cores with nothing told, against the best number of threads."""
+    cores = len(os.sched_getaffinity(0))
+    part = max(1, cores // 2)
+    limits: tuple[tuple[str, dict[str, Any]], ...] = (
+        (f"quota of {part}", {"cpus": float(part)}),
+        (f"cpuset of {part}", {"cpuset": f"0-{part - 1}"}),
+    )
+    for name, limit in limits:
+        with bench.box(**limit) as box:
+            told = [bench.answer("tree", threads=n, name=f"{n} threads") for n in _tries(cores)]
+            results = box.measure([bench.answer("tree"), *told], bench.runs)
+        ours = _rates("nothing told", "tree", results["tree"])
+        figures = [_rates(step.name, "tree", results[step.name]) for step in told]
+        best = max(figures, key=lambda figure: figure.median)
+        yield Row(f"rate, {name}", "tokens/s", ours, best, Goal(0.9, at_most=False))
+
+
+def _tries(cores: int) -> list[int]:
+    """Numbers of threads worth trying on half of ``cores``: all where they are few."""
+    part = max(1, cores // 2)
+    near = {1, part // 2, part - 1, part, part + 1, cores}
+    return sorted(n for n in near if 1 <= n <= cores)
+
+
+def _threads(box: Box) -> int:
+    """The number of threads that the program takes here by itself."""
+    code = "from the_edge_agent.llm.threads import default_threads; print(default_threads())"
+    return int(box.python(code))
+
+
+def _check_backends(bench: Bench, box: Box, of_llama: Result) -> None:
+    """Both sides must have run the same instructions."""
+    ours = cpu_backend(box.say([f"{TREE}/AppRun", "--version", "--verbose"]))
+    theirs = cpu_backend(of_llama.stderr)
+    if ours != theirs:
+        raise BenchFailed(f"tea runs {ours}, llama-bench {theirs}: their rates do not compare")
+    console.note(f"CPU backend of both: {ours}")
+
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "start": start,
+    "first-token": first_token,
+    "rate": rate,
+    "busy": busy,
+    "half": half,
+}
