@@ -18,6 +18,7 @@ from pathlib import Path
 from tasks import apt, cmd, connection, console
 from tasks.errors import (
     CommandFailed,
+    EngineDenied,
     EngineError,
     HostError,
     NoBuildx,
@@ -95,6 +96,12 @@ def mend(install: bool, environ: Mapping[str, str] = os.environ) -> None:
     )
     _carry_out(plan)
     left = engine_trouble(environ) or buildx_trouble(environ)
+    if plan.member and isinstance(left, EngineDenied):
+        raise EngineDenied(
+            f"the Docker engine runs, but this login of {plan.member} is older than the "
+            "membership in the group docker",
+            hint="log in again, or run: newgrp docker; then run this again",
+        )
     if left is not None:
         raise left
 
@@ -168,6 +175,8 @@ def make_plan(
         files = _next_release(entries())
     if lacks_mmdebstrap:
         packages += _MMDEBSTRAP[system[0]]
+        if os.geteuid() != 0:
+            packages.append("uidmap")  # mmdebstrap without root needs a range of user ids
     member = ""
     if lacks_engine and os.geteuid() != 0:
         member = pwd.getpwuid(os.geteuid()).pw_name

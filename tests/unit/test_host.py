@@ -334,13 +334,21 @@ def test_a_user_without_root_and_sudo_is_told(
     assert machine.commands == []
 
 
-def test_a_user_with_sudo_joins_the_group(
+def test_a_user_with_sudo_joins_the_group_and_is_told_to_log_in_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.engine = NoEngine("none")
-    machine.programs.append("sudo")
+    machine.programs = ["sudo"]
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
-    host_install.mend(True, {})
+
+    def start(root: Sequence[str]) -> None:
+        machine.engine = EngineDenied("no permission")
+
+    monkeypatch.setattr(host_install, "start", start)
+    with pytest.raises(EngineDenied, match="this login of nobody is older") as caught:
+        host_install.mend(True, {})
+    assert "newgrp docker" in caught.value.hint
+    assert "uidmap" in machine.commands[1]
     group = next(words for words in machine.commands if "usermod" in words)
     assert group[0] == "sudo"
     assert group[-2:] == ["docker", "nobody"]
