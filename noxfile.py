@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "nox==2026.10.20",
+#   "pip>=25",
 #   "docker==7.2.0",
 #   "huggingface_hub==2.4.0",
 #   "pyelftools==0.33",
@@ -26,7 +27,6 @@ from tasks import (
     catalog,
     checks,
     console,
-    fetch,
     host,
     models,
     options,
@@ -80,8 +80,7 @@ def _fetch_session(model: Model) -> None:
     @task(name=name, tags=["fetch"])
     @reported
     def fetch_one(session: nox.Session) -> None:
-        options.none(name, session.posargs)
-        fetch.ensure(model)
+        models.get(model.id, options.fetch(name, session.posargs))
 
     fetch_one.__doc__ = f"Fetch {model.title} into the model store."
 
@@ -112,6 +111,13 @@ def models_(session: nox.Session) -> None:
     """Print the model table, with what is in the store."""
     options.none("models", session.posargs)
     models.show()
+
+
+@task(tags=["fetch"])
+@reported
+def pins(session: nox.Session) -> None:
+    """Refresh the models' digests from the Hub; with `-- --check`, only show what changed."""
+    models.pins(check=options.pins(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)

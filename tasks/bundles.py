@@ -150,7 +150,7 @@ def build_request(request: BuildRequest) -> list[Path]:
     _check(request.options, request.archs)
     if request.model_file is not None:
         assert request.name is not None  # the options say so
-        model, stored = models.from_file(request.model_file, request.name)
+        model, stored = models.from_file(request.model_file, request.name, request.options.fetch)
         chosen = [(model, stored)]
     else:
         chosen = [

@@ -52,11 +52,7 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     )
     parser.add_argument("--cache-to", action="append", default=[], help="as in docker buildx build")
     parser.add_argument("--no-cache", action="store_true", help="build every step again")
-    parser.add_argument(
-        "--locked",
-        action=argparse.BooleanOptionalAction,
-        help="refuse a model whose digest is not written down (default in CI)",
-    )
+    _add_fetch_options(parser)
     if session == "build":
         parser.add_argument("--model", action="append", default=[], help="id of a model")
         parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
@@ -67,10 +63,38 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     return _request(given, session == "build")
 
 
+def fetch(session: str, words: Sequence[str]) -> FetchOptions:
+    """The options of fetch sessions."""
+    parser = _parser(session)
+    _add_fetch_options(parser)
+    return _fetch_options(parser.read(words))
+
+
+def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--locked",
+        action=argparse.BooleanOptionalAction,
+        help="refuse a model whose digest is not written down (default in CI)",
+    )
+    parser.add_argument("--offline", action="store_true", help="take the store's file, or fail")
+    parser.add_argument("--verify", action="store_true", help="hash a stored file again")
+
+
+def _fetch_options(given: argparse.Namespace) -> FetchOptions:
+    options = FetchOptions(verify=given.verify)
+    if given.offline:
+        options = replace(options, offline=True)
+    return options if given.locked is None else replace(options, locked=given.locked)
+
+
+def pins(words: Sequence[str]) -> bool:
+    """Whether `nox -s pins` only shows."""
+    parser = _parser("pins")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    return bool(parser.read(words).check)
+
+
 def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
-    fetch = FetchOptions()
-    if given.locked is not None:
-        fetch = replace(fetch, locked=given.locked)
     options = bundles.Options(
         impls=(known_impl(given.impl),) if given.impl else catalog.IMPLEMENTATIONS,
         runtime=given.runtime,
@@ -78,7 +102,7 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
         build=BuildOptions(
             given.builder, tuple(given.cache_from), tuple(given.cache_to), given.no_cache
         ),
-        fetch=fetch,
+        fetch=_fetch_options(given),
     )
     if not chooses:
         return BuildRequest((), (), None, None, options)

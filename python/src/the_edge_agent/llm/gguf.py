@@ -226,7 +226,7 @@ class _Head:
         try:
             for _ in range(count):
                 position += 8 + unpack(data, position)[0]
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:  # a length beyond the file, or beyond any
             raise self._cut_off() from error
         self._position = position
         self._advance(0)
