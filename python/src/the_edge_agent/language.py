@@ -100,14 +100,12 @@ _JINJA = _environment()
 def parse(text: str) -> nodes.Template:
     """Return the tree of a text. Raises TemplateError where it is not well formed."""
     if "\r" in text:
-        with contextlib.suppress(TemplateSyntaxError, RecursionError):
+        with contextlib.suppress(TemplateSyntaxError):
             return _parse_with_returns(text)
     try:
         return Parser(_JINJA, text).parse()
     except TemplateSyntaxError as error:
         raise TemplateError(_syntax_message(error, text)) from error
-    except RecursionError as error:
-        raise TemplateError("the expression is nested too deep") from error
 
 
 def _parse_with_returns(text: str) -> nodes.Template:
@@ -132,8 +130,6 @@ def parse_expression(text: str) -> nodes.Expr:
             raise TemplateSyntaxError("the expression goes on after its end", 1)
     except TemplateSyntaxError as error:
         raise TemplateError(_syntax_message(error, text)) from error
-    except RecursionError as error:
-        raise TemplateError("the expression is nested too deep") from error
     expression.set_environment(_JINJA)
     if any(_VARIABLE.search(str(constant.value)) for constant in _constants(expression)):
         raise TemplateError("${name} is not filled in inside quotes", hint="write variables.name")
@@ -255,7 +251,7 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
             raise TemplateError(f"there is no name {name!r} here", hint=hint)
         code = _JINJA.compile(tree)
         return _JINJA.template_class.from_code(_JINJA, code, _JINJA.globals), names
-    except (TemplateSyntaxError, SyntaxError, RecursionError) as error:
+    except (TemplateSyntaxError, SyntaxError) as error:
         raise TemplateError(f"not a well-formed template: {error}") from error
 
 

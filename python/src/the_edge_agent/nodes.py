@@ -264,7 +264,8 @@ class NodeReader:
             place = value.place
             if value.literal and error.lineno:
                 place = Place(place.file, place.line + error.lineno, 1)
-            line = "" if value.literal else f" (line {error.lineno} of the code)"
+            shown = error.lineno is not None and not value.literal
+            line = f" (line {error.lineno} of the code)" if shown else ""
             self._reader.problem(place, f"not valid Python: {error.msg}{line}")
             return None
         return CodeBody(code)

@@ -77,8 +77,10 @@ def parse(source: str) -> ast.Module:
     """Parse Python source. Raises SyntaxError, with the line in it."""
     try:
         return ast.parse(source, _FILE)
-    except (ValueError, RecursionError, MemoryError) as error:
+    except ValueError as error:
         raise SyntaxError(str(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise SyntaxError("the code is nested too deep") from error
 
 
 def is_function_body(module: ast.Module) -> bool:
@@ -108,8 +110,10 @@ def _compiled(module: ast.Module) -> types.CodeType:
         module = frame
     try:
         return compile(module, _FILE, "exec", dont_inherit=True)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SyntaxError(str(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise SyntaxError("the code is nested too deep") from error
 
 
 def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> Any:

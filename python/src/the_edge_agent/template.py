@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from jinja2 import TemplateError as JinjaError
@@ -73,6 +74,20 @@ def is_template(text: str) -> bool:
     return any(mark in text for mark in _MARKS)
 
 
+def _refuses_depth(compiler: Callable[..., Template]) -> Callable[..., Template]:
+    """Turn Python's own limit of depth into an error of the template."""
+
+    @wraps(compiler)
+    def compiled(text: str, scopes: Iterable[str] = SCOPES) -> Template:
+        try:
+            return compiler(text, scopes)
+        except RecursionError as error:
+            raise TemplateError("the expression is nested too deep") from error
+
+    return compiled
+
+
+@_refuses_depth
 def compile_text(text: str, scopes: Iterable[str] = SCOPES) -> Template:
     """Compile a text with templates in it.
 
@@ -96,6 +111,7 @@ def compile_text(text: str, scopes: Iterable[str] = SCOPES) -> Template:
     return Template(text, names, False, compiled)
 
 
+@_refuses_depth
 def compile_expression(text: str, scopes: Iterable[str] = SCOPES) -> Template:
     """Compile a bare expression, without braces. Raises TemplateError like ``compile_text``."""
     return _expression(text, language.parse_expression(text), scopes)

@@ -421,6 +421,17 @@ def test_the_runs_in_a_loop_count_and_the_limit_is_a_thousand() -> None:
     assert played.completed == ["b"] * 999
 
 
+def test_the_limit_ends_a_run_inside_a_loop_that_handles_errors() -> None:
+    text = (
+        "settings: {max_iterations: 5}\nnodes:\n- {name: a, type: while_loop, condition: true, "
+        "max_iterations: 9, on_error: {mode: graceful}, body: [{name: b}]}\n- {name: c}"
+    )
+    played = play(text)
+    assert isinstance(played.error, WorkflowFailed)
+    assert "limit of 5" in played.error.message
+    assert played.completed == ["b"] * 4
+
+
 SETTINGS = {
     "llm: {temperature: '{{ env.T | float }}', model: 'm-{{ variables.v }}'}": {
         "llm": {"temperature": 0.5, "model": "m-V"}
@@ -507,6 +518,13 @@ def test_a_masked_stream_loses_nothing_else() -> None:
     said = "".join(event["text"] for event in played.events if event["type"] == "token")
     assert said == "x *** y s3c"
     assert played.state["result"] == "x *** y s3c"
+
+
+def test_a_secret_that_begins_like_it_ends_is_masked_in_a_stream() -> None:
+    text = "nodes: [{name: a, uses: say, with: {pieces: [abca, bc]}}]"
+    played = play(text, secrets={"k": "abcabc"})
+    said = "".join(event["text"] for event in played.events if event["type"] == "token")
+    assert said == "***"
 
 
 def test_a_secret_reaches_the_action_that_asks_for_it() -> None:

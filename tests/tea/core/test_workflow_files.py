@@ -75,6 +75,11 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     # run
     in_node("run: return 1 +"): [("3:8", "not valid Python: invalid syntax (line 1")],
     in_node("run: |\n    x = 1\n    y = = 2"): [("5:1", "not valid Python")],
+    in_node("run: x = " + "-" * 20000 + "1"): [("3:8", "nested too deep")],
+    in_node("goto: [{if: '" + "1 + " * 5000 + "1', to: a}]"): [("3:15", "nested too deep")],
+    in_node("uses: fail\n  with: {message: '{{ " + "1 + " * 5000 + "1 }}'}"): [
+        ("4:19", "nested too deep")
+    ],
     in_node("run: 'break'"): [("3:8", "'break' outside loop")],
     in_node("run: ''"): [("3:3", "no code")],
     in_node("run: 5"): [("3:8", "Python code")],
@@ -151,6 +156,9 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     in_node("uses: fail\n  retry: {max_retries: 1.5}"): [("4:24", "whole number")],
     in_node("uses: fail\n  retry: 3"): [("4:10", "expected a map")],
     in_node("uses: fail\n  retry: {}\n  on_error: {mode: raise}"): [("4:3", "different things")],
+    in_node("uses: fail\n  on_error: {max_retries: 1}\n  retry: {max_retries: 2}"): [
+        ("5:3", "different things")
+    ],
     in_node("uses: fail\n  fallback: a\n  on_error: {fallback: a}"): [("4:3", "different things")],
     in_node("name: a"): [("3:3", "duplicate key")],
     in_node("timout: 3"): [("3:3", "unknown key")],
@@ -215,6 +223,9 @@ def test_valid_file_is_taken_without_a_word(text: str) -> None:
 
 
 WARNED = {
+    "nodes: [{name: a, goto: b}, {name: b, goto: __end__}, {name: c}]\nedges: [{from: a, to: c}]": [
+        "1:55: nothing leads"
+    ],
     "observability: {any: 1}\nendpoint: {}\nmetadata: {}\nnodes: [{name: a}]": [
         '1:1: "observability"',
         '2:1: "endpoint"',
