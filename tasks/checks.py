@@ -9,7 +9,6 @@ from tasks.catalog import ROOT
 from tasks.engine import Engine, Mount
 from tasks.errors import TaskError
 
-SOURCES = ("noxfile.py", "tasks", "tests", "python", "docker")
 SCRIPTS = ("appdir/AppRun", ".ci/run")
 REQUIREMENTS = "requirements/dev.txt"
 

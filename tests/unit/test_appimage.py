@@ -3,35 +3,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import struct
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from tasks import appimage, catalog, store
 from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC, Layer
-from tasks.engine import Engine, Mount, Output
+from tasks.engine import Engine
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull, NotWritable, TaskError
 from tasks.program import Program
 from tests.support.elf import AARCH64, Elf
+from tests.support.packing import RUNTIME, SECTIONS, FakePacker, squashfs
 
 TARGET = catalog.target("x86_64")
-SECTIONS = {
-    ".tea_payload": PAYLOAD_MAGIC + bytes(PAYLOAD.size - 8),
-    ".digest_md5": bytes(16),
-    ".upd_info": b"zsync|https://example.org/a.zsync".ljust(1024, b"\0"),
-}
-RUNTIME = bytes(Elf(mark=MAGIC, sections=SECTIONS))
-
-
-def squashfs(content: bytes) -> bytes:
-    """A superblock that tells its size, and ``content``."""
-    size = 96 + len(content)
-    return b"hsqs" + bytes(36) + struct.pack("<Q", size) + bytes(48) + content
 
 
 def image(content: bytes = b"content") -> bytes:
@@ -153,39 +141,11 @@ def test_runtime_is_refused_that_is(fault: str, tmp_path: Path) -> None:
 
 
 @dataclass
-class FakeEngine:
-    """Stands where mksquashfs runs: appends ``layer`` to the file as it would, or says no."""
-
-    layer: bytes = b"layer with the model"
-    exit_code: int = 0
-    stderr: bytes = b""
-    failure: TaskError | None = None
-    file_owner: str = "0:0"
-    seen: list[Sequence[str]] = field(default_factory=list)
-
-    def run(
-        self, image: str, argv: Sequence[str], *, mounts: Sequence[Mount], **options: Any
-    ) -> Output:
-        self.seen.append(argv)
-        folder = next(mount.source for mount in mounts if mount.target == "/out")
-        part = Path(folder) / argv[2].removeprefix("/out/")
-        with part.open("ab") as file:
-            file.write(self.layer)
-        if self.failure:
-            raise self.failure
-        size = part.stat().st_size - int(argv[argv.index("-offset") + 1])
-        with part.open("r+b") as file:
-            file.seek(int(argv[argv.index("-offset") + 1]) + 40)
-            file.write(struct.pack("<Q", size))
-        return Output(self.exit_code, b"", self.stderr, 0.1)
-
-
-@dataclass
 class Parts:
     """What an AppImage is packed from, and where it goes."""
 
     root: Path
-    engine: FakeEngine = field(default_factory=FakeEngine)
+    engine: FakePacker = field(default_factory=FakePacker)
 
     def __post_init__(self) -> None:
         (self.root / "layer/bundle/models").mkdir(parents=True)

