@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,9 @@ def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
             reader.problem(entry.value.place, "version: expected text, got null")
     initial_state = reader.table(value, "initial_state")
     variables_table = reader.table(value, "variables")
+    for data in (initial_state, variables_table):
+        if data is not None:
+            _refuse_infinity(data, reader)
     variables = plain(variables_table) if variables_table else {}
     tree = settings.read(reader.table(value, "settings"), reader)
     node_reader = NodeReader(reader, actions, variables)
@@ -58,6 +62,17 @@ def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
         _warn_unreachable(workflow, reader)
     warnings = sorted(reader.warnings, key=lambda warning: warning.place)
     return replace(workflow, warnings=tuple(warnings))
+
+
+def _refuse_infinity(value: Value, reader: Reader) -> None:
+    """Refuse the two numbers of YAML that JSON, and so the state, does not have."""
+    if isinstance(value, Scalar):
+        if isinstance(value.value, float) and not math.isfinite(value.value):
+            reader.problem(value.place, "infinity and not-a-number are not JSON data")
+        return
+    parts = [entry.value for entry in value] if isinstance(value, Table) else value.items
+    for part in parts:
+        _refuse_infinity(part, reader)
 
 
 def _optional_text(value: Any) -> str:

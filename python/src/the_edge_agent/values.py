@@ -111,14 +111,13 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """Return ``value`` as JSON: keys in their order, characters as they are.
 
     Raises:
-        TemplateError: a number that JSON does not have.
+        TemplateError: a part that JSON does not have.
         LimitError: the text would be too long.
     """
-    data = to_data(value)
     try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
-    except ValueError as error:
-        raise TemplateError("infinity and not-a-number have no JSON form") from error
+        text = json.dumps(to_data(value), ensure_ascii=False, indent=indent)
+    except ActionError as error:
+        raise TemplateError(error.message) from error
     limits.check_text(len(text))
     return text
 
@@ -150,6 +149,8 @@ class _Copier:
         raise ActionError(f"a value of type {type(value).__name__} is not JSON data")
 
     def _number(self, value: float) -> Any:
+        if not math.isfinite(value):
+            raise ActionError("infinity and not-a-number are not JSON data")
         if self._mask and not isinstance(value, bool):
             text = json.dumps(value)
             return MASK if len(text) >= MIN_PART and self._mask(text) == MASK else value
@@ -176,15 +177,6 @@ def to_data(value: Any, mask: Callable[[str], str] | None = None) -> Any:
         LimitError: it is too large or nested too deep.
     """
     return _Copier(mask).copy(value)
-
-
-def finite(value: Any) -> bool:
-    """Whether every number in ``value`` (JSON data) is finite."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(finite(item) for item in value.values())
-    return all(finite(item) for item in value) if isinstance(value, list) else True
 
 
 def truth(value: Any) -> bool:

@@ -215,6 +215,7 @@ FAILURES: list[tuple[str, str, str, str]] = [
     ("- {name: a, run: 'import sys; sys.exit(3)'}", "SystemExit", "run", "3"),
     ("- {name: a, run: 'return {1, 2}'}", "TypeError", "run", "set is not JSON data"),
     ("- {name: a, run: 'x = open'}\n", "", "", ""),
+    ("- {name: a, run: 'x = float(\"inf\")'}", "TypeError", "run", "x: infinity"),
     ("- {name: a, run: 'm = object()'}", "TypeError", "run", "m: a value of type object"),
     ("- {name: a, run: 'return {1: 2}'}", "TypeError", "run", "key"),
     ("- {name: a, run: 'state[\"x\"] = 1'}", "TypeError", "run", "state['x']"),

@@ -44,6 +44,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("1:16", "expected a map"),
         ("2:12", "expected a map"),
     ],
+    "initial_state: {a: [.inf]}\nvariables: {b: .nan}\nnodes: [{name: a}]": [
+        ("1:21", "not JSON"),
+        ("2:16", "not JSON"),
+    ],
     # bodies
     in_node("uses: nope"): [("3:9", 'unknown action "nope"')],
     in_node("uses: templat\n  with: {template: a}"): [("3:9", 'did you mean "template"?')],
