@@ -25,7 +25,7 @@ ENV GGML_NATIVE=OFF GGML_BACKEND_DL=ON GGML_CPU_ALL_VARIANTS=ON \
     CMAKE_GENERATOR=Ninja CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache \
     CCACHE_DIR=/ccache CCACHE_MAXSIZE=2G CARGO_HOME=/cargo CARGO_TARGET_DIR=/build
 WORKDIR /src
-COPY rust/ .
+COPY docker/llama/ .
 # The paths of the sources would otherwise end up in assertion texts (__FILE__).
 RUN --mount=type=cache,target=/ccache,id=tea-ccache \
     --mount=type=cache,target=/cargo/registry,id=tea-cargo \

@@ -10,7 +10,10 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 FROM tools AS pack
 ARG SOURCE_DATE_EPOCH
 COPY --from=appdir / /AppDir
-RUN mkdir /out && mksquashfs /AppDir /out/program.squashfs -quiet -no-progress -no-xattrs -all-root \
+# SOURCE_DATE_EPOCH would leave older time stamps as they are, and bars the options that do not.
+RUN mkdir /out && env -u SOURCE_DATE_EPOCH \
+        mksquashfs /AppDir /out/program.squashfs -quiet -no-progress -no-xattrs -all-root \
+        -mkfs-time "$SOURCE_DATE_EPOCH" -all-time "$SOURCE_DATE_EPOCH" \
         -action "chmod(u=rwX,go=rX)@true" -comp zstd -Xcompression-level 19
 
 FROM scratch AS export

@@ -50,7 +50,7 @@ class Builder:
 
     def llama(self) -> Path:
         """llama.cpp's shared libraries, CPU backends and headers; returns their folder."""
-        return self._build("llama.cpp", "llama", sources=["rust"], args={})
+        return self._build("llama.cpp", "llama", sources=["docker/llama"], args={})
 
     def runtime(self) -> Path:
         """The executable that every AppImage begins with; returns its file."""
@@ -155,7 +155,8 @@ class Builder:
 
     def tools(self) -> str:
         """The image that has mksquashfs; returns its name in the engine."""
-        tag = f"tea-bundles/pack:{self.base.id.removeprefix('sha256:')[:12]}"
+        recipe = stages.digest_of_files([DOCKER / "pack.Dockerfile"], ROOT)
+        tag = f"tea-bundles/pack:{self.base.id.removeprefix('sha256:')[:12]}-{recipe[:12]}"
         if self.engine.image_id(tag) is None:
             with console.stage("Image with mksquashfs"):
                 self.engine.build(
