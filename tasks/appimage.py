@@ -177,13 +177,14 @@ def _append(layer: Layer, part: Path, offset: int, engine: Engine, tools: str) -
     """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
     argv = ["mksquashfs", "/layer", f"/out/{part.name}", "-offset", str(offset)]
     argv += ["-quiet", "-no-progress", "-no-xattrs", "-all-root", "-no-recovery"]
+    # SOURCE_DATE_EPOCH would leave the time stamp of an older model as it is.
+    argv += ["-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
     # Nothing in the layer can equal anything in the program, and looking costs a read of the model.
     argv += ["-no-duplicates", "-no-fragments", "-mem", "256M"]
     argv += ["-action", "chmod(u=rwX,go=rX)@true", "-action", "uncompressed@name(*.gguf)"]
     done = engine.run(
         tools,
         argv,
-        env={"SOURCE_DATE_EPOCH": str(EPOCH)},
         mounts=[
             Mount(layer.folder, "/layer", read_only=True),
             Mount(layer.model, f"/layer/{appdir.LAYER}/models/{layer.model_file}", read_only=True),
