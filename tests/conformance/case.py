@@ -87,10 +87,18 @@ def _load_cases() -> Iterator[Case]:
         yield Case(name, parse(path.read_text(encoding="utf-8")))
 
 
-def validator() -> Callable[[Any], Any]:
-    """Return what raises fastjsonschema.JsonSchemaException for anything but a case."""
-    import fastjsonschema
+def checker() -> Callable[[Any], str | None]:
+    """Return what says how a value is no case by the schema, and None for a case."""
+    import fastjsonschema  # type: ignore[import-untyped]
 
     schema = json.loads((FOLDER / "case.schema.json").read_text(encoding="utf-8"))
-    check: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False)
-    return check
+    check = fastjsonschema.compile(schema, use_default=False)
+
+    def fault(data: Any) -> str | None:
+        try:
+            check(data)
+        except fastjsonschema.JsonSchemaException as error:
+            return str(error)
+        return None
+
+    return fault

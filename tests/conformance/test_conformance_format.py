@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .case import CASES, FOLDER, Case, load_cases, validator
+from .case import CASES, FOLDER, Case, checker, load_cases
 
 ALL = load_cases()
 NAMES = {case.name for case in ALL}
@@ -19,20 +18,9 @@ RULES: dict[str, list[dict[str, Any]]] = tomllib.loads(
 )
 
 
-def fault_of(check: Callable[[Any], Any], data: Any) -> str | None:
-    """Return what is wrong with a case, None when nothing is."""
-    from fastjsonschema import JsonSchemaException
-
-    try:
-        check(data)
-    except JsonSchemaException as error:
-        return str(error)
-    return None
-
-
 def test_every_case_fits_the_schema() -> None:
-    check = validator()
-    faults = [f"{case.name}: {fault}" for case in ALL if (fault := fault_of(check, case.data))]
+    fault_of = checker()
+    faults = [f"{case.name}: {fault}" for case in ALL if (fault := fault_of(case.data))]
     assert not faults, "\n".join(faults)
 
 
@@ -92,11 +80,11 @@ def test_cases_with_file_actions_do_not_expect_them_in_the_browser() -> None:
 
 def test_the_schema_refuses_an_unknown_key() -> None:
     good: dict[str, Any] = {"about": "A case of a test.", "workflow": "", "expect": {"state": {}}}
-    check = validator()
-    assert fault_of(check, good) is None
-    assert fault_of(check, {**good, "expcet": {}})
-    assert fault_of(check, {**good, "expect": {"stat": {}}})
-    assert fault_of(check, {**good, "expect": {}})
+    fault_of = checker()
+    assert fault_of(good) is None
+    assert fault_of({**good, "expcet": {}})
+    assert fault_of({**good, "expect": {"stat": {}}})
+    assert fault_of({**good, "expect": {}})
 
 
 def test_a_case_is_not_meant_for_an_engine_that_it_does_not_name() -> None:
