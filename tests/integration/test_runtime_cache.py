@@ -1,0 +1,198 @@
+"""The AppImage runtime without FUSE: one unpacked copy, made once, whatever goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.integration import runtime_support as support
+from tests.integration.runtime_support import (
+    CACHE,
+    Bench,
+)
+
+pytest_plugins = ("tests.integration.runtime_fixtures",)
+pytestmark = pytest.mark.integration
+
+NO_PLACE, NO_SPACE = 121, 122
+
+
+def test_the_second_start_writes_nothing_and_uses_the_same_files(bench: Bench) -> None:
+    result = bench.run(
+        "$U $A; touch /tmp/stamp; cd $HOME/.cache; ls -id */*/AppDir/usr/share/models/*;"
+        f"$U $A; ls -id */*/AppDir/{support.MODEL}; find . -newer /tmp/stamp | wc -l"
+    )
+    first, second, newer = result.out.splitlines()
+    assert first == second
+    assert newer == "0"
+    assert support.digest(bench.image) in first
+
+
+def test_first_starts_at_the_same_time_make_one_copy(slow: Bench) -> None:
+    result = slow.run(
+        "for i in 1 2 3 4; do $U strace -f -e trace=mkdirat -o /tmp/$i.trace"
+        f" $A read {support.MODEL} > /tmp/$i.out & done; wait; chmod 666 /tmp/*.trace;"
+        f"cat /tmp/*.trace | grep -c AppDir; md5sum < {CACHE}/*/AppDir/{support.MODEL};"
+        "for i in 1 2 3 4; do md5sum < /tmp/$i.out; done"
+    )
+    made, *sums = result.out.splitlines()
+    assert made == "1"
+    assert len(sums) == 5
+    assert len(set(sums)) == 1
+
+
+@pytest.mark.parametrize("signal", ["KILL", "TERM", "INT"])
+def test_a_start_that_is_killed_while_unpacking_is_never_taken_for_complete(
+    signal: str, slow: Bench
+) -> None:
+    copy = f"{CACHE}/{support.digest(slow.image)}"
+    result = slow.run(
+        f"set -m; $U $A & program=$!; settle test -s {copy}.tmp/AppDir/{support.MODEL};"
+        f"kill -{signal} $program; wait $program; echo $?;"
+        f"test -e {copy}; echo $?; test -e {copy}.tmp; echo $?;"
+        f"$U $A sums | md5sum; test -e {copy}.tmp; echo $?; $U $A sums | md5sum"
+    )
+    code, complete, part, first, later, second = result.out.split("\n")[:6]
+    assert code == {"KILL": "137", "TERM": "143", "INT": "130"}[signal]
+    assert complete == "1"
+    assert part == ("0" if signal == "KILL" else "1")
+    assert later == "1"
+    assert first == second
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine where a cache folder cannot be used, and what happens then."""
+
+    name: str
+    options: tuple[str, ...] = ()
+    setup: str = "true"
+    used: str | None = None  # the folder that the copy is in, None when there is none
+    code: int = 0
+    says: str = ""
+    untouched: str = "/nothing"  # must hold no copy
+    fresh: bool = False  # the machine cannot be used again
+
+    def __str__(self) -> str:
+        return self.name
+
+
+TMP = "/tmp/tea-appimage-1000"
+PLACES = (
+    Place("XDG_CACHE_HOME is made", setup="export XDG_CACHE_HOME=/tmp/x/y", used="/tmp/x/y"),
+    Place("XDG_CACHE_HOME is relative", setup="export XDG_CACHE_HOME=x", used=CACHE),
+    Place("no HOME", setup="unset HOME", used=TMP),
+    Place("HOME does not exist", setup="export HOME=/home/none", used=TMP),
+    Place("HOME is relative", setup="export HOME=x", used=TMP),
+    Place("TMPDIR", setup="mkdir -m 777 /srv/t; chmod +t /srv/t; unset HOME; export TMPDIR=/srv/t",
+          used="/srv/t/tea-appimage-1000"),
+    Place("read-only home", ("--read-only", "--tmpfs", "/tmp:exec,mode=1777"), used=TMP),
+    Place("nothing to write to", ("--read-only",), code=NO_PLACE, says="Read-only file system"),
+    Place("home is noexec", ("--tmpfs", "/home/tea:uid=1000,noexec"), used=TMP, untouched=CACHE),
+    Place("all is noexec", ("--tmpfs", "/home/tea:uid=1000,noexec", "--tmpfs", "/tmp:noexec",
+          "--tmpfs", "/var/tmp:noexec"), code=NO_PLACE, says="noexec", untouched=CACHE),
+    Place("home is full", ("--tmpfs", "/home/tea:uid=1000,exec,size=2m"), code=NO_SPACE,
+          says="MB needed, 2 MB free", untouched=CACHE),
+    Place("home fills up", ("--tmpfs", "/home/tea:uid=1000,exec,nr_inodes=200"), code=NO_SPACE,
+          says="filled up", untouched=CACHE),
+    Place("/tmp is full", ("--tmpfs", "/tmp:exec,mode=1777,size=2m"), "unset HOME",
+          used="/var/tmp/tea-appimage-1000", untouched=TMP),
+    Place("the cache is a link", setup="mkdir -p -m 777 /srv/x $HOME/.cache;"
+          f"ln -s /srv/x {CACHE}; chown -R tea: $HOME", used=TMP, untouched="/srv/x"),
+    Place("the cache is another user's", setup=f"mkdir -p -m 777 {CACHE}; chmod 700 {CACHE}",
+          used=TMP),
+    Place("others may write to the cache", setup=f"$U mkdir -p {CACHE}; chmod 777 {CACHE}",
+          used=TMP, untouched=CACHE),
+    Place("someone was in /tmp before", setup=f"unset HOME; mkdir {TMP}",
+          used="/var/tmp/tea-appimage-1000", untouched=TMP),
+    Place("someone made links in /tmp and /var/tmp", setup="unset HOME; mkdir -m 777 /srv/x;"
+          f"ln -s /srv/x {TMP}; ln -s /srv/x /var/tmp/tea-appimage-1000", code=NO_PLACE,
+          says="symbolic link", untouched="/srv/x"),
+    Place("others may rename in /tmp", setup="unset HOME; chmod 777 /tmp",
+          used="/var/tmp/tea-appimage-1000", untouched=TMP, fresh=True),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_a_place_is_used_when_it_is_safe_and_large_enough(place: Place, bench: Bench) -> None:
+    result = bench.run(
+        f"{place.setup}; $U $A print APPDIR; code=$?; echo;"
+        f"find {place.untouched} -mindepth 1 ! -name '*.lock' 2>/dev/null | wc -l; exit $code",
+        *place.options,
+        fresh=place.fresh,
+    )
+    used, touched = result.out.splitlines()
+    assert result.code == place.code, result.err
+    assert touched == "0"
+    if place.used is None:
+        assert used == ""
+        assert place.says in result.err
+        assert "hint: " in result.err
+    else:
+        assert used.startswith(place.used + "/")
+        assert result.err == ""
+
+
+@dataclass(frozen=True)
+class Harm:
+    name: str
+    script: str
+
+
+HARMS = (
+    Harm("a file is gone", "rm many/007"),
+    Harm("the model is shorter", f"truncate -s -1 {support.MODEL}"),
+    Harm("a folder is gone", "rm -r deep"),
+    Harm("a file became a link", "ln -sf /etc/passwd text"),
+    Harm("AppRun may not run", "chmod 644 AppRun"),
+    Harm("the marker is gone", "rm ../.complete"),
+    Harm("all is gone", "rm -r ../AppDir"),
+)
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.name)
+def test_a_copy_that_was_harmed_is_made_again(harm: Harm, bench: Bench) -> None:
+    result = bench.run(
+        "$U $A list > /tmp/a; $U $A sums >> /tmp/a;"
+        f"cd {CACHE}/*/AppDir; {harm.script}; cd /; $U $A list > /tmp/b;"
+        "$U $A sums >> /tmp/b; cmp /tmp/a /tmp/b"
+    )
+    assert (result.code, result.err) == (0, "")
+
+
+def test_what_a_program_adds_to_its_copy_is_left_alone(bench: Bench) -> None:
+    result = bench.run(
+        f"$U $A; cd {CACHE}/*/AppDir; $U mkdir added; $U $A read AppRun > /dev/null;ls -d added"
+    )
+    assert result.out == "added\n"
+
+
+OLD, USED, NEW, LEFT, BUSY = (digit * 64 for digit in "abcde")
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["pruned", "NO_CLEANUP"])
+def test_old_copies_and_leavings_go_but_not_what_is_in_use(keep: bool, bench: Bench) -> None:
+    result = bench.run(
+        f"$U mkdir -p -m 700 {CACHE}; cd {CACHE};"
+        f"for name in {OLD} {USED} {NEW}; do $U mkdir -p $name/AppDir/x;"
+        "$U touch $name/.complete; done;"
+        f"for name in {OLD} {USED}; do touch -d '31 days ago' $name/.complete; done;"
+        f"$U mkdir -p {LEFT}.tmp/AppDir {BUSY}.tmp/AppDir other; $U touch {BUSY}.lock;"
+        f"(exec 9<{USED}/.complete; flock -s 9; exec sleep 600) > /dev/null 2>&1 &"
+        f"(exec 8<{BUSY}.lock; flock -x 8; exec sleep 600) > /dev/null 2>&1 & sleep 0.2;"
+        f"{'export NO_CLEANUP=1;' if keep else ''} $U $A; ls"
+    )
+    own = support.digest(bench.image)
+    kept = {USED, NEW, f"{BUSY}.tmp", f"{BUSY}.lock", "other", own, f"{own}.lock"}
+    found = {name for name in result.out.split() if not name.startswith(USED + ".")}
+    assert found == (kept | {OLD, f"{LEFT}.tmp"} if keep else kept), result.err
+
+
+def test_a_copy_in_use_is_locked_until_the_program_ends(bench: Bench) -> None:
+    result = bench.run(
+        "$U $A sleep > /tmp/out & program=$!; settle grep -q ready /tmp/out;"
+        f"flock -xn {CACHE}/*/.complete true; echo $?; kill $program; wait $program;"
+        f"flock -xn {CACHE}/*/.complete true; echo $?"
+    )
+    assert result.out.split() == ["1", "0"]
