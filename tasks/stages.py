@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,9 @@ def digest_of_files(paths: Iterable[Path], root: Path) -> str:
     for path in sorted(_files(paths)):
         mode = "x" if path.stat().st_mode & 0o100 else "-"
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root)}\0{mode}\0{content}\n".encode(errors="surrogateescape"))
+        total.update(
+            f"{path.relative_to(root)}\0{mode}\0{content}\n".encode(errors="surrogateescape")
+        )
     return total.hexdigest()
 
 
@@ -66,15 +70,40 @@ class Stage:
             return False
 
     def run(self, make: Callable[[], None]) -> bool:
-        """Call ``make`` unless the stage is done. Returns whether it ran."""
-        if self.is_done():
-            console.skipped(self.name, "nothing that it is made from has changed")
-            return False
-        self.stamp.unlink(missing_ok=True)
-        with console.stage(self.name):
-            make()
-        store.write_text(self.stamp, self._state())
-        return True
+        """Call ``make`` unless the stage is done. Returns whether it ran.
+
+        Raises:
+            NotWritable: nothing can be written beside the output; and what ``make`` raises.
+        """
+        with self._alone():
+            if self.is_done():
+                console.skipped(self.name, "nothing that it is made from has changed")
+                return False
+            with store.disk_errors(self.stamp):
+                self.stamp.unlink(missing_ok=True)
+            with console.stage(self.name):
+                make()
+            with store.disk_errors(self.stamp):
+                store.write_text(self.stamp, self._state())
+            return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the right to make the output; a second run waits here for the first.
+
+        The kernel lets go of the lock when its holder dies, however it dies.
+        """
+        path = self.output.with_name(f".{self.output.name}.lock")
+        with store.disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.note(f"{self.name}: another run is making it; waiting")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _state(self) -> str:
         """The inputs, and what of the output shows that nobody has touched it."""

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tasks import stages
-from tasks.errors import BuildError, CommandFailed
+from tasks.errors import BuildError, CommandFailed, NotWritable
 from tasks.stages import Stage
 
 
@@ -163,3 +165,29 @@ def test_stage_with_a_damaged_stamp_runs_again(make: Maker) -> None:
     stage(make).run(make)
     stage(make).stamp.write_bytes(b"\xff\xfe")
     assert stage(make).run(make)
+
+
+def test_second_run_waits_for_the_first_and_then_has_nothing_to_do(make: Maker) -> None:
+    started, end = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        started.set()
+        assert end.wait(30)
+        make()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(stage(make).run, slow)
+        assert started.wait(30)
+        second = pool.submit(stage(make).run, make)
+        assert not second.done()
+        end.set()
+        assert (first.result(30), second.result(30)) == (True, False)
+    assert make.runs == 1
+
+
+def test_stage_whose_place_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    maker = Maker(tmp_path / "file" / "out")
+    with pytest.raises(NotWritable):
+        stage(maker).run(maker)
+    assert maker.runs == 0
