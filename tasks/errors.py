@@ -117,10 +117,28 @@ class ContainerTimeout(EngineError):
     exit_code = 47
 
 
+class BuilderPlatform(EngineError):
+    """The builder cannot build for, or run, the platform that a step is for. Exit code 48."""
+
+    exit_code = 48
+
+
 class HostError(TaskError):
     """The machine lacks something that this project may or can not install. Exit code 7."""
 
     exit_code = 7
+
+
+class NoEmulation(HostError):
+    """The machine does not run another architecture's programs. Exit code 50."""
+
+    exit_code = 50
+
+
+class QemuTooOld(HostError):
+    """The QEMU that runs another architecture's programs lacks what they need. Exit code 51."""
+
+    exit_code = 51
 
 
 class DiskFull(TaskError):
@@ -209,6 +227,12 @@ class BuildError(TaskError):
     """A tree that must not be shipped: architecture, libraries or layout. Exit code 20."""
 
     exit_code = 20
+
+
+class NoWheel(BuildError):
+    """A Python package has no build for the target's architecture. Exit code 22."""
+
+    exit_code = 22
 
 
 class AppImageError(TaskError):

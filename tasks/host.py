@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks import catalog, cmd, connection, console, emulation, host_install, store
+from tasks import (
+    catalog,
+    cmd,
+    connection,
+    console,
+    emulation,
+    emulation_install,
+    host_install,
+    store,
+)
 from tasks.catalog import Target
 from tasks.errors import DiskFull, EngineError, HostError, NoBuildx
 
@@ -195,30 +204,21 @@ def fuse_check(device: Path = Path("/dev/fuse")) -> Check:
 
 def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[Check]:
     """Whether ``target``'s programs run here, plain ones and AppImages."""
-    packages = "sudo apt-get install qemu-user-static binfmt-support"
-    runs = emulation.runs(target, binfmt)
-    images = emulation.runs_appimages(target, binfmt)
     name = f"binfmt {target.arch}"
-    plain = (
-        Check(name, "ok", "programs run under QEMU")
-        if runs
-        else Check(name, "warning", f"{target.arch} programs cannot run here", packages)
-    )
-    marked = (
-        Check(f"{name} AppImage", "ok", "AppImages run under QEMU")
-        if images
-        else Check(
-            f"{name} AppImage",
-            "warning",
-            f"{target.arch} AppImages cannot run here",
-            "" if runs else "as above; then an entry whose mask ignores the ELF bytes 8 to 10",
-        )
-    )
-    return [plain, marked]
+    checks = []
+    for suffix, what, runs in (
+        ("", "programs", emulation.runs(target, binfmt)),
+        (" AppImage", "AppImages", emulation.runs_appimages(target, binfmt)),
+    ):
+        said = f"{what} run under QEMU" if runs else f"{target.arch} {what} cannot run here"
+        state: State = "ok" if runs else "warning"
+        checks.append(Check(name + suffix, state, said, "" if runs else connection.INSTALL))
+    return checks
 
 
 def session(install: bool) -> None:
     """`nox -s host`: the table, after installing what is missing where that is allowed."""
     if install:
         prepare(install=True)
+        emulation_install.prepare_all(list(catalog.targets().values()))
     show()

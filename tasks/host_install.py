@@ -201,25 +201,30 @@ def _next_release(entries: Sequence[apt.Entry]) -> dict[Path, str]:
     return {NEXT_SOURCE: source, NEXT_PINS: f"{nothing_else}\n{only_these}"}
 
 
-def _carry_out(plan: Plan) -> None:
+def confirm(changes: Sequence[str]) -> None:
+    """Say what is about to change and, on a terminal, ask; ``HostError`` when the answer is no."""
     console.heading("This machine needs some changes")
-    for line in plan.lines():
+    for line in changes:
         console.note(line)
     if not console.confirmed("Go ahead?"):
         raise HostError("nothing was changed, as you said", hint=f"later: {connection.INSTALL}")
-    root = _root_prefix()
+
+
+def _carry_out(plan: Plan) -> None:
+    confirm(plan.lines())
+    root = root_prefix()
     for path, text in plan.files.items():
         _write(path, text, root)
     if plan.packages:
-        _install(plan.packages, root)
+        install(plan.packages, root)
     if plan.member:
         cmd.run([*root, "usermod", "--append", "--groups", "docker", plan.member])
     if plan.start:
         start(root)
 
 
-def _root_prefix() -> list[str]:
-    """What to put before a command that needs root."""
+def root_prefix() -> list[str]:
+    """What to put before a command that needs root; ``HostError`` where nothing helps."""
     if os.geteuid() == 0:
         return []
     if shutil.which("sudo") is None:
@@ -238,7 +243,8 @@ def _write(path: Path, text: str, root: Sequence[str]) -> None:
         cmd.run([*root, "install", "-m", "644", draft.name, path])
 
 
-def _install(packages: Sequence[str], root: Sequence[str]) -> None:
+def install(packages: Sequence[str], root: Sequence[str]) -> None:
+    """Install the distribution's ``packages``; ``CommandFailed`` when apt says no."""
     words = [*root, "apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with console.stage(f"Install {' '.join(packages)}"):

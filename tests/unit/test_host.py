@@ -100,7 +100,8 @@ def test_emulation_is_told_apart_for_programs_and_appimages(
 ) -> None:
     for name, (state, flags, mask) in entries.items():
         text = (
-            f"{state}\ninterpreter /usr/bin/qemu\nflags: {flags}\noffset 0\nmagic 7f\nmask {mask}\n"
+            f"{state}\ninterpreter /usr/bin/qemu\nflags: {flags}\noffset 0\n"
+            f"magic {emulation.elf_head(FOREIGN).hex()}\nmask {mask}\n"
         )
         (tmp_path / name.format(FOREIGN.arch)).write_text(text)
     checks = host.emulation_checks(FOREIGN, tmp_path)
