@@ -30,7 +30,7 @@ RUN --mount=type=cache,target=/root/.cache/pip,id=tea-pip \
     mkdir /llama-bench; \
     tar -xzf /sdist/*.tar.gz -C /llama-bench --strip-components 5 \
         --wildcards '*/vendor/llama.cpp/tools/llama-bench/*'
-COPY rust/ /rust/
+COPY docker/llama/ /rust/
 RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; cd /rust; \

@@ -110,7 +110,7 @@ def _llama_bench(builder: Builder) -> Path:
     output = BUILD / f"bench-{builder.target.arch}"
     file = DOCKER / "bench.Dockerfile"
     llama = builder.llama()
-    sources = [file, DOCKER / "bench", DOCKER / "python/requirements-llama.txt", ROOT / "rust"]
+    sources = [file, DOCKER / "bench", DOCKER / "python/requirements-llama.txt", DOCKER / "llama"]
     inputs = {
         "base": builder.base.id,
         "sources": digest_of_files(sources, ROOT),
