@@ -32,8 +32,8 @@ def default_threads(root: Path = Path("/"), cpus: Iterable[int] | None = None) -
     threads = physical_cores(root, allowed)
     quota = cpu_quota(root)
     if quota is not None:
-        # Rounded, not cut: 1.5 CPUs do more with two threads than with one.
-        threads = min(threads, int(quota + 0.5))
+        # Cut, not rounded: on 1.5 CPUs two threads wait for each other more than they gain.
+        threads = min(threads, int(quota))
     return max(1, threads)
 
 
