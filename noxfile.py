@@ -101,8 +101,8 @@ def build(session: nox.Session) -> None:
 @task(name="smoke", tags=["build"])
 @reported
 def smoke_(session: nox.Session) -> None:
-    """Try AppImages in clean containers: all of dist/, or `-- FILE…`."""
-    smoke.run(options.smoke(session.posargs))
+    """Try AppImages in clean containers: all of dist/, or `-- FILE…`; `--cpu NAME` under QEMU."""
+    smoke.run_request(options.smoke(session.posargs))
 
 
 @task(name="models", tags=["fetch"])

@@ -6,8 +6,9 @@ kernel asks the newest first.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tasks.catalog import Target, native_target
 from tasks.emulation import BINFMT
 from tasks.errors import CommandFailed, HostError, NoEmulation
 
-PACKAGE = "qemu-user-static"
+QEMU, ARCH_TEST = "qemu-user-static", "arch-test"  # packages; mmdebstrap asks for the second
 BOOT = Path("/etc/binfmt.d")  # systemd registers what is here at every start
 FLAGS = "PF"  # the program keeps its own name; QEMU is opened now, not looked for in a container
 CONTAINER = "inside a container binfmt_misc needs --privileged; docs/aarch64.md says how"
@@ -26,13 +27,13 @@ CONTAINER = "inside a container binfmt_misc needs --privileged; docs/aarch64.md 
 class Plan:
     """What is about to change."""
 
-    package: bool = False
+    packages: tuple[str, ...] = ()
     mount: bool = False
     entries: tuple[str, ...] = ()  # their names
 
     def lines(self) -> list[str]:
         """The plan for a reader."""
-        said = [f"install the package {PACKAGE}"] if self.package else []
+        said = [f"install the packages {' '.join(self.packages)}"] if self.packages else []
         if self.mount:
             said.append(f"mount binfmt_misc at {BINFMT}")
         said += [f"register {name} with the kernel" for name in self.entries]
@@ -70,15 +71,21 @@ def _escaped(text: bytes | bytearray) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text)
 
 
-def make_plan(target: Target, binfmt: Path = BINFMT) -> Plan:
+def make_plan(
+    target: Target,
+    binfmt: Path = BINFMT,
+    which: Callable[[str], str | None] = shutil.which,
+) -> Plan:
     """What is missing to run ``target``'s programs and AppImages; empty where nothing is."""
+    arch_test = () if which("arch-test") else (ARCH_TEST,)
     if emulation.runs(target, binfmt) and emulation.runs_appimages(target, binfmt):
-        return Plan()
+        return Plan(arch_test)
     # Another entry of the same name is someone else's; ours takes plain programs as well.
     has_plain = emulation.runs(target, binfmt) or (binfmt / plain_name(target)).exists()
     names = () if has_plain else (plain_name(target),)
+    qemu = () if which(f"qemu-{target.arch}-static") else (QEMU,)
     return Plan(
-        package=emulation.program(target) is None,
+        packages=(*qemu, *arch_test),
         mount=not (binfmt / "register").exists(),
         entries=(*names, marked_name(target)),
     )
@@ -94,17 +101,21 @@ def prepare(target: Target, binfmt: Path = BINFMT) -> None:
         CommandFailed: apt said no.
     """
     plan = make_plan(target, binfmt)
+    if plan != Plan():
+        host_install.confirm(plan.lines())
+        _carry_out(plan, target, binfmt, host_install.root_prefix())
+    emulation.require(target, appimages=True, binfmt=binfmt)
+
+
+def _carry_out(plan: Plan, target: Target, binfmt: Path, root: Sequence[str]) -> None:
+    if plan.packages:
+        host_install.install(plan.packages, root)
     if not plan.entries:
-        emulation.require(target, appimages=True, binfmt=binfmt)
         return
-    host_install.confirm(plan.lines())
-    root = host_install.root_prefix()
-    if plan.package:
-        host_install.install([PACKAGE], root)
     qemu = emulation.program(target)
     if qemu is None:
         raise NoEmulation(
-            f"the package {PACKAGE} has no qemu-{target.arch}-static", hint=emulation.REMEDY
+            f"the package {QEMU} has no qemu-{target.arch}-static", hint=emulation.REMEDY
         )
     emulation.require_version(qemu, emulation.OLDEST_QEMU, f"to run {target.arch} programs")
     if plan.mount and not (binfmt / "register").exists():
@@ -112,7 +123,6 @@ def prepare(target: Target, binfmt: Path = BINFMT) -> None:
     # Installing the package, or mounting, may have brought an entry already.
     for name in make_plan(target, binfmt).entries:
         _register(name, target, qemu, binfmt, root)
-    emulation.require(target, appimages=True, binfmt=binfmt)
 
 
 def _register(name: str, target: Target, qemu: Path, binfmt: Path, root: Sequence[str]) -> None:

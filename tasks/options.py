@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog
+from tasks import bench, bundles, catalog, cpus
+from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
 from tasks.errors import UnknownName, UsageError
@@ -134,12 +135,22 @@ def known_impl(name: str) -> str:
     return name
 
 
-def smoke(words: Sequence[str]) -> list[Path]:
-    """The files that `nox -s smoke` was given; all of dist/ when none."""
+def smoke(words: Sequence[str]) -> smoke_.Request:
+    """What `nox -s smoke` is to try, and on which CPUs.
+
+    Raises:
+        UnknownName: a CPU that there is not, with the nearest.
+    """
     parser = _parser("smoke")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    files: list[Path] = parser.read(words).files
-    return files
+    parser.add_argument(
+        "--cpu",
+        action="append",
+        metavar="NAME",
+        help=f"under QEMU, also natively built ones: all, or {', '.join(cpus.cpus())}",
+    )
+    given = parser.read(words)
+    return smoke_.Request(tuple(given.files), None if given.cpu is None else cpus.named(given.cpu))
 
 
 def host(words: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import bundles, catalog, options
+from tasks import bundles, catalog, cpus, options, smoke
 from tasks.errors import UnknownName, UsageError
 
 SESSION = "build-smollm2-135m-x86_64"
@@ -120,10 +120,19 @@ def test_session_of_one_model_takes_no_other() -> None:
 
 
 def test_smoke_takes_files_and_host_takes_leave_to_install() -> None:
-    assert options.smoke(["a", "b"]) == [Path("a"), Path("b")]
-    assert options.smoke([]) == []
+    assert options.smoke(["a", "b"]).files == (Path("a"), Path("b"))
+    assert options.smoke([]) == smoke.Request((), None)
     assert options.host(["--install"])
     assert not options.host([])
+
+
+def test_smoke_takes_cpus_by_name_and_all_of_them() -> None:
+    known = cpus.cpus()
+    assert options.smoke(["--cpu", "cortex-a76"]).cpus == (known["cortex-a76"],)
+    assert options.smoke(["--cpu", "all"]).cpus == tuple(known.values())
+    with pytest.raises(UnknownName, match="unknown CPU 'cortex-a67'") as caught:
+        options.smoke(["--cpu", "cortex-a67"])
+    assert "cortex-a7" in caught.value.hint
 
 
 def test_session_that_takes_nothing_refuses_what_it_is_given() -> None:
