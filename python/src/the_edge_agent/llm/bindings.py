@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import types
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ LIBRARY_PATH = "TEA_LIBRARY_PATH"
 
 # ggml's log levels
 _INFO, _ERROR, _CONTINUED = 2, 4, 5
+_KEPT_ERRORS = 10
 # In the order in which they need each other; OpenMP only where it lies beside them.
 _LIBRARIES = ("libgomp", "libggml-base", "libggml", "libllama")
 
@@ -41,7 +43,7 @@ class Llama:
         """
         self._log = log
         self._log_level = 0
-        self.errors: list[str] = []  # llama.cpp's latest error lines
+        self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)  # llama.cpp's latest error lines
         libraries = _open_libraries(directory)
         self.c: Any = _import_functions(libraries["libllama"])
         # Both must live as long as the library may call them.
