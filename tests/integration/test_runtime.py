@@ -132,16 +132,30 @@ def test_the_process_that_was_started_becomes_the_program_and_has_no_children(
     assert lines[2:] == ["ps"]
 
 
+KILLS = {
+    "the program": "kill -9 $program",
+    "its process group": "kill -9 -- -$program",
+    "all of it politely": "pkill -TERM -f '^/w/'; kill -TERM $program",
+}
+
+
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_killing_the_program_unmounts(profile: Profile, bench: Bench) -> None:
+@pytest.mark.parametrize("kill", KILLS)
+def test_killing_the_program_unmounts(kill: str, profile: Profile, bench: Bench) -> None:
     result = bench.run(
-        "$U $A sleep > /tmp/out & program=$!; settle grep -q ready /tmp/out;"
-        "compgen -G '/tmp/.mount_*'; kill -9 $program; gone; echo $?",
+        "set -m; $U $A sleep > /tmp/out & program=$!; settle grep -q ready /tmp/out;"
+        f"compgen -G '/tmp/.mount_*'; {KILLS[kill]}; gone; echo $?",
         profile=profile,
     )
     mount, code = result.out.split()
     assert mount.startswith("/tmp/.mount_")
     assert code == "0", result.err
+
+
+@pytest.mark.parametrize("profile", MOUNTING, ids=str)
+def test_a_program_that_closes_every_file_stays_mounted(profile: Profile, bench: Bench) -> None:
+    result = bench.run("$U $A close; gone; echo $?", profile=profile)
+    assert result.out == "the quick brown fox\n\n0\n", result.err
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)

@@ -134,6 +134,19 @@ def test_a_place_is_used_when_it_is_safe_and_large_enough(place: Place, bench: B
         assert result.err == ""
 
 
+@pytest.mark.parametrize("owner", [65534, 1000], ids=["another user's", "the user's own"])
+def test_a_copy_that_another_user_has_prepared_is_not_run(owner: int, bench: Bench) -> None:
+    result = bench.run(
+        f"$U $A; unset HOME; cp -r {CACHE} {TMP}; cd {TMP}/*/AppDir;"
+        f"sed -i 's/printf/ech0  /' AppRun; touch -d @1600000000 AppRun; chown -R {owner} {TMP};"
+        f"chmod -R a+rX {TMP}; $U $A print APPDIR"
+    )
+    if owner == 1000:  # the copy itself would do
+        assert "ech0: not found" in result.err
+    else:
+        assert result.out.startswith("/var/tmp/tea-appimage-1000/"), result.err
+
+
 @dataclass(frozen=True)
 class Harm:
     name: str
