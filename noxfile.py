@@ -147,9 +147,10 @@ def integration(session: nox.Session) -> None:
 
 @task(tags=["check"])
 def tests(session: nox.Session) -> None:
-    """Everything that CI checks."""
-    for name in ("lint", "unit", "integration"):
-        session.notify(name)
+    """Everything that CI checks; with `-- --large`, also what needs gigabytes."""
+    session.notify("lint")
+    session.notify("unit")
+    session.notify("integration", session.posargs)
 
 
 console.reported(options.sessions)(sys.argv[1:], nox.registry.get())

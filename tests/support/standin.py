@@ -146,6 +146,16 @@ def _metadata(writer: GGUFWriter, fields: Any, depth: int, padding: int) -> None
     writer.add_key_value("standin.padding", "." * padding, GGUFValueType.STRING)
 
 
+def write(out: Path, depth: int = BLOCKS) -> None:
+    """Make the stand-in with the vocabulary of gemma3-270m, fetched if the store has it not.
+
+    Of full depth it has the row's size to the byte.
+    """
+    vocabulary = fetch.ensure(catalog.model("gemma3-270m"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    make(out, vocabulary.path, depth, catalog.model(ROW).size if depth == BLOCKS else None)
+
+
 @console.reported
 def main() -> None:
     """Command line."""
@@ -153,10 +163,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the GGUF file to write")
     parser.add_argument("--depth", type=int, default=BLOCKS, help="blocks; fewer are not padded")
     args = parser.parse_args()
-    vocabulary = fetch.ensure(catalog.model("gemma3-270m"))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    size = catalog.model(ROW).size if args.depth == BLOCKS else None
-    make(args.out, vocabulary.path, args.depth, size)
+    write(args.out, args.depth)
     console.note(f"{args.out}: {args.out.stat().st_size:,} bytes")
 
 
