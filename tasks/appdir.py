@@ -19,7 +19,7 @@ from pathlib import Path
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from tasks import elf
+from tasks import elf, instructions
 from tasks.catalog import ROOT, Model, Target
 from tasks.elf import NotElf
 from tasks.errors import BuildError
@@ -27,6 +27,8 @@ from tasks.errors import BuildError
 SOURCE = ROOT / "appdir"
 APP_ID = "io.github.tea_bundles.tea"
 LAYER = "bundle"
+LLAMA = "usr/lib/llama"
+CPU_BACKENDS = "libggml-cpu-"  # loaded only where the CPU has what they need
 
 _LINKS = {
     "usr/share/models": f"../../{LAYER}/models",
@@ -78,7 +80,8 @@ def check(tree: Path, target: Target) -> int:
     """Refuse a tree that would not run on ``target``; returns the number of ELF files in it.
 
     Every ELF file is of the target's architecture, needs only libraries that are in the tree, has
-    no search path of its own and no executable stack.
+    no search path of its own and no executable stack. None but the CPU backends asks for more than
+    every CPU of the architecture has.
 
     Raises:
         BuildError: one file and what is wrong with it; or no ELF file at all.
@@ -112,13 +115,33 @@ def _fault(path: Path, target: Target, present: set[str]) -> str:
             stack = next(image.iter_segments("PT_GNU_STACK"), None)
             if stack is None or stack["p_flags"] & 1:
                 return "asks for an executable stack"
-            for kind, text in _dynamic(image):
-                if kind in ("DT_RPATH", "DT_RUNPATH"):
-                    return f"has the search path {text!r}"
-                if kind == "DT_NEEDED" and text not in present:
-                    return f"needs {text}, which is not in the AppDir"
+            wrong = _linked_wrongly(image, present)
+            if not wrong and not path.name.startswith(CPU_BACKENDS):
+                wrong = _beyond_baseline(image, path.parent.match(LLAMA))
+            return wrong
     except NotElf as error:
         return f"is damaged: {error}"
+
+
+def _linked_wrongly(image: ELFFile, present: set[str]) -> str:
+    for kind, text in _dynamic(image):
+        if kind in ("DT_RPATH", "DT_RUNPATH"):
+            return f"has the search path {text!r}"
+        if kind == "DT_NEEDED" and text not in present:
+            return f"needs {text}, which is not in the AppDir"
+    return ""
+
+
+def _beyond_baseline(image: ELFFile, compiled_here: bool) -> str:
+    """Which instructions that not every CPU has the file asks for, as far as it shows."""
+    level = instructions.level_needed(image)
+    if level:
+        return f"needs {level}, which not every x86_64 CPU has"
+    # Debian's libraries have such code, too, and ask the CPU before they run it.
+    if compiled_here and image["e_machine"] == "EM_AARCH64":
+        extension = instructions.extension_used(image)
+        if extension:
+            return f"uses {extension} instructions, which not every aarch64 CPU has"
     return ""
 
 

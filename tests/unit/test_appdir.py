@@ -4,6 +4,7 @@ import configparser
 import dataclasses
 import json
 import os
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,12 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda tree: (tree / name).write_bytes(content)
 
 
+def isa_needed(bits: int) -> dict[str, bytes]:
+    """The note by which an x86_64 file says what it needs: 1 is the baseline, 4 is v3."""
+    content = struct.pack("<IIII", 0xC0008002, 4, bits, 0)
+    return {".note.gnu.property": struct.pack("<III4s", 4, len(content), 5, b"GNU\0") + content}
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another architecture": (
         write("usr/lib/libtea.so.1", bytes(Elf(machine=AARCH64))),
@@ -173,6 +180,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a stack of unknown kind, which is an executable one": (
         write("usr/bin/tea", bytes(Elf(stack=None))),
         "usr/bin/tea: asks for an executable stack",
+    ),
+    "a level that old CPUs lack": (
+        write("usr/lib/libtea.so.1", bytes(Elf(sections=isa_needed(1 | 4)))),
+        "usr/lib/libtea.so.1: needs x86-64-v3, which not every x86_64 CPU has",
     ),
     "an ELF file cut short": (
         write("usr/bin/tea", bytes(Elf())[:70]),
@@ -203,3 +214,53 @@ def test_tree_without_a_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "readme").write_text("nothing else\n")
     with pytest.raises(BuildError, match="no program in it"):
         appdir.check(tmp_path, TARGET)
+
+
+def test_file_that_says_it_needs_the_baseline_passes(tree: Path) -> None:
+    (tree / "usr/bin/tea").write_bytes(bytes(Elf(sections=isa_needed(1))))
+    assert appdir.check(tree, TARGET) == 4
+
+
+def test_cpu_backend_may_need_what_not_every_cpu_has(tree: Path) -> None:
+    (tree / appdir.LLAMA).mkdir()
+    backend = tree / appdir.LLAMA / "libggml-cpu-haswell.so"
+    backend.write_bytes(bytes(Elf(sections=isa_needed(4))))
+    assert appdir.check(tree, TARGET) == 5
+    backend.rename(backend.with_name("libggml-base.so.0"))
+    with pytest.raises(BuildError, match=r"libggml-base\.so\.0: needs x86-64-v3"):
+        appdir.check(tree, TARGET)
+
+
+# Words as the assembler writes them, and the extension of Armv8.0 that each is of.
+ARM = {
+    "add x0, x1, x2": (0x8B020020, ""),
+    "fmla v0.4s, v1.4s, v2.4s": (0x4E22CC20, ""),
+    "mul v0.4s, v1.4s, v2.s[1]": (0x4FA28020, ""),
+    "sdot v0.4s, v1.16b, v2.16b": (0x4E829420, "dot product"),
+    "udot v0.2s, v1.8b, v2.8b": (0x2E829420, "dot product"),
+    "sdot v0.4s, v1.16b, v2.4b[1]": (0x4FA2E020, "dot product"),
+    "fadd v0.8h, v1.8h, v2.8h": (0x4E421420, "half precision"),
+    "add z0.s, z1.s, z2.s": (0x04A20020, "SVE"),
+    "ptrue p0.s": (0x2598E3E0, "SVE"),
+    "fmopa za0.s, p0/m, p1/m, z0.s, z1.s": (0x80812000, "SME"),
+}
+
+
+@pytest.mark.parametrize("instruction", ARM)
+def test_code_compiled_here_is_refused_for_what_not_every_aarch64_cpu_has(
+    instruction: str, tmp_path: Path
+) -> None:
+    word, extension = ARM[instruction]
+    ret = struct.pack("<I", 0xD65F03C0)
+    code = {".text": ret * 3 + struct.pack("<I", word) + ret}
+    folder = tmp_path / appdir.LLAMA
+    folder.mkdir(parents=True)
+    (folder / "libllama.so.0").write_bytes(bytes(Elf(machine=AARCH64, sections=code)))
+    # Debian's own libraries choose at run time.
+    (folder.parent / "libc.so.6").write_bytes(bytes(Elf(machine=AARCH64, sections=code)))
+    target = catalog.target("aarch64")
+    if not extension:
+        assert appdir.check(tmp_path, target) == 2
+        return
+    with pytest.raises(BuildError, match=f"libllama.so.0: uses {extension} instructions"):
+        appdir.check(tmp_path, target)
