@@ -74,6 +74,7 @@ READ_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "runtime alone": (cut(len(RUNTIME)), "no squashfs after the runtime"),
     "runtime cut short": (cut(len(RUNTIME) - 8), "no squashfs after the runtime"),
     "another payload": (put(len(RUNTIME), b"PK\3\4"), "no squashfs after the runtime"),
+    "superblock without its size": (cut(len(RUNTIME) + 10), "cut short, 86 bytes are missing"),
     "superblock cut short": (cut(len(RUNTIME) + 50), "cut short, 53 bytes are missing"),
     "last byte missing": (cut(len(image()) - 1), "cut short, 1 bytes are missing"),
     "sections beyond all bounds": (put(40, b"\xff" * 8), "no squashfs after the runtime"),
