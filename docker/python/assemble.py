@@ -89,6 +89,8 @@ def copy_libraries(roots: list[Path], sources: list[Path], out: Path) -> None:
 def install_python(debs: Path, gnu: str, out: Path, epoch: int) -> list[Path]:
     """Interpreter, archive and extension modules; returns the ELF files."""
     stdlib = debs / "usr/lib" / PYTHON
+    if not stdlib.is_dir():
+        sys.exit(f"assemble: debs.txt has no {PYTHON}, which makes the byte code: it would not fit")
     files = module_files(stdlib, LEFT_OUT_STDLIB)
     files |= module_files(Path("/wheels"), LEFT_OUT_WHEELS)
     files |= {f"llama_cpp/{name}": Path("/llama-wheel/llama_cpp") / name for name in KEPT_OF_LLAMA}

@@ -1,0 +1,151 @@
+"""No build step runs the target's code: what holds the builds to cross-compiling."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tasks.catalog import ROOT
+
+DOCKER = ROOT / "docker"
+DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
+EMULATORS = re.compile(r"qemu|binfmt|box64")
+
+
+@dataclass
+class Stage:
+    """A stage of a Dockerfile: whether it is of the build machine's architecture, or empty."""
+
+    name: str
+    native: bool
+    steps: list[str] = field(default_factory=list)
+
+
+def instructions(text: str) -> Iterator[str]:
+    """The instructions, continued lines joined, without comments."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    for line in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
+        if line.strip():
+            yield " ".join(line.split())
+
+
+def faults(text: str) -> list[str]:
+    """Where the Dockerfile could run the target's code: nothing for one that cannot.
+
+    Every stage is of $BUILDPLATFORM, is empty (scratch), or goes on from one of these; only the
+    first kind has RUN steps; files come from stages or from named folders, not from images.
+    """
+    stages: dict[str, Stage] = {}
+    found = []
+    for line in instructions(text):
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            start = re.fullmatch(r"(?:--platform=(\S+) )?(\S+) AS (\S+)", rest)
+            if start is None:
+                found.append(f"{line}: a stage without a name")
+                continue
+            platform, image, name = start.groups()
+            inherited = stages.get(image)
+            native = platform == "$BUILDPLATFORM" or (inherited is not None and inherited.native)
+            if not (native or image == "scratch" or inherited):
+                found.append(f"{line}: the image may be the target's")
+            if platform not in (None, "$BUILDPLATFORM"):
+                found.append(f"{line}: names the platform {platform}")
+            stages[name] = Stage(name, native)
+        elif word == "RUN" and stages:
+            stage = list(stages.values())[-1]
+            if not stage.native:
+                found.append(f"{stage.name}: a step in a stage that is not the build machine's")
+            if EMULATORS.search(rest):
+                found.append(f"{stage.name}: names an emulator")
+        elif word in ("COPY", "ADD"):
+            source = re.search(r"--from=(\S+)", rest)
+            if source and re.search(r"[:/@$]", source[1]):
+                found.append(f"{line}: takes files from an image")
+    return found
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.name))
+def test_no_step_of_a_build_can_run_the_targets_code(path: Path) -> None:
+    assert faults(path.read_text()) == []
+
+
+def test_there_are_dockerfiles_and_their_stages_are_seen() -> None:
+    names = {path.name for path in DOCKERFILES}
+    assert {"llama.Dockerfile", "python.Dockerfile", "runtime.Dockerfile"} <= names
+    for path in DOCKERFILES:
+        lines = list(instructions(path.read_text()))
+        assert any(line.startswith("FROM ") for line in lines)
+        assert any(line.startswith("RUN ") for line in lines)
+
+
+NATIVE = "ARG BASE\nFROM --platform=$BUILDPLATFORM ${BASE} AS one\n"
+BROKEN = {
+    "the target's image": "FROM ${BASE} AS one\n",
+    "the target's platform": "FROM --platform=$TARGETPLATFORM ${BASE} AS one\n",
+    "a fixed platform": "FROM --platform=linux/arm64 ${BASE} AS one\nRUN true\n",
+    "a step in an empty stage": f"{NATIVE}FROM scratch AS two\nCOPY --from=one / /\nRUN /bin/x\n",
+    "a step in what an empty stage became": (
+        f"{NATIVE}FROM scratch AS two\nFROM two AS three\nRUN true\n"
+    ),
+    "an emulator by name": f"{NATIVE}RUN apt-get install \\\n    qemu-user-static\n",
+    "files from an image": f"{NATIVE}COPY --from=debian:13 /bin/sh /\n",
+    "a stage without a name": "FROM --platform=$BUILDPLATFORM ${BASE}\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_rule_sees(name: str) -> None:
+    assert len(faults(BROKEN[name])) >= 1
+
+
+def test_rule_lets_pass_what_goes_on_from_the_build_machines_image() -> None:
+    text = f"{NATIVE}RUN cc x.c \\\n  # qemu is not run\n  -o x\nFROM one AS two\nRUN true\n"
+    assert faults(f"{text}FROM scratch AS out\nCOPY --from=two /x /\n") == []
+
+
+# -- byte code
+
+
+@pytest.fixture(scope="module")
+def assemble() -> ModuleType:
+    """The script that puts the Python AppDir together, as a module."""
+    spec = importlib.util.spec_from_file_location("assemble", DOCKER / "python/assemble.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_packages_wheels_and_byte_code_are_for_one_version_of_python() -> None:
+    packages = set(re.findall(r"python(3\.\d+)", (DOCKER / "python/debs.txt").read_text()))
+    wheels = re.findall(r"--python-version (\S+)", (DOCKER / "python.Dockerfile").read_text())
+    assert len(packages) == 1
+    assert set(wheels) == packages
+
+
+def test_byte_code_of_another_python_than_the_one_that_ships_is_refused(
+    assemble: ModuleType, tmp_path: Path
+) -> None:
+    other = tmp_path / "debs/usr/lib/python3.99"
+    other.mkdir(parents=True)
+    (other / "os.py").touch()
+    with pytest.raises(SystemExit, match="it would not fit"):
+        assemble.install_python(tmp_path / "debs", "aarch64-linux-gnu", tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_byte_code_is_this_pythons_and_is_not_checked_against_a_source(
+    assemble: ModuleType, tmp_path: Path
+) -> None:
+    source = tmp_path / "a.py"
+    source.write_text("x = 1\n")
+    code = assemble.byte_code(source, "a.py")
+    assert code[:4] == importlib.util.MAGIC_NUMBER
+    assert int.from_bytes(code[4:8], "little") == 1  # by the source's hash, never compared
