@@ -70,6 +70,7 @@ def write_layer(folder: Path, model: Model, file: str) -> None:
         "n_ctx": model.context,
         "license": model.license,
         "license_url": model.license_url,
+        "chat_system": model.chat_system,
         "chat_template": model.chat_template and model.chat_template.read_text(encoding="utf-8"),
     }
     text = json.dumps({key: value for key, value in facts.items() if value is not None}, indent=2)

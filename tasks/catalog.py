@@ -139,6 +139,7 @@ class Model:
     sha256: str | None
     sources: tuple[Source, ...]
     chat_template: Path | None  # Jinja text for a file that has none of its own
+    chat_system: str | None = None  # system text of `tea chat`, where the user gives none
     smoke_answer: str = ""  # what its answer to "capital of France?" holds, where that is known
 
 
@@ -299,6 +300,7 @@ def _model(name: str, row: Row) -> Model:
         sha256=sha256,
         sources=tuple(_source(source, size, sha256) for source in row.rows("sources")),
         chat_template=_chat_template(row),
+        chat_system=row.optional_text("chat_system"),
         smoke_answer=row.optional_text("smoke_answer") or "",
     )
     row.end()

@@ -112,6 +112,7 @@ def test_layer_says_what_the_program_needs_to_know_of_the_model(
         "n_ctx": 8192,
         "license": "Apache-2.0",
         "license_url": small.license_url,
+        "chat_system": small.chat_system,
     }
 
 

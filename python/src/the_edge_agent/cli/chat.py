@@ -26,10 +26,10 @@ def chat_command(options: Namespace) -> int:
         TeaError: wrong options, no model, or (with one answer) anything that goes wrong.
     """
     settings = _settings(options)
-    system = None if options.system is None else values.as_typed(options.system)
     fields = parameters.sampling({}, settings)
     if options.prompt is None and sys.stdin.isatty() and sys.stdout.isatty():
-        Conversation(_backend(options, settings), system, fields).hold()
+        backend = _backend(options, settings)
+        Conversation(backend, _system(options, backend), fields).hold()
         return 0
     if options.prompt is None:
         text = values.read_text(values.STDIN)
@@ -38,17 +38,27 @@ def chat_command(options: Namespace) -> int:
     if not text.strip():
         raise UsageError("there is no question", hint='try: tea chat "Why is the sky blue?"')
     user = Message("user", text.rstrip("\n"))
+    backend = _backend(options, settings)
+    system = _system(options, backend)
     if system is None:
         request = ChatRequest((user,), user.content, **fields)
     else:
         request = ChatRequest((Message("system", system), user), **fields)
-    asyncio.run(_backend(options, settings).chat(request, output.answer))
+    asyncio.run(backend.chat(request, output.answer))
     output.answer("\n")
     return 0
 
 
 def _backend(options: Namespace, settings: Mapping[str, Any]) -> Backend:
     return backends(options, output.log if options.verbose else None).select(settings, None)
+
+
+def _system(options: Namespace, backend: Backend) -> str | None:
+    """Return the system text: the user's, where an empty one means none, else the bundle's."""
+    if options.system is not None:
+        return values.as_typed(options.system) or None
+    text: str | None = getattr(backend, "chat_system", None)
+    return text
 
 
 def _settings(options: Namespace) -> dict[str, Any]:

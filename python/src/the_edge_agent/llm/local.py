@@ -123,6 +123,11 @@ class LocalBackend:
         vectors, tokens = await self._in_thread(lambda: self._embed(request.texts))
         return EmbedReply(vectors, self._loaded().name, tokens)
 
+    @property
+    def chat_system(self) -> str | None:
+        """The system text that the bundle wants for a conversation with its model."""
+        return self._found.chat_system
+
     async def load(self) -> None:
         """Load the model now, so that the first answer needs not wait for it."""
         await self._in_thread(self._get_session)

@@ -22,13 +22,15 @@ MODEL_PATH = "TEA_MODEL_PATH"
 class Found:
     """A model file (the first part, if it is split) and which rule found it.
 
-    ``n_ctx`` (tokens) and ``chat_template`` are the bundle's defaults for its own model.
+    ``n_ctx`` (tokens), ``chat_template`` and ``chat_system`` (the system text of ``tea chat``) are
+    the bundle's defaults for its own model.
     """
 
     path: Path
     source: str
     n_ctx: int | None = None
     chat_template: str | None = None
+    chat_system: str | None = None
 
 
 def find(gguf_option: str | None, env: Mapping[str, str], setting: str | None) -> Found | None:
@@ -105,10 +107,11 @@ def _only_model(folder: Path, source: str) -> Path | None:
 
 
 def _bundle(env: Mapping[str, str]) -> dict[str, int | str]:
-    """Return what the bundle says about its model: ``n_ctx`` and ``chat_template``, if anything.
+    """Return what the bundle says about its model, if anything.
 
     The file usr/share/tea/bundle.json is a JSON object: ``model`` (the file's name), ``n_ctx``
-    (default context in tokens), ``chat_template`` (text in Jinja, for a model file without one).
+    (default context in tokens), ``chat_template`` (text in Jinja, for a model file without one),
+    ``chat_system`` (system text of ``tea chat`` where the user gives none).
     """
     path = Path(env["APPDIR"], "usr/share/tea/bundle.json")
     try:
@@ -117,5 +120,5 @@ def _bundle(env: Mapping[str, str]) -> dict[str, int | str]:
         return {}
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    kinds = {"n_ctx": int, "chat_template": str}
+    kinds = {"n_ctx": int, "chat_template": str, "chat_system": str}
     return {key: values[key] for key, kind in kinds.items() if isinstance(values.get(key), kind)}
