@@ -8,13 +8,17 @@ import random
 import struct
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from tasks import catalog, images
+from tasks.engine import Engine
+
 ROOT = Path(__file__).resolve().parents[2]
-BASE = os.environ.get("TEA_TEST_BASE", "tea-base/debian-13:amd64")
-TOOLS = "tea-test/runtime-tools:amd64"
+NATIVE = catalog.native_target().debian
+TOOLS = f"tea-test/runtime-tools:{NATIVE}"
 PAYLOAD = struct.Struct("<8s32sQQQ")
 MODEL = "usr/share/models/m.gguf"
 CACHE = "/home/tea/.cache/tea-appimage"
@@ -80,18 +84,25 @@ def docker(*words: str, timeout: float = 300.0) -> subprocess.CompletedProcess[s
     )
 
 
-def build(dockerfile: str, *options: str, arch: str = "amd64") -> None:
-    """Build one Dockerfile of the repository on the test base image."""
+@cache
+def base() -> str:
+    """The image that the project builds in."""
+    with Engine.connect() as engine:
+        return images.ensure(catalog.images()["build"], engine.target, engine).reference
+
+
+def build(dockerfile: str, *options: str, arch: str = NATIVE) -> None:
+    """Build one Dockerfile of the repository on the base image."""
     done = docker(
         *("buildx", "build", "--network", "host", "--allow", "network.host"),
-        *("--build-arg", f"BASE={BASE}", "--platform", f"linux/{arch}"),
+        *("--build-arg", f"BASE={base()}", "--platform", f"linux/{arch}"),
         *("-f", str(ROOT / dockerfile), *options, str(ROOT)),
         timeout=900.0,
     )
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def build_runtime(out: Path, arch: str = "amd64") -> Path:
+def build_runtime(out: Path, arch: str = NATIVE) -> Path:
     """The runtime for one architecture, into the folder ``out``."""
     build("docker/runtime.Dockerfile", "--output", f"type=local,dest={out}", arch=arch)
     return out / "runtime"
