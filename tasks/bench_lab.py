@@ -111,7 +111,7 @@ class Bench:
         """
         models = f"{TREE}/usr/share/models/{self.model.path.name}"
         words = ["-m", models, "-p", "0", "-n", str(ANSWER_TOKENS - 1), "-d", str(depth)]
-        words += ["-t", str(threads), "-r", "1", "-o", "json", "-v"]
+        words += ["-t", str(threads), "-r", "1", "-o", "json"]
         folder = f"{TREE}/usr/lib/llama"
         return Step("llama-bench", (*self._loader, LLAMA_BENCH, *words), cwd=folder)
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-STDERR_KEPT = 4000  # characters from the end
+ERROR_KEPT = 2000  # characters from the end of what a failed step said
 
 
 @contextmanager
@@ -63,9 +63,9 @@ def run(step: dict[str, Any]) -> dict[str, Any]:
                 code = process.wait()
                 seconds = perf_counter() - start
         errors.seek(0)
-        said = errors.read().decode(errors="replace")[-STDERR_KEPT:]
+        said = errors.read().decode(errors="replace")
     if code:
-        sys.exit(f"{step['name']}: exit code {code}: {said}")
+        sys.exit(f"{step['name']}: exit code {code}: {said[-ERROR_KEPT:]}")
     texts = [(moment, line.decode(errors="replace")) for moment, line in lines]
     return {"seconds": seconds, "lines": texts, "stderr": said}
 

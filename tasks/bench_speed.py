@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks import console
@@ -77,7 +78,7 @@ def rate(bench: Bench) -> Iterator[Row]:
         depth = Answer.of(box.measure([answer], 1)["tree"][0]).prompt_tokens
         peer = bench.bench_of_llama(depth, threads)
         results = box.measure([answer, peer], bench.runs)
-        _check_backends(bench, box, results[peer.name][0])
+        _check_backends(box, peer)
     ours = _rates("tea run", "tree", results["tree"])
     theirs = Figure.of(peer.name, [bench_rate(result) for result in results[peer.name]])
     yield Row("rate", "tokens/s", ours, theirs, Goal(0.97, at_most=False))
@@ -126,10 +127,11 @@ def _threads(box: Box) -> int:
     return int(box.python(code))
 
 
-def _check_backends(bench: Bench, box: Box, of_llama: Result) -> None:
-    """Both sides must have run the same instructions."""
+def _check_backends(box: Box, llama_bench: Step) -> None:
+    """Both sides must have run the same instructions. Not timed: the words cost time."""
     ours = cpu_backend(box.say([f"{TREE}/AppRun", "--version", "--verbose"]))
-    theirs = cpu_backend(of_llama.stderr)
+    talking = replace(llama_bench, argv=(*llama_bench.argv, "-v"))
+    theirs = cpu_backend(box.measure([talking], 1)[talking.name][0].stderr)
     if ours != theirs:
         raise BenchFailed(f"tea runs {ours}, llama-bench {theirs}: their rates do not compare")
     console.note(f"CPU backend of both: {ours}")
