@@ -27,6 +27,13 @@ _ERROR = re.compile(r"#(\d+) ERROR: (.*)")
 _DONE = re.compile(r"#(\d+) (DONE ([\d.]+)s|CACHED)$")
 _LABEL = re.compile(r"\[[^\]]*\] ?")
 
+# What is said when the builder has no machine, or the image no build, for a step's platform.
+PLATFORM = re.compile(
+    r"exec format error|no match for platform|does not match the specified platform"
+    r"|multi-platform build is not supported",
+    re.IGNORECASE,
+)
+
 _HINTS = (
     (
         "network.host is not allowed",
@@ -34,6 +41,11 @@ _HINTS = (
         "--buildkitd-flags '--allow-insecure-entitlement network.host' …",
     ),
     ("exec format error", "the step runs another architecture's code: nox -s host says how"),
+    (
+        "no match for platform",
+        "the base image has no build for the builder's own architecture: choose another builder "
+        "with --builder; docker buildx ls lists them and their platforms",
+    ),
     (
         "failed to resolve source metadata",
         "the builder finds the base image neither locally nor in its registry; "
@@ -62,6 +74,7 @@ class Failure:
     hint: str
     output: tuple[str, ...]
     disk_full: bool
+    platform: bool  # the builder cannot do what a step needs
 
 
 def command(
@@ -176,7 +189,8 @@ class Log:
                 cause = f"step {_short(step.name, NAMED)}: {cause}"
         text = "\n".join((cause, self._last_error, *output))
         hint = next((hint for mark, hint in _HINTS if mark in text), "")
-        return Failure(f"{dockerfile.name}: {cause}", hint, output, self._no_space)
+        platform = PLATFORM.search(text) is not None
+        return Failure(f"{dockerfile.name}: {cause}", hint, output, self._no_space, platform)
 
     def _begin(self, number: str, name: str) -> None:
         if number in self._steps:

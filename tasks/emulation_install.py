@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,19 +71,15 @@ def _escaped(text: bytes | bytearray) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text)
 
 
-def make_plan(
-    target: Target,
-    binfmt: Path = BINFMT,
-    which: Callable[[str], str | None] = shutil.which,
-) -> Plan:
+def make_plan(target: Target, binfmt: Path = BINFMT) -> Plan:
     """What is missing to run ``target``'s programs and AppImages; empty where nothing is."""
-    arch_test = () if which("arch-test") else (ARCH_TEST,)
+    arch_test = () if shutil.which("arch-test") else (ARCH_TEST,)
     if emulation.runs(target, binfmt) and emulation.runs_appimages(target, binfmt):
         return Plan(arch_test)
     # Another entry of the same name is someone else's; ours takes plain programs as well.
     has_plain = emulation.runs(target, binfmt) or (binfmt / plain_name(target)).exists()
     names = () if has_plain else (plain_name(target),)
-    qemu = () if which(f"qemu-{target.arch}-static") else (QEMU,)
+    qemu = () if emulation.program(target) else (QEMU,)
     return Plan(
         packages=(*qemu, *arch_test),
         mount=not (binfmt / "register").exists(),

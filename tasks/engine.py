@@ -30,6 +30,7 @@ from tasks.connection import (
 )
 from tasks.containers import LABEL, Container, ContainerOptions, Mount, Output, settings
 from tasks.errors import (
+    BuilderPlatform,
     CommandFailed,
     DiskFull,
     EngineError,
@@ -135,6 +136,7 @@ class Engine:
 
         Raises:
             CommandFailed: a step failed; says which, and its last line.
+            BuilderPlatform: the builder cannot run a step, or has no image, for its platform.
             DiskFull: the engine or ``output`` ran out of space.
             NotWritable: ``output`` cannot be written beside.
             HostError: SSL_CERT_FILE names no file.
@@ -171,6 +173,8 @@ class Engine:
                 raise DiskFull(root, None, free_space(Path(root))) from error
             for line in failure.output:
                 console.note(line)
+            if failure.platform:
+                raise BuilderPlatform(failure.cause, hint=failure.hint) from error
             raise CommandFailed(
                 failure.cause,
                 returncode=error.returncode,

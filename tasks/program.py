@@ -5,6 +5,7 @@ Each part is one Dockerfile and one stage; a stage whose inputs have not changed
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from pathlib import Path
 from tasks import appdir, catalog, console, images, stages, store
 from tasks.catalog import ROOT, Target
 from tasks.engine import BuildOptions, Engine
+from tasks.errors import CommandFailed, NoWheel
 from tasks.images import Base
 from tasks.stages import Stage
 
 BUILD = ROOT / "build"
 DOCKER = ROOT / "docker"
+CHECKS = [ROOT / f"tasks/{name}.py" for name in ("appdir", "elf", "instructions")]
 EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 
 
@@ -61,19 +64,25 @@ class Builder:
 
         Raises:
             BuildError: the tree would not run on the target.
+            NoWheel: a Python package has no build for the target.
         """
         llama = self.llama()
-        tree = self._build(
-            f"{impl} program",
-            impl,
-            sources=["docker/python", "python/src"],
-            args={
-                "GNU": self.target.gnu,
-                "WHEEL_ARCH": self.target.wheel,
-                "SOURCE_DATE_EPOCH": str(EPOCH),
-            },
-            contexts={"llama": llama},
-        )
+        try:
+            tree = self._build(
+                f"{impl} program",
+                impl,
+                sources=["docker/python", "python/src"],
+                args={
+                    "GNU": self.target.gnu,
+                    "WHEEL_ARCH": self.target.wheel,
+                    "SOURCE_DATE_EPOCH": str(EPOCH),
+                },
+                contexts={"llama": llama},
+            )
+        except CommandFailed as error:
+            if missing := no_wheel(error, self.target):
+                raise missing from error
+            raise
         return self._packed(impl, tree)
 
     def _packed(self, impl: str, tree: Path) -> Program:
@@ -83,7 +92,7 @@ class Builder:
         shell.append(appdir.SOURCE / f"{appdir.APP_ID}.metainfo.xml")
         inputs = {
             "tree": self._stamp_of(tree),
-            "shell": stages.digest_of_files([*shell, ROOT / "tasks/appdir.py"], ROOT),
+            "shell": stages.digest_of_files([*shell, *CHECKS], ROOT),
         }
         name = f"AppDir of the {impl} program for {self.target.arch}"
         Stage(name, finished, inputs).run(lambda: self._finish(tree, finished))
@@ -175,6 +184,17 @@ class Builder:
         """The digest of what ``output`` was made from."""
         stamp = output.with_name(f".{output.name}.stamp")
         return stamp.read_text(encoding="utf-8").split()[0] if stamp.exists() else str(output)
+
+
+def no_wheel(error: CommandFailed, target: Target) -> NoWheel | None:
+    """What pip's words mean when a package has no build for ``target``; None for other words."""
+    found = re.search(r"No matching distribution found for (\S+)", error.output)
+    if found is None:
+        return None
+    return NoWheel(
+        f"{found[1]}: no wheel for {target.wheel} on Linux and the bundled Python",
+        hint="choose a version that has one in docker/python/requirements.in, and lock it again",
+    )
 
 
 def size_of(tree: Path) -> int:
