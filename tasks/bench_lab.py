@@ -100,9 +100,17 @@ class Bench:
         env = (("APPIMAGE_EXTRACT_AND_RUN", "1"),) if place == "cached" else ()
         return Step(name or place, (program, *words), env, stdin)
 
-    def answer(self, place: str, *, threads: int | None = None, name: str = "") -> Step:
-        """``tea run --stream`` of one question at temperature 0."""
-        return self.tea(place, "run", "--stream", "-", stdin=workflow(threads), name=name)
+    def answer(
+        self,
+        place: str,
+        *,
+        threads: int | None = None,
+        tokens: int = ANSWER_TOKENS,
+        name: str = "",
+    ) -> Step:
+        """``tea run --stream`` of one question at temperature 0, the answer cut at ``tokens``."""
+        text = workflow(threads, tokens)
+        return self.tea(place, "run", "--stream", "-", stdin=text, name=name)
 
     def bench_of_llama(self, depth: int, threads: int) -> Step:
         """llama.cpp's own measure: as many tokens, after a context of ``depth`` tokens.
@@ -175,12 +183,12 @@ def _result(facts: dict[str, Any]) -> Result:
     return Result(facts["seconds"], lines, facts["stderr"])
 
 
-def workflow(threads: int | None) -> str:
+def workflow(threads: int | None, tokens: int = ANSWER_TOKENS) -> str:
     """One question to the local model, its answer streamed; ``threads`` None: nothing told."""
     told = "" if threads is None else f"    n_threads: {threads}\n"
     return (
         "name: bench\n"
-        f"settings:\n  llm:\n    backend: local\n    max_tokens: {ANSWER_TOKENS}\n{told}"
+        f"settings:\n  llm:\n    backend: local\n    max_tokens: {tokens}\n{told}"
         "nodes:\n"
         "  - name: tell\n"
         "    uses: llm.stream\n"
@@ -207,7 +215,7 @@ class Answer:
         return (self.tokens - 1) / (self.done - self.first)
 
     @classmethod
-    def of(cls, result: Result) -> Answer:
+    def of(cls, result: Result, tokens: int = ANSWER_TOKENS) -> Answer:
         """Read the events.
 
         Raises:
@@ -220,12 +228,12 @@ class Answer:
             raise BenchFailed("the model gave no answer", hint=result.stderr[-200:])
         update = done[1]["update"]
         usage = update["usage"]
-        if usage["completion_tokens"] != ANSWER_TOKENS:
+        if usage["completion_tokens"] != tokens:
             raise BenchFailed(
-                f"the answer has {usage['completion_tokens']} tokens, {ANSWER_TOKENS} are needed",
+                f"the answer has {usage['completion_tokens']} tokens, {tokens} are needed",
                 hint="its model no longer answers the question at that length; choose another one",
             )
-        return cls(first, done[0], usage["prompt_tokens"], ANSWER_TOKENS, str(update["place"]))
+        return cls(first, done[0], usage["prompt_tokens"], tokens, str(update["place"]))
 
 
 def bench_rate(result: Result) -> float:

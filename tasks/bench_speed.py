@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks import console
 from tasks.bench_lab import (
+    ANSWER_TOKENS,
     FUSE,
     HOME,
     TREE,
@@ -32,9 +33,9 @@ def _seconds(what: str, results: Sequence[Result]) -> Figure:
     return Figure.of(what, [result.seconds for result in results])
 
 
-def _answers(place: str, results: Sequence[Result]) -> list[Answer]:
+def _answers(place: str, results: Sequence[Result], tokens: int = ANSWER_TOKENS) -> list[Answer]:
     """The answers, after a check that the program ran where it should."""
-    answers = [Answer.of(result) for result in results]
+    answers = [Answer.of(result, tokens) for result in results]
     for answer in answers:
         if not answer.place.startswith(PLACES[place]):
             raise BenchFailed(f"the program ran in {answer.place}, not {place}")
@@ -61,9 +62,11 @@ def first_token(bench: Bench) -> Iterator[Row]:
     """From the start of the program to the first piece of the answer."""
     places = ("mounted", "cached", "tree")
     with bench.box(**FUSE) as box:
-        results = box.measure([bench.answer(place) for place in places], bench.runs * SHORT)
+        results = box.measure(
+            [bench.answer(place, tokens=1) for place in places], bench.runs * SHORT
+        )
     mounted, cached, tree = (
-        Figure.of(what, [answer.first for answer in _answers(place, results[place])])
+        Figure.of(what, [answer.first for answer in _answers(place, results[place], 1)])
         for place, what in zip(places, ("AppImage", "AppImage", "plain folder"), strict=True)
     )
     yield Row("first token, mounted", "s", mounted, tree, Goal(1.05))
