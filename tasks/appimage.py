@@ -11,6 +11,7 @@ import os
 import shutil
 import struct
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ SQUASHFS_MAGIC = b"hsqs"
 SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
 PACK_TIMEOUT = 3600.0  # seconds
+SYNC_INTERVAL = 0.05  # seconds
 _WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
 _AGAIN = "build or download it again"
 
@@ -134,6 +136,8 @@ def pack(
     """Pack ``out`` from its three parts, bit for bit the same for the same parts.
 
     ``tools`` is the image that has mksquashfs. ``out`` is replaced at the end, or left as it was.
+    The section .digest_md5 stays zero: nothing that runs or updates AppImages reads it, and MD5 of
+    1 GB takes longer than all the rest.
 
     Raises:
         DiskFull: not enough space beside ``out``, before or in the middle of the work.
@@ -153,11 +157,11 @@ def pack(
                 offset = file.tell()
                 with program.squashfs.open("rb") as squashfs:
                     shutil.copyfileobj(squashfs, file, 1 << 20)
-            _append(layer, part, offset, engine, tools)
-            with part.open("r+b") as file:
-                _describe(file, sections, layer, program, offset)
-            part.chmod(0o755)
-            _sync_and_digest(part, sections)
+            with _on_its_way(part):
+                _append(layer, part, offset, engine, tools)
+                with part.open("r+b") as file:
+                    _describe(file, sections, layer, program, offset)
+                part.chmod(0o755)
             part.replace(out)
             store.sync_folder(out.parent)
 
@@ -252,18 +256,24 @@ def _describe(
     file.write(PAYLOAD.pack(PAYLOAD_MAGIC, layer.digest(program), squashfs, unpacked, 0))
 
 
-def _sync_and_digest(part: Path, sections: Mapping[str, tuple[int, int]]) -> None:
-    """Fill .digest_md5 as appimagetool does: over the file with it and the signature zero.
+@contextmanager
+def _on_its_way(part: Path) -> Iterator[None]:
+    """Have the disk write what comes into ``part`` meanwhile; all of it is safe at the end.
 
-    The disk writes while the processor hashes, so that the digest costs no time of its own.
+    Synced only once it is complete, the disk would wait for the work and the work for the disk.
     """
-    where, size = sections.get(".digest_md5", (0, 0))
-    with part.open("r+b") as file, ThreadPoolExecutor(1) as pool:
-        written = pool.submit(os.fsync, file.fileno())
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-        written.result()  # the kernel tells a failed write once, and only here
-        if size == len(digest):
-            file.seek(where)
-            file.write(digest)
-        file.flush()
-        os.fsync(file.fileno())
+    complete = threading.Event()
+
+    def sync() -> None:
+        with part.open("rb") as file:
+            while not complete.wait(SYNC_INTERVAL):
+                os.fsync(file.fileno())
+            os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(1) as pool:
+        syncing = pool.submit(sync)
+        try:
+            yield
+        finally:
+            complete.set()
+        syncing.result()  # the kernel tells a failed write once, and only here

@@ -218,15 +218,6 @@ def test_payload_tells_the_runtime_what_it_must_unpack(parts: Parts) -> None:
     assert zero == 0
 
 
-def test_md5_is_that_of_the_image_with_the_digest_zero(parts: Parts) -> None:
-    parts.pack()
-    content = bytearray(parts.out.read_bytes())
-    at = RUNTIME.index(SECTIONS[".tea_payload"]) + PAYLOAD.size  # the section that follows
-    said = bytes(content[at : at + 16])
-    content[at : at + 16] = bytes(16)
-    assert said == hashlib.md5(content, usedforsecurity=False).digest()
-
-
 def test_same_parts_give_the_same_bytes(parts: Parts) -> None:
     parts.pack()
     first = parts.out.read_bytes()
