@@ -20,7 +20,7 @@ from tasks.stages import Stage
 
 BUILD = ROOT / "build"
 DOCKER = ROOT / "docker"
-CHECKS = [ROOT / f"tasks/{name}.py" for name in ("appdir", "elf", "instructions")]
+CHECKS = ("appdir", "elf", "instructions")  # modules that decide what a tree may be
 EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 
 
@@ -90,9 +90,10 @@ class Builder:
         finished = BUILD / f"{impl}-appdir-{self.target.arch}"
         shell = [appdir.SOURCE / name for name in ("AppRun", "tea.desktop", "tea.svg")]
         shell.append(appdir.SOURCE / f"{appdir.APP_ID}.metainfo.xml")
+        checks = [ROOT / "tasks" / f"{name}.py" for name in CHECKS]
         inputs = {
             "tree": self._stamp_of(tree),
-            "shell": stages.digest_of_files([*shell, *CHECKS], ROOT),
+            "shell": stages.digest_of_files([*shell, *checks], ROOT),
         }
         name = f"AppDir of the {impl} program for {self.target.arch}"
         Stage(name, finished, inputs).run(lambda: self._finish(tree, finished))

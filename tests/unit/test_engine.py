@@ -293,6 +293,21 @@ def test_a_failure_outside_of_a_step_keeps_the_builders_reason(
     assert bool(hint) == bool(failure.hint)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#6 0.053 exec /prog: exec format error",
+        "ERROR: failed to solve: debian: no match for platform in manifest: not found",
+        "ERROR: Multi-platform build is not supported for the docker driver.",
+    ],
+)
+def test_a_builder_that_lacks_the_platform_is_told_from_a_failing_step(line: str) -> None:
+    # The step's own last line counts, whatever the builder makes of it.
+    text = f"#6 [one 2/2] RUN /prog\n{line}\n#6 ERROR: process did not complete: exit code: 1"
+    assert read(text)[0].failure(Path("D")).platform
+    assert not read(FAILED_STEP)[0].failure(Path("D")).platform
+
+
 def test_a_failing_internal_step_is_not_named() -> None:
     text = (
         "#2 [internal] load metadata for b\n#2 ERROR: no such host\nERROR: failed to solve: b: no"

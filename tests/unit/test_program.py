@@ -71,11 +71,12 @@ class FakeEngine:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the sources of all parts, with a build/ of its own."""
-    for folder in ("docker", "appdir", "rust", "python/src"):
+    for folder in ("docker", "appdir", "python/src"):
         ignored = shutil.ignore_patterns("target", "__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     (tmp_path / "tasks").mkdir()
-    shutil.copy(ROOT / "tasks/appdir.py", tmp_path / "tasks")
+    for name in program.CHECKS:
+        shutil.copy(ROOT / f"tasks/{name}.py", tmp_path / "tasks")
     monkeypatch.setattr(program, "ROOT", tmp_path)
     monkeypatch.setattr(program, "DOCKER", tmp_path / "docker")
     monkeypatch.setattr(program, "BUILD", tmp_path / "build")
