@@ -70,6 +70,18 @@ def measure(root: Path, size: int, runs: int) -> Speed:
     )
 
 
+def memory_of_one(root: Path, size: int) -> int:
+    """Bytes that one fetch of ``size`` bytes needs over what the imports alone need."""
+    served = root / "hub"
+    path = served / fetching.REPO / fetching.FILE
+    path.parent.mkdir(parents=True)
+    sha256 = _write_random(path, size)
+    with loopback.running(served) as server:
+        _, said = _fetch(server.endpoint, root / "store", size, sha256)
+    assert (root / "store" / sha256 / fetching.FILE).stat().st_size == size
+    return int(said["memory"])
+
+
 def _write_random(path: Path, size: int) -> str:
     source, digest = random.Random(8), hashlib.sha256()
     with path.open("wb") as file:

@@ -169,11 +169,9 @@ def test_an_image_that_the_registry_does_not_have_is_never_replaced() -> None:
 
 
 def test_a_stand_in_for_an_architecture_that_cannot_run_here_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    fresh: list[Sequence[str | Path]],
+    monkeypatch: pytest.MonkeyPatch, fresh: list[Sequence[str | Path]]
 ) -> None:
-    monkeypatch.setattr(emulation.runs, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(emulation, "runs", lambda target: False)
     with pytest.raises(HostError, match=f"cannot run {FOREIGN.arch} programs"):
         ensure(FakeEngine(OFFLINE), FOREIGN)
     assert fresh == []
