@@ -171,7 +171,7 @@ def test_an_image_that_the_registry_does_not_have_is_never_replaced() -> None:
 def test_a_stand_in_for_an_architecture_that_cannot_run_here_is_refused(
     monkeypatch: pytest.MonkeyPatch, fresh: list[Sequence[str | Path]]
 ) -> None:
-    monkeypatch.setattr(emulation, "runs", lambda target: False)
+    monkeypatch.setattr(emulation, "entry_for", lambda *_: None)
     with pytest.raises(HostError, match=f"cannot run {FOREIGN.arch} programs"):
         ensure(FakeEngine(OFFLINE), FOREIGN)
     assert fresh == []
