@@ -185,6 +185,14 @@ def test_plain_entry_is_the_one_that_everybody_registers() -> None:
     assert (magic.hex(), mask.hex()) == (AARCH64_MAGIC, STOCK)
 
 
+def test_document_registers_what_the_session_registers() -> None:
+    text = (catalog.ROOT / "docs/aarch64.md").read_text()
+    program = Path("/usr/bin/qemu-aarch64-static")
+    for name in ("qemu-aarch64", "tea-appimage-aarch64"):
+        marks = name == emulation_install.marked_name(AARCH64)
+        assert emulation_install.line(name, AARCH64, program, marks=marks) in text
+
+
 @dataclass
 class Kernel:
     """A machine whose commands act on a folder instead of the kernel."""

@@ -1,0 +1,147 @@
+"""The smallest bundle for the other architecture: built here, run under QEMU on its oldest CPU.
+
+The other one is aarch64 on an x86_64 machine, and the reverse.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from tasks import (
+    appdir,
+    appimage,
+    bundles,
+    catalog,
+    cpus,
+    emulation,
+    emulation_install,
+    host,
+    smoke,
+)
+from tasks.bundles import Options
+from tasks.catalog import ROOT
+from tasks.engine import BuildOptions, Engine
+from tasks.errors import BuilderPlatform, CommandFailed
+from tasks.program import Builder, Program, no_wheel
+from tests.integration.conftest import IMPL, MODEL, TARGET
+
+pytestmark = pytest.mark.integration
+
+FOREIGN = next(row for row in catalog.targets().values() if row != TARGET)
+ARCHIVE = "usr/lib/python313.zip"
+NO_MACHINE = 0x7FFF
+
+
+@pytest.fixture(scope="session")
+def foreign() -> Path:
+    """The AppImage of the smallest model for the other architecture."""
+    (path,) = bundles.build(MODEL, FOREIGN.arch, Options(impls=(IMPL,)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def programs(engine: Engine, bundle: Path, foreign: Path) -> tuple[Program, Program]:
+    """The program for this machine's architecture, and for the other one."""
+    options = BuildOptions()
+    native, other = (Builder.on(engine, target, options) for target in (TARGET, FOREIGN))
+    return native.program(IMPL), other.program(IMPL)
+
+
+@pytest.fixture(scope="session")
+def emulated() -> None:
+    """The other architecture's programs and AppImages run here."""
+    emulation_install.prepare(FOREIGN)
+
+
+def test_bundle_is_the_other_architectures_to_the_last_elf_file(
+    foreign: Path, programs: tuple[Program, Program]
+) -> None:
+    assert appimage.read(foreign).arch == FOREIGN.elf
+    native, other = programs
+    assert appdir.check(other.appdir, FOREIGN) > 40
+    names = [
+        {str(path.relative_to(tree)) for path in tree.rglob("*.pyc")}
+        for tree in (native.appdir, other.appdir)
+    ]
+    assert names[0] == names[1]
+
+
+def test_byte_code_is_the_same_whatever_it_is_built_for(programs: tuple[Program, Program]) -> None:
+    native, other = programs
+    assert (native.appdir / ARCHIVE).read_bytes() == (other.appdir / ARCHIVE).read_bytes()
+
+
+def test_built_again_with_nothing_changed_nothing_is_made(foreign: Path) -> None:
+    before = foreign.stat()
+    bundles.build(MODEL, FOREIGN.arch, Options(impls=(IMPL,)))
+    after = foreign.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_machine_runs_the_other_architecture_once_it_is_prepared(emulated: None) -> None:
+    assert [check.state for check in host.emulation_checks(FOREIGN)] == ["ok", "ok"]
+    before = list(emulation.entries())
+    emulation_install.prepare(FOREIGN)
+    assert list(emulation.entries()) == before
+    # Nothing that this machine runs itself may go to an emulator.
+    assert emulation.entry_for(TARGET) is None
+    assert emulation.entry_for(TARGET, emulation.APPIMAGE) is None
+
+
+def test_bundle_answers_on_the_oldest_cpu_with_the_backend_that_fits_it(
+    foreign: Path, emulated: None
+) -> None:
+    (oldest, *_) = cpus.of(FOREIGN)
+    smoke.run([foreign], chosen=[oldest])
+    report = json.loads(foreign.with_name(f"{foreign.stem}.smoke.json").read_text())
+    assert report["passed"] is True
+    names = [check["name"] for check in report["checks"]]
+    assert f"{oldest.name}: chooses {oldest.backend}" in names
+    assert f"{oldest.name}: the model answers" in names
+
+
+# -- what is told when it cannot be
+
+
+def test_package_without_a_build_for_the_target_is_named(engine: Engine, tmp_path: Path) -> None:
+    builder = Builder.on(engine, TARGET, BuildOptions())
+    with pytest.raises(CommandFailed) as caught:
+        engine.build(
+            ROOT / "docker/python.Dockerfile",
+            context=ROOT,
+            stage="wheels",
+            target=TARGET,
+            args={"BASE": builder.base.reference, "WHEEL_ARCH": "loongarch64"},
+            output=tmp_path / "out",
+        )
+    found = no_wheel(caught.value, TARGET)
+    assert found is not None
+    assert found.message.startswith("markupsafe==")
+    assert not (tmp_path / "out").exists()
+
+
+def test_step_of_an_architecture_that_the_builder_lacks_is_an_error_of_its_own(
+    engine: Engine, tmp_path: Path
+) -> None:
+    # The smallest program of an architecture that nothing emulates, for there is none.
+    head = struct.pack("<HHIQQQIHHHHHH", 2, NO_MACHINE, 1, 0x400000, 64, 0, 0, 64, 56, 0, 0, 0, 0)
+    program = tmp_path / "prog"
+    program.write_bytes(b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + head)
+    program.chmod(0o755)
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text('FROM scratch AS export\nCOPY prog /prog\nRUN ["/prog"]\n')
+    with pytest.raises(BuilderPlatform, match="exec format error") as caught:
+        engine.build(
+            dockerfile,
+            context=tmp_path,
+            stage="export",
+            target=FOREIGN,
+            args={},
+            output=tmp_path / "out",
+        )
+    assert caught.value.exit_code == 48
+    assert "nox -s host" in caught.value.hint
