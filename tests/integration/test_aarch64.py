@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tasks import (
     emulation,
     emulation_install,
     host,
+    options,
     smoke,
 )
 from tasks.bundles import Options
@@ -28,6 +30,7 @@ from tasks.engine import BuildOptions, Engine
 from tasks.errors import BuilderPlatform, CommandFailed
 from tasks.program import Builder, Program, no_wheel
 from tests.integration.conftest import IMPL, MODEL, TARGET
+from tests.support import standin
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +58,12 @@ def programs(engine: Engine, bundle: Path, foreign: Path) -> tuple[Program, Prog
 def emulated() -> None:
     """The other architecture's programs and AppImages run here."""
     emulation_install.prepare(FOREIGN)
+
+
+def report_of(bundle: Path) -> dict[str, Any]:
+    """What the smoke test wrote beside the bundle."""
+    found: dict[str, Any] = json.loads(bundle.with_name(f"{bundle.stem}.smoke.json").read_text())
+    return found
 
 
 def test_bundle_is_the_other_architectures_to_the_last_elf_file(
@@ -97,11 +106,26 @@ def test_bundle_answers_on_the_oldest_cpu_with_the_backend_that_fits_it(
 ) -> None:
     (oldest, *_) = cpus.of(FOREIGN)
     smoke.run([foreign], chosen=[oldest])
-    report = json.loads(foreign.with_name(f"{foreign.stem}.smoke.json").read_text())
+    report = report_of(foreign)
     assert report["passed"] is True
     names = [check["name"] for check in report["checks"]]
     assert f"{oldest.name}: chooses {oldest.backend}" in names
     assert f"{oldest.name}: the model answers" in names
+
+
+@pytest.mark.large
+def test_gigabyte_of_model_starts_and_speaks_on_the_other_architecture(
+    emulated: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gemma.gguf"
+    standin.write(file)
+    monkeypatch.setenv("TEA_BUNDLES_CACHE", str(tmp_path / "cache"))
+    words = ["--model-file", str(file), "--name", "gemma3-1b-standin", "--arch", FOREIGN.arch]
+    words += ["--dist", str(tmp_path / "dist")]
+    (bundle,) = bundles.build_request(options.build("build", words))
+    assert bundle.stat().st_size > 1_069_000_000
+    smoke.run([bundle], chosen=cpus.of(FOREIGN)[:1])
+    assert report_of(bundle)["passed"] is True
 
 
 # -- what is told when it cannot be
