@@ -331,3 +331,10 @@ def test_threads_are_no_more_than_the_container_may_use(
 ) -> None:
     with stranger(engine, home, bundle, **limit) as found:
         assert json.loads(found.tea("model", "--json").stdout)["threads"] == threads
+
+
+def test_the_readmes_question_gets_an_answer(clean: Stranger) -> None:
+    """README.md: dist/… chat "What is the capital of France?"."""
+    output = clean.tea("chat", "What is the capital of France?", "--temperature", "0")
+    assert output.exit_code == 0, output.stderr.decode()
+    assert "Paris" in output.stdout.decode()
