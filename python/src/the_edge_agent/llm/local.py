@@ -177,6 +177,7 @@ class LocalBackend:
                 n_ctx=self._context_size(model),
                 n_threads=self._threads(),
                 stop=self._stop,
+                yields=self._options.n_threads is None,
             )
         return self._session
 

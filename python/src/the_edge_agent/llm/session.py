@@ -17,6 +17,7 @@ from the_edge_agent.errors import LimitError, ModelError
 from the_edge_agent.llm.answer import AnswerText
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.crew import Crew
 from the_edge_agent.llm.model import Model, Stopped
 
 MAX_SEED = 2**32 - 2  # the next number asks llama.cpp for a seed of its own
@@ -67,9 +68,18 @@ class Session:
     """A context of ``n_ctx`` tokens on ``model``. For one thread at a time."""
 
     def __init__(
-        self, llama: Llama, model: Model, *, n_ctx: int, n_threads: int, stop: StopFlag
+        self,
+        llama: Llama,
+        model: Model,
+        *,
+        n_ctx: int,
+        n_threads: int,
+        stop: StopFlag,
+        yields: bool = False,
     ) -> None:
         """Set memory for the context aside.
+
+        ``yields``: fewer threads than ``n_threads`` may compute an answer, see ``Crew``.
 
         Raises:
             ModelError: there is not enough memory, or the model cannot generate.
@@ -91,6 +101,8 @@ class Session:
                 f"llama.cpp cannot make a context of {n_ctx} tokens: {llama.last_error()}",
                 hint="set settings.llm.n_ctx to a smaller number",
             )
+        self._n_threads = n_threads
+        self._crew = Crew(n_threads, self._assign) if yields else None
         self._memory = self._c.llama_get_memory(self._context)
         self._cached: list[int] = []  # the tokens whose keys and values are in the cache
         self._tokens = (self._c.llama_token * _BATCH)()
@@ -148,15 +160,25 @@ class Session:
             if answer.feed(model.piece(token)):
                 return count + 1, "stop"
             if count + 1 < limit:
-                self._tokens[0] = token
-                self._decode(self._one, [token])
+                self._compute_token(token)
         return limit, "length"
+
+    def _compute_token(self, token: int) -> None:
+        self._tokens[0] = token
+        if self._crew is None:
+            self._decode(self._one, [token])
+        else:
+            self._crew.compute(lambda: self._decode(self._one, [token]))
 
     def _compute_prompt(self, tokens: list[int]) -> None:
         for start in range(0, len(tokens), _BATCH):
             chunk = tokens[start : start + _BATCH]
             self._tokens[: len(chunk)] = chunk
             self._decode(self._c.llama_batch_get_one(self._tokens, len(chunk)), chunk)
+
+    def _assign(self, threads: int) -> None:
+        """Have ``threads`` threads compute answers; prompts, whose parts are large, keep all."""
+        self._c.llama_set_n_threads(self._context, threads, self._n_threads)
 
     def _decode(self, batch: Any, tokens: list[int]) -> None:
         if self._stop.is_set():
