@@ -1,0 +1,163 @@
+//! The llm actions: check the parameters, choose the backend, shape the result.
+//!
+//! `llm.call`, `llm.chat` and `llm.complete` are one action; `llm.stream` sends each piece of the
+//! answer as an event too; `llm.embed` turns texts into vectors.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
+use crate::errors::Error;
+use crate::llm::backend::{BackendChoice, Backends, ChatReply, ChatRequest, Message, Role};
+use crate::llm::parameters;
+use crate::run::Event;
+use crate::value::{Map, Value};
+
+/// Add the llm actions, which ask `backends` for their models.
+pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
+    for name in ["llm.call", "llm.chat", "llm.complete", "llm.stream"] {
+        let streams = name == "llm.stream";
+        let action = Rc::new(Chat { backends: backends.clone(), streams });
+        let check: Option<Check> = Some(parameters::chat_problems);
+        registry.add(name, ActionSpec { action, params: parameters::CHAT, required: &[], check });
+    }
+    let action = Rc::new(Embed { backends: backends.clone() });
+    let check: Option<Check> = Some(parameters::embed_problems);
+    let required = &["text"];
+    registry.add("llm.embed", ActionSpec { action, params: parameters::EMBED, required, check });
+}
+
+struct Chat {
+    backends: Rc<Backends>,
+    streams: bool,
+}
+
+struct Embed {
+    backends: Rc<Backends>,
+}
+
+impl Action for Chat {
+    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            refuse(parameters::chat_problems(call.params))?;
+            let settings = llm_settings(&call)?;
+            let request = chat_request(call.params, settings)?;
+            let backend = self.backends.select(settings, choice(call.params))?;
+            let (node, emit) = (call.node, call.emit);
+            let on_text = |text: &str| {
+                emit(Event::Token { node: node.into(), text: text.into() });
+            };
+            let sent: Option<&dyn Fn(&str)> = if self.streams { Some(&on_text) } else { None };
+            let reply = backend.chat(&request, sent).await?;
+            Ok(chat_result(&reply, backend.name().word()))
+        })
+    }
+}
+
+/// The request that checked parameters and settings ask for.
+///
+/// # Errors
+/// `ActionError`: there is neither `prompt` nor `messages`.
+pub fn chat_request(params: &Map, settings: &Map) -> Result<ChatRequest, Error> {
+    let request = parameters::sampling(params, settings);
+    let text = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    if let Some(messages) = params.get("messages").and_then(Value::as_list) {
+        let messages = messages.iter().filter_map(Value::as_map).filter_map(|message| {
+            let role = message.get("role").and_then(Value::as_text).and_then(Role::from_word)?;
+            Some(Message { role, content: text(message, "content")? })
+        });
+        return Ok(ChatRequest { messages: messages.collect(), ..request });
+    }
+    let Some(prompt) = text(params, "prompt") else {
+        return Err(Error::action("prompt or messages is missing").hint("give one of the two"));
+    };
+    let user = Message::new(Role::User, prompt.clone());
+    Ok(match text(params, "system").or_else(|| text(settings, "system")) {
+        Some(system) => ChatRequest {
+            messages: vec![Message::new(Role::System, system), user],
+            ..request
+        },
+        None => ChatRequest { messages: vec![user], prompt: Some(prompt), ..request },
+    })
+}
+
+fn count(number: u64) -> Value {
+    Value::Int(number.into())
+}
+
+fn chat_result(reply: &ChatReply, backend: &str) -> Value {
+    let total = reply.prompt_tokens + reply.completion_tokens;
+    let content = Value::text(&reply.content);
+    Value::record([
+        ("content", content.clone()),
+        ("response", content),
+        ("model", Value::text(&reply.model)),
+        ("backend", backend.into()),
+        ("finish_reason", reply.finish_reason.word().into()),
+        (
+            "usage",
+            Value::record([
+                ("prompt_tokens", count(reply.prompt_tokens)),
+                ("completion_tokens", count(reply.completion_tokens)),
+                ("total_tokens", count(total)),
+            ]),
+        ),
+        ("tokens_used", count(total)),
+    ])
+}
+
+impl Action for Embed {
+    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            refuse(parameters::embed_problems(call.params))?;
+            let settings = llm_settings(&call)?;
+            let (texts, is_one): (Vec<Arc<str>>, bool) = match call.param("text") {
+                Value::Text(one) => (vec![one.clone()], true),
+                Value::Null => return Err(Error::action("text is missing")),
+                many => {
+                    let items = many.as_list().unwrap_or_default().iter();
+                    (items.filter_map(Value::as_text).map(Into::into).collect(), false)
+                }
+            };
+            let request = parameters::embedding(texts, call.params, settings);
+            let backend = self.backends.select(settings, choice(call.params))?;
+            let reply = backend.embed(&request).await?;
+            let dimensions = reply.embeddings.first().map_or(0, Vec::len) as u64;
+            let vector = |numbers: Vec<f64>| {
+                Value::list(numbers.into_iter().map(Value::Float).collect())
+            };
+            let mut vectors: Vec<Value> = reply.embeddings.into_iter().map(vector).collect();
+            let embedding =
+                if is_one { vectors.swap_remove(0) } else { Value::list(vectors) };
+            Ok(Value::record([
+                ("embedding", embedding),
+                ("model", Value::text(&reply.model)),
+                ("dimensions", count(dimensions)),
+                ("tokens_used", count(reply.tokens)),
+            ]))
+        })
+    }
+}
+
+fn choice(params: &Map) -> Option<BackendChoice> {
+    params.get("backend").and_then(Value::as_text).and_then(BackendChoice::from_word)
+}
+
+/// `settings.llm`, checked: a template in it may have given any value.
+fn llm_settings<'a>(call: &Call<'a>) -> Result<&'a Map, Error> {
+    static EMPTY: std::sync::OnceLock<Map> = std::sync::OnceLock::new();
+    let settings = call.settings.get("llm").and_then(Value::as_map);
+    let settings = settings.unwrap_or_else(|| EMPTY.get_or_init(Map::new));
+    match parameters::settings_problems(settings).into_iter().next() {
+        Some((_, message)) => Err(Error::action(format!("settings.llm: {message}"))),
+        None => Ok(settings),
+    }
+}
+
+/// Refuse wrong parameters before anything is loaded.
+fn refuse(problems: Vec<(&str, String)>) -> Result<(), Error> {
+    match problems.into_iter().next() {
+        Some((_, message)) => Err(Error::action(message)),
+        None => Ok(()),
+    }
+}

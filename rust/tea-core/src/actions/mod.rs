@@ -1,0 +1,124 @@
+//! Actions: what the `uses` of a node can name.
+//!
+//! The engine knows no action by itself. A host hands it a registry; `data::actions` has those
+//! that need nothing of the world.
+
+pub mod data;
+pub mod files;
+pub mod llm;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::errors::Error;
+use crate::run::Event;
+use crate::value::{Map, Value};
+
+/// A future on one thread.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One call of an action.
+pub struct Call<'a> {
+    /// Name of the node that runs.
+    pub node: &'a str,
+    /// The action's name as written in the file.
+    pub action: &'a str,
+    /// The rendered `with`.
+    pub params: &'a Map,
+    /// The rendered settings of the file.
+    pub settings: &'a Map,
+    /// Takes events, such as tokens.
+    pub emit: &'a dyn Fn(Event),
+    /// What `memory.store` keeps, for this run.
+    pub memory: &'a RefCell<Map>,
+}
+
+impl Call<'_> {
+    /// A parameter; null where it is not given.
+    #[must_use]
+    pub fn param(&self, key: &str) -> &Value {
+        self.params.get(key).unwrap_or(&Value::Null)
+    }
+
+    /// A parameter that must be text.
+    ///
+    /// # Errors
+    /// `ActionError` where it is not.
+    pub fn text(&self, key: &str) -> Result<&str, Error> {
+        let value = self.param(key);
+        value.as_text().ok_or_else(|| {
+            let what = value.describe();
+            Error::action(format!("{}: {key} must be text, not {what}", self.action))
+        })
+    }
+}
+
+/// Something that a node can do.
+pub trait Action {
+    /// Do it. The result is JSON data.
+    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>>;
+}
+
+/// Finds what is wrong with values that hold no template: pairs of a key and a message.
+pub type Check = fn(&Map) -> Vec<(&str, String)>;
+
+/// What the engine must know of an action to check a file and to run it.
+#[derive(Clone)]
+pub struct ActionSpec {
+    /// The action.
+    pub action: Rc<dyn Action>,
+    /// The keys that `with` may have.
+    pub params: &'static [&'static str],
+    /// The keys that it must have.
+    pub required: &'static [&'static str],
+    /// Looks at values while the file is loaded.
+    pub check: Option<Check>,
+}
+
+/// The actions of a host, by name.
+#[derive(Default)]
+pub struct Registry {
+    specs: BTreeMap<&'static str, ActionSpec>,
+    refused: BTreeMap<&'static str, &'static str>,
+}
+
+impl Registry {
+    /// Add an action.
+    pub fn add(&mut self, name: &'static str, spec: ActionSpec) {
+        self.specs.insert(name, spec);
+    }
+
+    /// Refuse an action that other engines have: `why` follows its name in the message, and the
+    /// name of this engine follows it.
+    pub fn refuse(&mut self, name: &'static str, why: &'static str) {
+        self.refused.insert(name, why);
+    }
+
+    /// The action of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ActionSpec> {
+        self.specs.get(name)
+    }
+
+    pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {
+        self.refused.get(name).copied()
+    }
+
+    /// All names.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.specs.keys().copied().collect()
+    }
+}
+
+/// An action that is done at once.
+pub(crate) struct Immediate(pub fn(&Call<'_>) -> Result<Value, Error>);
+
+impl Action for Immediate {
+    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
+        Box::pin(std::future::ready((self.0)(&call)))
+    }
+}

@@ -1,0 +1,408 @@
+//! The API backend: any endpoint that speaks the OpenAI chat completions protocol.
+
+use std::rc::Rc;
+
+use super::backend::{
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+};
+use super::openai_format as format;
+use crate::actions::LocalFuture;
+use crate::errors::{Error, Kind};
+use crate::json;
+use crate::numbers::short_text;
+use crate::text::quoted;
+use crate::value::{Map, Value};
+
+/// Seconds before the first retry, doubled each time.
+const FIRST_WAIT: f64 = 0.5;
+const LONGEST_WAIT: f64 = 8.0;
+/// A server that asks for more is asked again after this.
+const LONGEST_RETRY_AFTER: f64 = 60.0;
+/// Characters of a server's own error text.
+const SHOWN: usize = 300;
+const PASSING: [u16; 7] = [408, 429, 500, 502, 503, 504, 529];
+
+/// A POST with a JSON body.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    /// The whole address.
+    pub url: String,
+    /// Name and value; the content type is among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// Why there is no response, or no more of it.
+#[derive(Debug, Clone)]
+pub enum HttpError {
+    /// The time is over.
+    TimedOut,
+    /// The connection failed or broke; trying again may help.
+    Connection(String),
+    /// The request cannot be sent, or the response is not HTTP.
+    Invalid(String),
+}
+
+/// A response whose body comes in pieces.
+pub trait HttpResponse {
+    /// The status code.
+    fn status(&self) -> u16;
+    /// The words beside it; may be empty.
+    fn reason(&self) -> &str;
+    /// A header, by its name in small letters.
+    fn header(&self, name: &str) -> Option<&str>;
+    /// The next bytes of the body; None at its end.
+    fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, HttpError>>;
+}
+
+/// The network and the clock of a host.
+pub trait Http {
+    /// Send a request. The response, its body included, is to be over in `seconds`.
+    fn post(
+        &self,
+        request: HttpRequest,
+        seconds: f64,
+    ) -> LocalFuture<'_, Result<Box<dyn HttpResponse>, HttpError>>;
+    /// Wait.
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()>;
+    /// Seconds since 1970.
+    fn now(&self) -> f64;
+    /// A number from 0 to 1.
+    fn random(&self) -> f64;
+}
+
+/// What differs between providers of the same protocol.
+struct Preset {
+    base: Option<&'static str>,         // address when the file names none
+    key_variable: Option<&'static str>, // environment variable with the key
+    header: &'static str,               // carries the key
+    scheme: &'static str,               // goes before the key
+    path: &'static str,                 // comes after an address that has no path of its own
+}
+
+fn preset(provider: &str) -> Preset {
+    let bearer = ("Authorization", "Bearer ");
+    let (base, key_variable, (header, scheme), path) = match provider {
+        "ollama" => (Some("http://localhost:11434/v1"), None, bearer, "/v1"),
+        "azure" => (None, Some("AZURE_OPENAI_API_KEY"), ("api-key", ""), "/openai/v1"),
+        _ => (Some("https://api.openai.com/v1"), Some("OPENAI_API_KEY"), bearer, ""),
+    };
+    Preset { base, key_variable, header, scheme, path }
+}
+
+/// Where to send requests, and with what key.
+pub struct Endpoint {
+    base: String,
+    header: Option<(String, String)>,
+    key: Option<String>,
+    model: Option<String>,
+}
+
+impl Endpoint {
+    /// What `settings.llm` and the environment configure, None when that is nothing.
+    ///
+    /// # Errors
+    /// `ApiError`: the address is not one, or `provider` is azure and there is no address.
+    pub fn new(settings: &Map, env: &Map) -> Result<Option<Endpoint>, Error> {
+        let given = |map: &Map, key: &str| {
+            let text = map.get(key).and_then(Value::as_text).filter(|text| !text.is_empty());
+            text.map(String::from)
+        };
+        let provider = given(settings, "provider").unwrap_or_else(|| "openai".into());
+        let preset = preset(&provider);
+        let variable = preset.key_variable.and_then(|name| given(env, name));
+        let key = given(settings, "api_key").or(variable);
+        let base = match (given(settings, "api_base"), preset.base) {
+            (Some(base), _) => base,
+            (None, None) => {
+                let message = format!("provider {provider} needs settings.llm.api_base");
+                return Err(Error::new(Kind::Api, message));
+            }
+            (None, Some(_)) if key.is_none() && provider != "ollama" => return Ok(None),
+            (None, Some(base)) => base.into(),
+        };
+        let trimmed = base.trim_end_matches('/');
+        let address = trimmed.split_once("://").filter(|(scheme, rest)| {
+            matches!(*scheme, "http" | "https") && !rest.is_empty()
+        });
+        let Some((scheme, rest)) = address else {
+            let shown = quoted(&without_password(&base));
+            let message = format!("settings.llm.api_base {shown} is not an address");
+            return Err(Error::new(Kind::Api, message).hint("write it like https://host/v1"));
+        };
+        let path = if rest.contains('/') { "" } else { preset.path };
+        let header =
+            key.as_ref().map(|key| (preset.header.into(), format!("{}{key}", preset.scheme)));
+        Ok(Some(Endpoint {
+            base: format!("{scheme}://{rest}{path}"),
+            header,
+            key,
+            model: given(settings, "model"),
+        }))
+    }
+
+    /// The address as messages show it.
+    fn shown(&self) -> String {
+        without_password(&self.base)
+    }
+}
+
+/// An address without a name and password in it.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("//") else { return address.into() };
+    match rest.split('/').next().unwrap_or(rest).rfind('@') {
+        Some(at) => format!("{scheme}//{}", &rest[at + 1..]),
+        None => address.into(),
+    }
+}
+
+/// An endpoint that answers.
+pub struct ApiBackend {
+    endpoint: Endpoint,
+    http: Rc<dyn Http>,
+}
+
+/// A failure of one try; one that may pass has the seconds that the server asked for.
+enum Failed {
+    Finally(Error),
+    Passing(Error, Option<f64>),
+    TimedOut,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Finally(error)
+    }
+}
+
+/// What is made of a response.
+enum Wanted<'a> {
+    Chat(&'a str, Option<OnText<'a>>),
+    Vectors(&'a str, usize),
+}
+
+enum Reply {
+    Chat(ChatReply),
+    Vectors(EmbedReply),
+}
+
+impl ApiBackend {
+    /// A backend that sends its requests through `http`.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, http: Rc<dyn Http>) -> ApiBackend {
+        ApiBackend { endpoint, http }
+    }
+
+    fn model<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, Error> {
+        named.or(self.endpoint.model.as_deref()).ok_or_else(|| {
+            Error::new(Kind::Api, "the API needs to know which model")
+                .hint("set settings.llm.model")
+        })
+    }
+
+    /// Send `body` until a reply can be made of the response, or tries or time run out.
+    async fn post(
+        &self,
+        path: &str,
+        body: Value,
+        wanted: Wanted<'_>,
+        timeout: f64,
+        max_retries: u64,
+    ) -> Result<Reply, Error> {
+        let body = json::write(&body, None);
+        let start = self.http.now();
+        let left = || timeout - (self.http.now() - start);
+        let mut tried = 0;
+        loop {
+            match self.send(path, &body, &wanted, left().max(0.0)).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failed::Finally(error)) => return Err(error),
+                Err(Failed::TimedOut) => return Err(self.timed_out(timeout)),
+                Err(Failed::Passing(error, _)) if tried >= max_retries => return Err(error),
+                Err(Failed::Passing(_, asked)) => {
+                    let wait = self.wait(tried, asked);
+                    self.http.sleep(wait.min(left().max(0.0))).await;
+                    if left() <= 0.0 {
+                        return Err(self.timed_out(timeout));
+                    }
+                    tried += 1;
+                }
+            }
+        }
+    }
+
+    fn timed_out(&self, timeout: f64) -> Error {
+        let (shown, seconds) = (self.endpoint.shown(), short_text(timeout));
+        Error::new(Kind::Timeout, format!("{shown} gave no answer within {seconds} seconds"))
+            .hint("raise timeout, or ask for less")
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        body: &str,
+        wanted: &Wanted<'_>,
+        seconds: f64,
+    ) -> Result<Reply, Failed> {
+        let mut headers = vec![("Content-Type".to_string(), "application/json".to_string())];
+        headers.extend(self.endpoint.header.clone());
+        let url = format!("{}/{path}", self.endpoint.base);
+        let request = HttpRequest { url, headers, body: body.into() };
+        let posted = self.http.post(request, seconds).await;
+        let mut response = posted.map_err(|error| self.failed(error, false))?;
+        if response.status() != 200 {
+            let body = read(&mut *response).await.map_err(|error| self.failed(error, false))?;
+            return Err(self.refusal(&*response, &body));
+        }
+        let begun = |error| self.failed(error, true); // a part of the answer may be out already
+        match wanted {
+            Wanted::Chat(model, Some(on_text)) if is_stream(&*response) => {
+                let mut stream = format::Stream::default();
+                while !stream.is_done() {
+                    let Some(bytes) = response.chunk().await.map_err(begun)? else { break };
+                    stream.feed(&bytes, on_text)?;
+                }
+                Ok(Reply::Chat(stream.finish(model, on_text)?))
+            }
+            Wanted::Chat(model, on_text) => {
+                let body = read(&mut *response).await.map_err(begun)?;
+                let reply = format::chat_reply(&body, model)?;
+                if let Some(on_text) = on_text.filter(|_| !reply.content.is_empty()) {
+                    on_text(&reply.content);
+                }
+                Ok(Reply::Chat(reply))
+            }
+            Wanted::Vectors(model, count) => {
+                let body = read(&mut *response).await.map_err(begun)?;
+                Ok(Reply::Vectors(format::embed_reply(&body, model, *count)?))
+            }
+        }
+    }
+
+    fn failed(&self, error: HttpError, begun: bool) -> Failed {
+        let shown = self.endpoint.shown();
+        let error_of = |cause| Error::new(Kind::Api, format!("{shown}: {cause}"));
+        match error {
+            HttpError::TimedOut => Failed::TimedOut,
+            HttpError::Connection(cause) if !begun => Failed::Passing(error_of(cause), None),
+            HttpError::Connection(cause) | HttpError::Invalid(cause) => {
+                Failed::Finally(error_of(cause))
+            }
+        }
+    }
+
+    fn refusal(&self, response: &dyn HttpResponse, body: &[u8]) -> Failed {
+        let mut text = format::error_text(body);
+        if text.is_empty() {
+            text = response.reason().into();
+        }
+        if let Some(key) = &self.endpoint.key {
+            text = text.replace(key, "…");
+        }
+        let text: String = text.chars().take(SHOWN).collect();
+        let (shown, status) = (self.endpoint.shown(), response.status());
+        let error = Error::new(Kind::Api, format!("{shown} answered {status}: {text}"));
+        if PASSING.contains(&status) {
+            return Failed::Passing(error, self.retry_after(response.header("retry-after")));
+        }
+        Failed::Finally(error)
+    }
+
+    /// The seconds that a header asks for: it has a number or a date.
+    fn retry_after(&self, header: Option<&str>) -> Option<f64> {
+        let header = header?.trim();
+        let seconds = match header.parse::<f64>() {
+            Ok(seconds) => seconds,
+            Err(_) => super::http_date::seconds(header)? - self.http.now(),
+        };
+        seconds.is_finite().then(|| seconds.clamp(0.0, LONGEST_RETRY_AFTER))
+    }
+
+    fn wait(&self, tried: u64, asked: Option<f64>) -> f64 {
+        let doubled = FIRST_WAIT * 2.0_f64.powi(i32::try_from(tried.min(64)).unwrap_or(64));
+        let wait = doubled.min(LONGEST_WAIT) * (0.5 + self.http.random() / 2.0);
+        asked.map_or(wait, |asked| asked.max(wait))
+    }
+}
+
+fn is_stream(response: &dyn HttpResponse) -> bool {
+    response.header("content-type").is_some_and(|kind| kind.contains("event-stream"))
+}
+
+async fn read(response: &mut dyn HttpResponse) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await? {
+        body.extend(bytes);
+    }
+    Ok(body)
+}
+
+/// The body of a chat request.
+fn chat_body(request: &ChatRequest, model: &str, streams: bool) -> Value {
+    let texts = |texts: &[std::sync::Arc<str>]| {
+        Value::list(texts.iter().cloned().map(Value::Text).collect())
+    };
+    let message = |message: &super::backend::Message| {
+        Value::record([
+            ("role", message.role.word().into()),
+            ("content", Value::Text(message.content.clone())),
+        ])
+    };
+    let mut body: Vec<(&str, Value)> = vec![
+        ("model", model.into()),
+        ("messages", Value::list(request.messages.iter().map(message).collect())),
+        ("temperature", Value::Float(request.temperature)),
+        ("max_tokens", Value::Int(request.max_tokens.into())),
+        ("top_p", Value::Float(request.top_p)),
+    ];
+    body.extend(request.seed.map(|seed| ("seed", Value::Int(seed.into()))));
+    if !request.stop.is_empty() {
+        body.push(("stop", texts(&request.stop)));
+    }
+    if streams {
+        body.push(("stream", true.into()));
+        body.push(("stream_options", Value::record([("include_usage", true.into())])));
+    }
+    Value::map(body.into_iter().map(|(key, value)| (key.into(), value)).collect())
+}
+
+impl Backend for ApiBackend {
+    fn name(&self) -> BackendName {
+        BackendName::Api
+    }
+
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: Option<OnText<'a>>,
+    ) -> LocalFuture<'a, Result<ChatReply, Error>> {
+        Box::pin(async move {
+            let model = self.model(request.model.as_deref())?;
+            let body = chat_body(request, model, on_text.is_some());
+            let wanted = Wanted::Chat(model, on_text);
+            let (timeout, retries) = (request.timeout, request.max_retries);
+            match self.post("chat/completions", body, wanted, timeout, retries).await? {
+                Reply::Chat(reply) => Ok(reply),
+                Reply::Vectors(_) => Err(Error::new(Kind::Api, "vectors came for an answer")),
+            }
+        })
+    }
+
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbedRequest,
+    ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
+        Box::pin(async move {
+            let model = self.model(request.model.as_deref())?;
+            let texts = request.texts.iter().cloned().map(Value::Text).collect();
+            let body = Value::record([("model", model.into()), ("input", Value::list(texts))]);
+            let wanted = Wanted::Vectors(model, request.texts.len());
+            let (timeout, retries) = (request.timeout, request.max_retries);
+            match self.post("embeddings", body, wanted, timeout, retries).await? {
+                Reply::Vectors(reply) => Ok(reply),
+                Reply::Chat(_) => Err(Error::new(Kind::Api, "an answer came for vectors")),
+            }
+        })
+    }
+}

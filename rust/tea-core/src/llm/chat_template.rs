@@ -1,0 +1,298 @@
+//! A model's own chat template, rendered the way its publisher's tools render it.
+//!
+//! Source: Hugging Face's documentation of chat templates (the environment's options and names).
+
+use std::sync::{Arc, Mutex};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{context, AutoEscape, Environment, ErrorKind};
+
+use super::backend::{Message, Role};
+use super::http_date::days_since_1970;
+use crate::errors::{Error, Kind};
+use crate::json::{self, Style};
+use crate::text::strip;
+use crate::value::{Map, Value};
+
+/// A moment on the clock of the host.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalTime {
+    /// The year.
+    pub year: i32,
+    /// The month, from 1.
+    pub month: u8,
+    /// The day of the month, from 1.
+    pub day: u8,
+    /// The hour, from 0.
+    pub hour: u8,
+    /// The minute.
+    pub minute: u8,
+    /// The second.
+    pub second: u8,
+}
+
+/// One model's template with its special tokens.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos_token: String,
+    eos_token: String,
+    refusal: Arc<Mutex<Option<String>>>,
+}
+
+const NAME: &str = "chat template";
+
+impl ChatTemplate {
+    /// Compile `source`.
+    ///
+    /// # Errors
+    /// `ModelError`: it is not a template.
+    pub fn new(
+        source: &str,
+        bos_token: &str,
+        eos_token: &str,
+        now: impl Fn() -> LocalTime + Send + Sync + 'static,
+    ) -> Result<ChatTemplate, Error> {
+        let damaged = |error: &dyn std::fmt::Display| {
+            Error::new(Kind::Model, format!("the model's chat template is damaged: {error}"))
+        };
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| damaged(&error))?);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("tojson", tojson);
+        environment.add_function("strftime_now", move |form: &str| strftime(&now(), form));
+        let refusal = Arc::new(Mutex::new(None));
+        let refused = refusal.clone();
+        environment.add_function("raise_exception", move |message: String| {
+            if let Ok(mut refused) = refused.lock() {
+                *refused = Some(message.clone());
+            }
+            Err::<String, _>(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment
+            .add_template_owned(NAME, without_generation_marks(source))
+            .map_err(|error| damaged(&error))?;
+        let (bos_token, eos_token) = (bos_token.into(), eos_token.into());
+        Ok(ChatTemplate { environment, bos_token, eos_token, refusal })
+    }
+
+    /// The text that the model is to go on with.
+    ///
+    /// A template that refuses or leaves out the system text gets it at the head of the first user
+    /// turn, which is what templates of such models do when they do anything.
+    ///
+    /// # Errors
+    /// `ModelError`: the template refuses the order of roles, fails, or leaves out a text.
+    pub fn render(&self, messages: &[Message]) -> Result<String, Error> {
+        let folded = fold_system(messages);
+        let rendered = self.render_once(messages).and_then(|text| {
+            match missing(messages, &text) {
+                Some(message) => Err(left_out(message)),
+                None => Ok(text),
+            }
+        });
+        let error = match rendered {
+            Ok(text) => return Ok(text),
+            Err(error) => error,
+        };
+        let Some(folded) = folded else { return Err(error) };
+        let text = self.render_once(&folded)?;
+        match missing(&folded, &text) {
+            Some(message) => Err(left_out(message)),
+            None => Ok(text),
+        }
+    }
+
+    fn render_once(&self, messages: &[Message]) -> Result<String, Error> {
+        let messages: Vec<minijinja::Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.word(), content => &*message.content })
+            .collect();
+        let none = minijinja::Value::from(());
+        let given = context! {
+            messages, add_generation_prompt => true, tools => none.clone(), documents => none,
+            bos_token => self.bos_token.as_str(), eos_token => self.eos_token.as_str(),
+        };
+        if let Ok(mut refusal) = self.refusal.lock() {
+            *refusal = None;
+        }
+        let template = self.environment.get_template(NAME);
+        template.and_then(|template| template.render(given)).map_err(|error| {
+            let refusal = self.refusal.lock().ok().and_then(|mut refusal| refusal.take());
+            match refusal {
+                Some(message) => Error::new(
+                    Kind::Model,
+                    format!("the model's chat template refuses these messages: {message}"),
+                )
+                .hint("most models want one system text, then user and assistant in turns"),
+                None => {
+                    Error::new(Kind::Model, format!("the model's chat template failed: {error}"))
+                }
+            }
+        })
+    }
+}
+
+/// The messages with the system text at the head of the first user turn.
+fn fold_system(messages: &[Message]) -> Option<Vec<Message>> {
+    let [first, second, rest @ ..] = messages else { return None };
+    if first.role != Role::System || second.role != Role::User {
+        return None;
+    }
+    let (system, user) = (strip(&first.content), &second.content);
+    let content =
+        if system.is_empty() { user.to_string() } else { format!("{system}\n\n{user}") };
+    let mut folded = vec![Message::new(Role::User, content)];
+    folded.extend_from_slice(rest);
+    Some(folded)
+}
+
+/// A message whose text is not in `text`.
+///
+/// Answers are not looked at: templates take the reasoning out of earlier ones on purpose.
+fn missing<'m>(messages: &'m [Message], text: &str) -> Option<&'m Message> {
+    messages
+        .iter()
+        .find(|each| each.role != Role::Assistant && !text.contains(strip(&each.content)))
+}
+
+fn left_out(message: &Message) -> Error {
+    let role = message.role.word();
+    Error::new(Kind::Model, format!("the model's chat template leaves out a {role} text"))
+        .hint("put the text into a user message")
+}
+
+/// `source` without `{% generation %}`, which marks the model's own words for training and has no
+/// effect here. A comment with the same white space control takes its place.
+fn without_generation_marks(source: &str) -> String {
+    let mut result = String::new();
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        result.push_str(&rest[..start]);
+        rest = &rest[start..];
+        match generation_mark(rest) {
+            Some((comment, length)) => {
+                result.push_str(&comment);
+                rest = &rest[length..];
+            }
+            None => {
+                result.push_str("{%");
+                rest = &rest[2..];
+            }
+        }
+    }
+    result + rest
+}
+
+/// The comment for a mark at the head of `text`, and the mark's length in bytes.
+fn generation_mark(text: &str) -> Option<(String, usize)> {
+    let signs = ['-', '+'];
+    let inner = &text[2..text.find("%}")?];
+    let before = inner.strip_prefix(signs).map_or("", |rest| &inner[..inner.len() - rest.len()]);
+    let inner_rest = &inner[before.len()..];
+    let after = inner_rest
+        .strip_suffix(signs)
+        .map_or("", |rest| &inner_rest[rest.len()..]);
+    let word = inner_rest[..inner_rest.len() - after.len()].trim();
+    matches!(word, "generation" | "endgeneration")
+        .then(|| (format!("{{#{before} {after}#}}"), inner.len() + 4))
+}
+
+fn tojson(
+    value: minijinja::Value,
+    indent: Option<usize>,
+    options: Kwargs,
+) -> Result<String, minijinja::Error> {
+    let indent = match options.get::<Option<usize>>("indent")? {
+        Some(indent) => Some(indent),
+        None => indent,
+    };
+    let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
+    let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
+    let separators: Option<Vec<String>> = options.get("separators")?;
+    options.assert_all_used()?;
+    let mut style = Style { ascii, ..Style::new(indent) };
+    if let Some([comma, colon]) = separators.as_deref() {
+        (style.comma, style.colon) = (comma, colon);
+    }
+    Ok(json::write_styled(&data(&value, sorted)?, &style))
+}
+
+fn data(value: &minijinja::Value, sorted: bool) -> Result<Value, minijinja::Error> {
+    Ok(match value.kind() {
+        ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(value.is_true()),
+        ValueKind::Number if value.is_integer() => Value::Int(i128::try_from(value.clone())?),
+        ValueKind::Number => Value::Float(f64::try_from(value.clone())?),
+        ValueKind::String => Value::text(value.as_str().unwrap_or_default()),
+        ValueKind::Map => {
+            let mut map = Map::new();
+            for key in value.try_iter()? {
+                let item = data(&value.get_item(&key)?, sorted)?;
+                map.insert(key.to_string().into(), item);
+            }
+            if sorted {
+                map.sort_keys();
+            }
+            Value::map(map)
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Result<_, _> = value.try_iter()?.map(|item| data(&item, sorted)).collect();
+            Value::list(items?)
+        }
+        kind => {
+            let message = format!("{kind} is not JSON data");
+            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
+        }
+    })
+}
+
+/// Write a moment the way `form` says, in English.
+fn strftime(time: &LocalTime, form: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "January", "February", "March", "April", "May", "June", "July", "August", "September",
+        "October", "November", "December",
+    ];
+    const DAYS: [&str; 7] =
+        ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+    let days = days_since_1970(time.year, time.month.into(), time.day.into());
+    let weekday = DAYS[usize::try_from(days.rem_euclid(7)).unwrap_or(0)];
+    let month = MONTHS[usize::from(time.month.clamp(1, 12)) - 1];
+    let hour12 = (time.hour + 11) % 12 + 1;
+    let mut shown = String::new();
+    let mut letters = form.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            shown.push(letter);
+            continue;
+        }
+        let directive = letters.next();
+        shown.push_str(&match directive {
+            Some('Y') => format!("{:04}", time.year),
+            Some('y') => format!("{:02}", time.year.rem_euclid(100)),
+            Some('m') => format!("{:02}", time.month),
+            Some('d') => format!("{:02}", time.day),
+            Some('e') => format!("{:2}", time.day),
+            Some('H') => format!("{:02}", time.hour),
+            Some('I') => format!("{hour12:02}"),
+            Some('M') => format!("{:02}", time.minute),
+            Some('S') => format!("{:02}", time.second),
+            Some('p') => if time.hour < 12 { "AM" } else { "PM" }.into(),
+            Some('B') => month.into(),
+            Some('b' | 'h') => month[..3].into(),
+            Some('A') => weekday.into(),
+            Some('a') => weekday[..3].into(),
+            Some('j') => {
+                format!("{:03}", days - days_since_1970(time.year, 1, 1) + 1)
+            }
+            Some('F') => format!("{:04}-{:02}-{:02}", time.year, time.month, time.day),
+            Some('T') => format!("{:02}:{:02}:{:02}", time.hour, time.minute, time.second),
+            Some('%') => "%".into(),
+            Some(other) => format!("%{other}"),
+            None => "%".into(),
+        });
+    }
+    shown
+}

@@ -1,0 +1,10 @@
+//! Models: requests and replies, parameters, where a model is, and its chat template.
+
+pub mod answer;
+pub mod api;
+pub mod backend;
+pub mod chat_template;
+mod http_date;
+pub mod model_path;
+pub mod openai_format;
+pub mod parameters;

@@ -1,0 +1,193 @@
+//! Reads the nodes of a workflow file.
+
+use std::rc::Rc;
+
+use crate::actions::Registry;
+use crate::condition::Condition;
+use crate::document::{self, NodeKind, Table};
+use crate::keys;
+use crate::kinds::Kind;
+use crate::reading::Reader;
+use crate::rules::{read_condition, read_goto, read_on_error};
+use crate::steps::StepReader;
+use crate::template::SCOPES;
+use crate::value::Value;
+use crate::workflow::{Body, Node};
+
+const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
+
+/// Reads nodes; what is wrong with them goes to the reader.
+pub(crate) struct NodeReader<'a> {
+    pub reader: &'a mut Reader,
+    pub actions: &'a Registry,
+    pub engine: &'a str,
+}
+
+impl NodeReader<'_> {
+    /// Read a list of nodes: those of the file, or those of a loop's body.
+    pub fn nodes(&mut self, items: &[Rc<document::Node>], in_loop: bool) -> Vec<Node> {
+        items.iter().filter_map(|item| self.node(item, in_loop)).collect()
+    }
+
+    fn node(&mut self, item: &document::Node, in_loop: bool) -> Option<Node> {
+        let NodeKind::Table(table) = &item.kind else {
+            let got = item.plain().describe();
+            let hint = "a node is a map with a name";
+            self.reader.problem(&item.place, format!("expected a node, got {got}"), hint);
+            return None;
+        };
+        let name = self.reader.text(table, "name");
+        if !table.contains("name") {
+            self.reader.problem(&item.place, "the node has no name", "");
+        }
+        let shown = name.as_ref().map(|name| format!("node {name}"));
+        let (actions, engine) = (self.actions, self.engine);
+        self.reader.within(shown.as_deref(), |reader| {
+            let mut inner = NodeReader { reader, actions, engine };
+            inner.named(item, table, name.unwrap_or_default(), in_loop)
+        })
+    }
+
+    fn named(
+        &mut self,
+        item: &document::Node,
+        table: &Table,
+        name: String,
+        in_loop: bool,
+    ) -> Option<Node> {
+        let so_far = self.reader.problems.len();
+        self.reader.value(table, "description", Kind::OptionalText);
+        if self.refuse_type(table) {
+            return None;
+        }
+        self.reader.keys(table, &keys::NODE);
+        if let Some(entry) = table.entry("goto").filter(|_| in_loop) {
+            self.reader.problem(&entry.place, "a node in a loop's body cannot have goto", "");
+        }
+        let body = self.body(item, table, in_loop, so_far).unwrap_or(Body::None);
+        let goto = if in_loop { None } else { read_goto(self.reader, table) };
+        let (on_error, fallback_place) = read_on_error(self.reader, table);
+        Some(Node { name, place: item.place.clone(), body, goto, on_error, fallback_place })
+    }
+
+    /// Refuse a `type` other than a loop's; the other keys would only add noise.
+    fn refuse_type(&mut self, table: &Table) -> bool {
+        let Some(node) = table.get("type") else { return false };
+        let shown = match node.plain() {
+            Value::Text(text) if &*text == "while_loop" => return false,
+            Value::Text(text) => text.to_string(),
+            other => crate::json::write(&other, None),
+        };
+        if NOT_DONE.contains(&shown.as_str()) {
+            let message = format!("type {shown} is not supported here");
+            self.reader.problem(&node.place, message, "");
+        } else {
+            let message = format!("unknown type of node: {shown}");
+            self.reader.problem(&node.place, message, "the only type is while_loop");
+        }
+        true
+    }
+
+    fn body(
+        &mut self,
+        item: &document::Node,
+        table: &Table,
+        in_loop: bool,
+        so_far: usize,
+    ) -> Option<Body> {
+        let styles: [(&str, &[&str]); 4] = [
+            ("uses", &["uses", "action"]),
+            ("run", keys::RUN_BODY),
+            ("steps", keys::STEPS_BODY),
+            ("type: while_loop", &["type"]),
+        ];
+        let found: Vec<&str> = styles
+            .iter()
+            .filter(|(_, names)| names.iter().any(|name| table.contains(name)))
+            .map(|(style, _)| *style)
+            .collect();
+        let mut steps = StepReader { nodes: self, so_far };
+        match found[..] {
+            [] => steps.misplaced(table, &[keys::EMPTY_NODE], "a node without a body"),
+            ["steps"] => {
+                steps.misplaced(table, &[keys::ANY_NODE, keys::STEPS_BODY], "a node with steps");
+                return self.steps(table);
+            }
+            ["type: while_loop"] if in_loop => {
+                self.reader.problem(&item.place, "a loop cannot be inside a loop", "");
+            }
+            ["type: while_loop"] => {
+                steps.misplaced(table, &[keys::ANY_NODE, keys::LOOP_BODY], "a while_loop");
+                return self.while_loop(item, table);
+            }
+            [_] => return Some(Body::Steps(vec![steps.step(item, table, keys::ANY_NODE)?])),
+            _ => {
+                let message = format!("a node has one body, this has: {}", found.join(", "));
+                self.reader.problem(&item.place, message, "");
+            }
+        }
+        None
+    }
+
+    fn steps(&mut self, table: &Table) -> Option<Body> {
+        let entry = table.entry("steps")?;
+        let items = self.reader.items(table, "steps");
+        let Some(items) = items.filter(|items| !items.is_empty()) else {
+            if items.is_some() || entry.value.is_null() {
+                self.reader.problem(&entry.place, "steps: there are none", "");
+            }
+            return None;
+        };
+        // What a step leaves out because it was refused may have any of these keys.
+        let any_step: Vec<&str> =
+            [keys::STEP.unsupported, &["name", "description", "metadata"]].concat();
+        let mut steps = Vec::new();
+        for item in items {
+            let NodeKind::Table(step) = &item.kind else {
+                let message = "expected a step: a map with uses or run";
+                self.reader.problem(&item.place, message, "");
+                continue;
+            };
+            let so_far = self.reader.problems.len();
+            self.reader.keys(step, &keys::STEP);
+            self.reader.value(step, "name", Kind::Text);
+            self.reader.value(step, "description", Kind::OptionalText);
+            let mut reader = StepReader { nodes: self, so_far };
+            steps.extend(reader.step(item, step, &any_step));
+        }
+        Some(Body::Steps(steps))
+    }
+
+    fn while_loop(&mut self, item: &document::Node, table: &Table) -> Option<Body> {
+        for key in ["condition", "max_iterations", "body"] {
+            if !table.contains(key) {
+                self.reader.problem(&item.place, format!("a while_loop needs {key}"), "");
+            }
+        }
+        let condition =
+            table.get("condition").and_then(|node| read_condition(self.reader, node, SCOPES));
+        let limit = self.reader.value(table, "max_iterations", Kind::Whole(1, Some(1000)));
+        let limit = limit.and_then(|entry| entry.value.scalar().and_then(Value::as_int));
+        let items = self.reader.items(table, "body");
+        let mut nodes = Vec::new();
+        match (items, table.entry("body")) {
+            (Some([]), Some(entry)) => {
+                self.reader.problem(&entry.value.place, "body: there are no nodes", "");
+            }
+            (Some(items), _) => nodes = self.nodes(items, true),
+            (None, Some(entry)) if entry.value.is_null() => {
+                self.reader.problem(&entry.place, "body: there are no nodes", "");
+            }
+            _ => {}
+        }
+        if nodes.is_empty() {
+            return None;
+        }
+        // What is missing was noted; the nodes go on to the checks of names and targets.
+        Some(Body::Loop {
+            condition: condition.unwrap_or_else(|| Condition::known(false)),
+            max_iterations: limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(1),
+            nodes,
+        })
+    }
+}

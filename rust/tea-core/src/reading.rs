@@ -1,0 +1,133 @@
+//! Reads parts of a workflow file and collects every problem on the way.
+
+use std::rc::Rc;
+
+use crate::document::{Entry, Node, NodeKind, Table};
+use crate::errors::{Error, Place, Problem};
+use crate::keys::Level;
+use crate::kinds::Kind;
+use crate::nearest::nearest;
+
+/// The problems and warnings of one file, and checks that add to them.
+///
+/// A check that finds a problem gives nothing or leaves the value out; the file is refused in the
+/// end, so nothing goes on with less than was written.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// The node that is read now, as messages name it.
+    within: Option<String>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl Reader {
+    /// Note something wrong.
+    pub fn problem(&mut self, place: &Place, message: impl AsRef<str>, hint: impl Into<String>) {
+        let message = match &self.within {
+            Some(node) => format!("{node}: {}", message.as_ref()),
+            None => message.as_ref().into(),
+        };
+        self.problems.push(Problem { place: place.clone(), message, hint: hint.into() });
+    }
+
+    /// Begin the messages of `work` with `name`, after those of what it is in.
+    pub fn within<T>(&mut self, name: Option<&str>, work: impl FnOnce(&mut Reader) -> T) -> T {
+        let before = self.within.clone();
+        if let Some(name) = name {
+            self.within = Some(match &before {
+                Some(outer) => format!("{outer}: {name}"),
+                None => name.into(),
+            });
+        }
+        let done = work(self);
+        self.within = before;
+        done
+    }
+
+    /// Note something doubtful.
+    pub fn warn(&mut self, place: &Place, message: String) {
+        self.warnings.push(Problem { place: place.clone(), message, hint: String::new() });
+    }
+
+    /// Note an error in `node`, such as a template that is not well formed.
+    pub fn error(&mut self, node: &Node, error: Error) {
+        self.problem(&node.place, error.message, error.hint);
+    }
+
+    /// Refuse keys that are unknown or not done here; warn of those without effect.
+    pub fn keys(&mut self, table: &Table, level: &Level) {
+        for entry in table.iter() {
+            let key = &*entry.key;
+            if level.known.contains(&key) {
+                continue;
+            }
+            if level.ignored.contains(&key) {
+                self.warn(&entry.place, format!("\"{key}\" in {} has no effect here", level.name));
+            } else if level.unsupported.contains(&key) {
+                let shown = match entry.value.text() {
+                    Some(value) => format!("\"{key}: {value}\""),
+                    None => format!("\"{key}\""),
+                };
+                let message = format!("{shown} in {} is not supported here", level.name);
+                self.problem(&entry.place, message, "");
+            } else {
+                let hint = nearest_or_all(key, level.known);
+                let message = format!("unknown key \"{key}\" in {}", level.name);
+                self.problem(&entry.place, message, hint);
+            }
+        }
+    }
+
+    /// The entry of `key` when it is there and of the right kind.
+    pub fn value<'t>(&mut self, table: &'t Table, key: &str, kind: Kind) -> Option<&'t Entry> {
+        let entry = table.entry(key)?;
+        if let Some(wrong) = kind.wrong(&entry.value.plain()) {
+            self.problem(&entry.value.place, format!("{key}: {wrong}"), "");
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// The text of `key`; None where it is not there or wrong.
+    pub fn text(&mut self, table: &Table, key: &str) -> Option<String> {
+        self.value(table, key, Kind::Text)?.value.text().map(Into::into)
+    }
+
+    /// The map of `key`; one without a value is as if it were not there.
+    pub fn table<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t Table> {
+        match &self.present(table, key)?.kind {
+            NodeKind::Table(found) => Some(found),
+            _ => self.expected(table, key, "a map"),
+        }
+    }
+
+    /// The list of `key`; one without a value is as if it were not there.
+    pub fn items<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t [Rc<Node>]> {
+        match &self.present(table, key)?.kind {
+            NodeKind::Items(found) => Some(found),
+            _ => self.expected(table, key, "a list"),
+        }
+    }
+
+    fn present<'t>(&self, table: &'t Table, key: &str) -> Option<&'t Rc<Node>> {
+        table.get(key).filter(|node| !node.is_null())
+    }
+
+    fn expected<T>(&mut self, table: &Table, key: &str, what: &str) -> Option<T> {
+        let node = table.get(key)?;
+        let got = node.plain().describe();
+        self.problem(&node.place, format!("{key}: expected {what}, got {got}"), "");
+        None
+    }
+}
+
+/// The nearest known word, or all of them.
+pub(crate) fn nearest_or_all(word: &str, known: &[&str]) -> String {
+    let hint = nearest(word, known.iter().copied());
+    if !hint.is_empty() {
+        return hint;
+    }
+    let mut known = known.to_vec();
+    known.sort_unstable();
+    format!("known: {}", known.join(", "))
+}

@@ -1,0 +1,108 @@
+//! Reads what a node says beside its body: where to go, and what to do when it fails.
+
+use crate::condition::Condition;
+use crate::document::{Node, NodeKind, Table};
+use crate::errors::{Error, Place};
+use crate::keys::{self, Level};
+use crate::kinds::{self, Kind};
+use crate::reading::Reader;
+use crate::retry::{Mode, Told};
+use crate::template::RESULT_SCOPES;
+use crate::workflow::Rule;
+
+/// Read a condition: text or a truth value.
+pub(crate) fn read_condition(
+    reader: &mut Reader,
+    node: &Node,
+    scopes: &[&str],
+) -> Option<Condition> {
+    let compiled = match node.scalar() {
+        Some(value) => Condition::compile(value, scopes),
+        None => Err(Error::template("a condition must be text or a truth value")),
+    };
+    compiled.map_err(|error| reader.error(node, error)).ok()
+}
+
+/// Read the goto of a node: its rules, or None where there is none.
+pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>> {
+    let node = table.get("goto")?;
+    if let Some(name) = node.text().filter(|name| !name.is_empty()) {
+        return Some(vec![Rule { to: name.into(), condition: None, place: node.place.clone() }]);
+    }
+    let items = match &node.kind {
+        NodeKind::Items(items) if !items.is_empty() => items,
+        _ => {
+            let message =
+                "goto: expected the name of a node, or a list of {if, to} that is not empty";
+            reader.problem(&node.place, message, "");
+            return None;
+        }
+    };
+    let mut rules = Vec::new();
+    for item in items {
+        let NodeKind::Table(rule) = &item.kind else {
+            reader.problem(&item.place, "goto: expected a rule: {if, to}", "");
+            continue;
+        };
+        reader.keys(rule, &keys::GOTO);
+        let to = reader.text(rule, "to");
+        if !rule.contains("to") {
+            reader.problem(&item.place, "goto: the rule has no to", "");
+        }
+        let test = rule.get("if");
+        let condition = test.and_then(|test| read_condition(reader, test, RESULT_SCOPES));
+        if let (Some(to), Some(target)) = (to, rule.get("to")) {
+            rules.push(Rule { to, condition, place: target.place.clone() });
+        }
+    }
+    Some(rules)
+}
+
+/// Read on_error, retry and fallback: what is told, and where the fallback is named.
+pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option<Place>) {
+    const TWICE: &str = "use one of them";
+    let on_error = reader.table(table, "on_error");
+    let mut told = read_told(reader, on_error, &keys::ON_ERROR, kinds::ERROR_HANDLING);
+    let mut place = on_error
+        .and_then(|table| table.get("fallback"))
+        .filter(|_| told.fallback.is_some())
+        .map(|node| node.place.clone());
+    if let Some(entry) = table.entry("retry") {
+        let given = reader.table(table, "retry");
+        let mut retry = read_told(reader, given, &keys::RETRY, kinds::RETRY);
+        retry.mode = Some(Mode::Retry);
+        if told.overlaps(&retry) || told.mode.is_some_and(|mode| mode != Mode::Retry) {
+            reader.problem(&entry.place, "retry and on_error say different things", TWICE);
+        }
+        told.merge(retry);
+    }
+    if let Some(fallback) = reader.text(table, "fallback") {
+        if let Some(entry) = table.entry("fallback") {
+            if place.is_some() || told.mode == Some(Mode::Raise) {
+                let message = "fallback and on_error say different things";
+                reader.problem(&entry.place, message, TWICE);
+            }
+            place = Some(entry.value.place.clone());
+        }
+        told.fallback = Some(fallback);
+    }
+    (told, place)
+}
+
+/// Read the keys of on_error or retry.
+fn read_told(
+    reader: &mut Reader,
+    table: Option<&Table>,
+    level: &Level,
+    known: &[(&'static str, Kind)],
+) -> Told {
+    let Some(table) = table else { return Told::default() };
+    reader.keys(table, level);
+    let mut values = Vec::new();
+    for (key, kind) in known {
+        if let Some(entry) = reader.value(table, key, *kind) {
+            values.push((*key, entry.value.plain()));
+        }
+    }
+    Told::from_values(values)
+}

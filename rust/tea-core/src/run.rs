@@ -1,0 +1,474 @@
+//! Runs a workflow: one node after another on one state, until a rule leads to the end.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::actions::{Call, LocalFuture, Registry};
+use crate::errors::{Error, Failure, Kind, RunError};
+use crate::retry::{Mode, Policy, Told};
+use crate::route;
+use crate::secrets::{Masker, StreamMask};
+use crate::settings;
+use crate::template::{Scope, ValueTree};
+use crate::value::{Map, Value};
+use crate::workflow::{
+    Body, Entries, ExpressionValue, Node, Output, Step, Workflow, END, START,
+};
+
+/// Something that happened in a run.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run began; the workflow's name.
+    Start(Option<String>),
+    /// A piece of an answer.
+    Token {
+        /// The node that runs.
+        node: String,
+        /// The piece.
+        text: String,
+    },
+    /// A node is done.
+    NodeComplete {
+        /// Its name.
+        node: String,
+        /// What it wrote into the state.
+        update: Map,
+    },
+    /// The run has failed, in a node or before the first one.
+    Error {
+        /// The node.
+        node: Option<String>,
+        /// What `state.__error__` would be.
+        error: Map,
+    },
+    /// The run is done; the final state.
+    Complete(Map),
+}
+
+impl Event {
+    /// It as one map, with its `type` first.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let text = |text: &String| Value::text(text);
+        let map = |map: &Map| Value::map(map.clone());
+        match self {
+            Event::Start(name) => Value::record([
+                ("type", "start".into()),
+                ("workflow", name.as_ref().map_or(Value::Null, text)),
+            ]),
+            Event::Token { node, text: piece } => Value::record([
+                ("type", "token".into()),
+                ("node", text(node)),
+                ("text", text(piece)),
+            ]),
+            Event::NodeComplete { node, update } => Value::record([
+                ("type", "node_complete".into()),
+                ("node", text(node)),
+                ("update", map(update)),
+            ]),
+            Event::Error { node: Some(node), error } => Value::record([
+                ("type", "error".into()),
+                ("node", text(node)),
+                ("error", map(error)),
+            ]),
+            Event::Error { node: None, error } => {
+                Value::record([("type", "error".into()), ("error", map(error))])
+            }
+            Event::Complete(state) => {
+                Value::record([("type", "complete".into()), ("state", map(state))])
+            }
+        }
+    }
+}
+
+/// What a run is given of the world.
+pub trait Host {
+    /// Take an event. It has no secret in it.
+    fn emit(&self, event: &Event);
+    /// Wait.
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()>;
+    /// A number from 0 to 1.
+    fn random(&self) -> f64;
+}
+
+/// What a run works on, besides the workflow.
+pub struct Given {
+    /// Laid over the initial state, key by key.
+    pub input: Map,
+    /// The environment variables.
+    pub env: Map,
+    /// Reach the parameters of actions and nothing else.
+    pub secrets: Value,
+}
+
+/// Run `workflow`; return the final state.
+///
+/// Events go to the host: start, token, node_complete, and at last complete or error.
+///
+/// # Errors
+/// A node failed and its errors are not handled, or a template in the settings cannot be computed.
+pub async fn run(
+    workflow: &Workflow,
+    given: Given,
+    actions: &Registry,
+    host: &dyn Host,
+) -> Result<Map, RunError> {
+    host.emit(&Event::Start(workflow.name.clone()));
+    let run = Run::new(workflow, given, actions, host);
+    let ended = match run {
+        Ok((mut run, state)) => run.walk(state).await,
+        Err(error) => Err(RunError::Setup(error)),
+    };
+    match &ended {
+        Ok(state) => host.emit(&Event::Complete(state.clone())),
+        Err(RunError::Node(failure)) => host.emit(&Event::Error {
+            node: Some(failure.node.clone()),
+            error: error_data(failure),
+        }),
+        Err(RunError::Setup(error)) => {
+            let message = Value::text(&error.message);
+            let data = [("type", Value::text(error.kind.word())), ("message", message)];
+            let error = data.map(|(key, value)| (Arc::from(key), value));
+            host.emit(&Event::Error { node: None, error: error.into_iter().collect() });
+        }
+    }
+    ended
+}
+
+/// What a body did: keys for the state, the raw result, and a fallback to go to.
+struct Outcome {
+    update: Map,
+    result: Value,
+    jump: Option<String>,
+}
+
+/// How a body failed. What stops the run as a whole is not handled by any node.
+enum Fault {
+    Node(Failure),
+    Run(Failure),
+}
+
+struct Run<'w> {
+    workflow: &'w Workflow,
+    actions: &'w Registry,
+    host: &'w dyn Host,
+    nodes: HashMap<&'w str, &'w Node>,
+    memory: RefCell<Map>,
+    settings: Map,
+    error_handling: Told,
+    limit: u64,
+    scope: [(&'static str, Value); 4],
+    masker: Masker,
+    runs: u64,
+}
+
+impl<'w> Run<'w> {
+    fn new(
+        workflow: &'w Workflow,
+        given: Given,
+        actions: &'w Registry,
+        host: &'w dyn Host,
+    ) -> Result<(Run<'w>, Map), Error> {
+        let (env, variables) = (Value::map(given.env), Value::map(workflow.variables.clone()));
+        let base = Scope::new(vec![("env", env.clone()), ("variables", variables.clone())]);
+        let settings = settings::render(&workflow.settings, &base)?;
+        let masker = Masker::new(&given.secrets, &settings);
+        let mut state = workflow.initial_state.clone();
+        state.extend(given.input);
+        let state = into_map(Value::map(state).to_data(Some(&masker))?);
+        let handling = settings.get("error_handling").and_then(Value::as_map);
+        let handling = handling.into_iter().flatten();
+        let limit = settings.get("max_iterations").and_then(Value::as_int);
+        let run = Run {
+            workflow,
+            actions,
+            host,
+            nodes: workflow.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
+            memory: RefCell::default(),
+            error_handling: Told::from_values(handling.map(|(k, v)| (&**k, v.clone()))),
+            limit: limit
+                .map_or(settings::DEFAULT_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
+            scope: [
+                ("variables", variables),
+                ("settings", Value::map(settings.clone())),
+                ("env", env),
+                ("secrets", given.secrets),
+            ],
+            settings,
+            masker,
+            runs: 0,
+        };
+        Ok((run, state))
+    }
+
+    async fn walk(&mut self, mut state: Map) -> Result<Map, RunError> {
+        let workflow = self.workflow;
+        let mut name = match route::entry(workflow, &self.scope(&state)) {
+            Ok(name) => name.to_string(),
+            Err(error) => return Err(self.failed(START, "", error).into()),
+        };
+        while name != END {
+            let Some(node) = self.nodes.get(name.as_str()).copied() else { break };
+            let outcome = match self.visit(node, &state).await {
+                Ok(outcome) => outcome,
+                Err(Fault::Node(failure) | Fault::Run(failure)) => return Err(failure.into()),
+            };
+            state.extend(outcome.update.clone());
+            self.completed(node, outcome.update);
+            name = match outcome.jump {
+                Some(jump) => jump,
+                None => self.next(node, &mut state, &outcome.result)?,
+            };
+        }
+        Ok(state)
+    }
+
+    fn next(&self, node: &Node, state: &mut Map, result: &Value) -> Result<String, Failure> {
+        match route::following(self.workflow, node, &self.scope(state), result) {
+            Ok(name) => Ok(name.into()),
+            Err(error) => {
+                let failure = self.failed(&node.name, "", error);
+                let policy = self.policy(node);
+                match policy.fallback {
+                    Some(fallback) if policy.mode != Mode::Raise => {
+                        let update = error_update(&failure);
+                        state.extend(update.clone());
+                        self.completed(node, update);
+                        Ok(fallback)
+                    }
+                    _ => Err(failure),
+                }
+            }
+        }
+    }
+
+    /// Run one node on `state`, which stays as it is, under the node's error handling.
+    fn visit<'s>(
+        &'s mut self,
+        node: &'s Node,
+        state: &'s Map,
+    ) -> LocalFuture<'s, Result<Outcome, Fault>> {
+        Box::pin(async move {
+            self.count(node)?;
+            let mut policy = self.policy(node);
+            let mut retries = 0;
+            loop {
+                let mut failure = match self.execute(node, state).await {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(Fault::Run(failure)) => return Err(Fault::Run(failure)),
+                    Err(Fault::Node(failure)) => failure,
+                };
+                if failure.cause.kind == Kind::Interrupted {
+                    return Err(Fault::Run(failure));
+                }
+                if policy.retries(&failure.cause, retries) {
+                    retries += 1;
+                    let delay = policy.next_delay(|| self.host.random());
+                    self.host.sleep(delay).await;
+                    continue;
+                }
+                failure.retry_count = failure.retry_count.max(retries);
+                if policy.mode == Mode::Raise {
+                    return Err(Fault::Node(failure));
+                }
+                let update = error_update(&failure);
+                return Ok(Outcome { update, result: Value::Null, jump: policy.fallback });
+            }
+        })
+    }
+
+    fn count(&mut self, node: &Node) -> Result<(), Fault> {
+        self.runs += 1;
+        if self.runs <= self.limit {
+            return Ok(());
+        }
+        let message = format!("the run is over its limit of {} node runs", self.limit);
+        let error = Error::limit(message).hint("settings.max_iterations raises it");
+        Err(Fault::Run(self.failed(&node.name, "", error)))
+    }
+
+    fn policy(&self, node: &Node) -> Policy {
+        Policy::new(&[&self.error_handling, &node.on_error])
+    }
+
+    // --- bodies
+
+    async fn execute(&mut self, node: &Node, state: &Map) -> Result<Outcome, Fault> {
+        let steps = match &node.body {
+            Body::None => &[][..],
+            Body::Steps(steps) => steps,
+            Body::Loop { .. } => return self.while_loop(node, state.clone()).await,
+        };
+        let mut current = state.clone();
+        let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
+        for step in steps {
+            let (update, result) = self.step(node, step, &current).await.map_err(|error| {
+                let action = match step {
+                    Step::Action { action, .. } => action,
+                    Step::Expression { .. } => "run",
+                };
+                Fault::Node(self.failed(&node.name, action, error))
+            })?;
+            current.extend(update.clone());
+            outcome.update.extend(update);
+            outcome.result = result;
+        }
+        Ok(outcome)
+    }
+
+    async fn step(&self, node: &Node, step: &Step, state: &Map) -> Result<(Map, Value), Error> {
+        let scope = self.scope(state);
+        match step {
+            Step::Action { action, params, output } => {
+                let result = self.act(node, action, params, &scope).await?;
+                let update = match output {
+                    Output::Key(key) => Map::from_iter([(key.clone(), result.clone())]),
+                    Output::Map(entries) => {
+                        ValueTree::render_entries(entries, &scope.with_result(&result))?
+                    }
+                    Output::Merged => match &result {
+                        Value::Map(map) => (**map).clone(),
+                        other => Map::from_iter([("result".into(), other.clone())]),
+                    },
+                };
+                Ok((self.clean(update)?, result))
+            }
+            Step::Expression { value, output_key } => {
+                let value = match value {
+                    ExpressionValue::Fixed(value) => value.clone(),
+                    ExpressionValue::Template(template) => template.render(&scope)?,
+                };
+                let update = Map::from_iter([(output_key.clone(), value.clone())]);
+                Ok((self.clean(update)?, value))
+            }
+        }
+    }
+
+    async fn act(
+        &self,
+        node: &Node,
+        action: &str,
+        params: &Entries,
+        scope: &Scope,
+    ) -> Result<Value, Error> {
+        let params = ValueTree::render_entries(params, scope)?;
+        let Some(spec) = self.actions.get(action) else {
+            return Err(Error::action(format!("there is no action {action}")));
+        };
+        let stream = RefCell::new(StreamMask::new(&self.masker));
+        let token = |text: String| {
+            if !text.is_empty() {
+                self.host.emit(&Event::Token { node: node.name.clone(), text });
+            }
+        };
+        let emit = |event: Event| match event {
+            Event::Token { text, .. } => token(stream.borrow_mut().feed(&text)),
+            other => self.host.emit(&other),
+        };
+        let result = spec
+            .action
+            .run(Call {
+                node: &node.name,
+                action,
+                params: &params,
+                settings: &self.settings,
+                emit: &emit,
+                memory: &self.memory,
+            })
+            .await;
+        token(stream.borrow_mut().rest());
+        result?.to_data(None)
+    }
+
+    async fn while_loop(&mut self, node: &Node, mut state: Map) -> Result<Outcome, Fault> {
+        let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
+        let Body::Loop { condition, max_iterations, nodes } = &node.body else {
+            return Ok(outcome);
+        };
+        for _ in 0..*max_iterations {
+            if !self.holds(node, condition, &state)? {
+                return Ok(outcome);
+            }
+            for inner in nodes {
+                let done = self.visit(inner, &state).await?;
+                state.extend(done.update.clone());
+                outcome.update.extend(done.update.clone());
+                outcome.result = done.result;
+                self.completed(inner, done.update);
+                if done.jump.is_some() {
+                    return Ok(Outcome { jump: done.jump, ..outcome });
+                }
+            }
+        }
+        if self.holds(node, condition, &state)? {
+            let source = &condition.source;
+            let error = Error::limit(format!(
+                "the loop's condition still holds after {max_iterations} passes: {source}"
+            ));
+            return Err(Fault::Node(self.failed(&node.name, "while_loop", error)));
+        }
+        Ok(outcome)
+    }
+
+    fn holds(
+        &self,
+        node: &Node,
+        condition: &crate::condition::Condition,
+        state: &Map,
+    ) -> Result<bool, Fault> {
+        let judged = condition.holds(&self.scope(state));
+        judged.map_err(|error| Fault::Node(self.failed(&node.name, "while_loop", error)))
+    }
+
+    // --- what goes in and out
+
+    fn scope(&self, state: &Map) -> Scope {
+        let mut names = vec![("state", Value::map(state.clone()))];
+        names.extend(self.scope.iter().cloned());
+        Scope::new(names)
+    }
+
+    /// A copy of what goes into the state: JSON data without secrets.
+    fn clean(&self, update: Map) -> Result<Map, Error> {
+        Value::map(update).to_data(Some(&self.masker)).map(into_map)
+    }
+
+    fn completed(&self, node: &Node, update: Map) {
+        self.host.emit(&Event::NodeComplete { node: node.name.clone(), update });
+    }
+
+    /// The failure of a node, with no secret in its message.
+    fn failed(&self, node: &str, action: &str, error: Error) -> Failure {
+        let cause = Error {
+            kind: error.kind,
+            message: self.masker.masked(&error.message),
+            hint: self.masker.masked(&error.hint),
+        };
+        Failure { node: node.into(), action: action.into(), cause, retry_count: 0 }
+    }
+}
+
+fn into_map(value: Value) -> Map {
+    match value {
+        Value::Map(map) => Arc::unwrap_or_clone(map),
+        _ => Map::new(),
+    }
+}
+
+fn error_update(failure: &Failure) -> Map {
+    Map::from_iter([("__error__".into(), Value::map(error_data(failure)))])
+}
+
+fn error_data(failure: &Failure) -> Map {
+    [
+        ("type", Value::text(failure.cause.kind.word())),
+        ("message", Value::text(&failure.cause.message)),
+        ("node", Value::text(&failure.node)),
+        ("action", Value::text(&failure.action)),
+        ("retry_count", Value::Int(failure.retry_count.into())),
+    ]
+    .into_iter()
+    .map(|(key, value)| (Arc::from(key), value))
+    .collect()
+}

@@ -1,0 +1,135 @@
+//! The `settings` of a workflow file: checked when loaded, rendered and checked when run.
+
+use crate::document::Table;
+use crate::errors::Error;
+use crate::keys;
+use crate::kinds;
+use crate::llm::parameters;
+use crate::reading::Reader;
+use crate::template::{Scope, ValueTree, SETTINGS_SCOPES};
+use crate::value::{Map, Value};
+use crate::workflow::Entries;
+
+pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
+
+/// Read and check settings; strings become templates over `env` and `variables`.
+pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
+    let Some(table) = table else { return Vec::new() };
+    reader.keys(table, &keys::SETTINGS);
+    for (key, level) in [("llm", &keys::LLM), ("error_handling", &keys::ERROR_HANDLING)] {
+        if let Some(part) = reader.table(table, key) {
+            reader.keys(part, level);
+        }
+    }
+    let mut tree = Vec::new();
+    for entry in table.iter().filter(|entry| keys::SETTINGS.known.contains(&&*entry.key)) {
+        let is_part = matches!(&*entry.key, "llm" | "error_handling");
+        if is_part && !matches!(entry.value.kind, crate::document::NodeKind::Table(_)) {
+            continue;
+        }
+        let compiled = ValueTree::compile(&entry.value, SETTINGS_SCOPES, &mut |node, error| {
+            reader.error(node, error);
+        });
+        tree.push((entry.key.clone(), compiled));
+    }
+    for (path, message) in problems(&without_templates(&tree)) {
+        let mut place = None;
+        let mut level = Some(table);
+        for key in path {
+            let node = level.and_then(|table| table.get(key));
+            level = node.and_then(|node| match &node.kind {
+                crate::document::NodeKind::Table(table) => Some(table),
+                _ => None,
+            });
+            place = node.map(|node| node.place.clone()).or(place);
+        }
+        if let Some(place) = place {
+            reader.problem(&place, message, "");
+        }
+    }
+    tree
+}
+
+/// Render settings over `env` and `variables`; a value that is null is left out.
+///
+/// # Errors
+/// `TemplateError`: a template cannot be computed, or gives what the key does not take.
+pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
+    let within = |error: Error, path: &str| error.within(&format!("settings.{path}"));
+    let mut settings = Map::new();
+    for (key, part) in tree {
+        let value = match part {
+            ValueTree::Map(entries) => {
+                let mut values = Map::new();
+                for (name, item) in entries {
+                    let path = format!("{key}.{name}");
+                    let value = item.render(scope).map_err(|error| within(error, &path))?;
+                    if !matches!(value, Value::Null) {
+                        values.insert(name.clone(), value);
+                    }
+                }
+                Value::map(values)
+            }
+            part => part.render(scope).map_err(|error| within(error, key))?,
+        };
+        if !matches!(value, Value::Null) {
+            settings.insert(key.clone(), value);
+        }
+    }
+    if let Some((path, message)) = problems(&settings).into_iter().next() {
+        let outer = path[..path.len() - 1].iter().fold("settings".into(), |all: String, key| {
+            format!("{all}.{key}")
+        });
+        return Err(Error::template(format!("{outer}: {message}")));
+    }
+    Ok(settings)
+}
+
+/// The path and the message of each value that its key does not take.
+fn problems(settings: &Map) -> Vec<(Vec<&str>, String)> {
+    let mut found = Vec::new();
+    let part = |key: &str| settings.get(key).and_then(Value::as_map);
+    for (key, message) in part("llm").into_iter().flat_map(parameters::settings_problems) {
+        found.push((vec!["llm", key], message));
+    }
+    for (key, value) in part("error_handling").into_iter().flatten() {
+        let kind = kinds::ERROR_HANDLING.iter().find(|(name, _)| *name == &**key);
+        if let Some(wrong) = kind.and_then(|(_, kind)| kind.wrong(value)) {
+            found.push((vec!["error_handling", &**key], format!("{key}: {wrong}")));
+        }
+    }
+    if let Some(limit) = settings.get("max_iterations") {
+        if let Some(wrong) = kinds::MAX_ITERATIONS.wrong(limit) {
+            found.push((vec!["max_iterations"], format!("max_iterations: {wrong}")));
+        }
+    }
+    found
+}
+
+/// What of the settings is known before they are rendered.
+fn without_templates(tree: &Entries) -> Map {
+    let mut known = Map::new();
+    for (key, part) in tree {
+        match part {
+            ValueTree::Map(entries) => {
+                let values = entries
+                    .iter()
+                    .filter_map(|(name, item)| item.fixed().map(|value| (name.clone(), value)));
+                known.insert(key.clone(), Value::map(values.collect()));
+            }
+            part => known.extend(part.fixed().map(|value| (key.clone(), value))),
+        }
+    }
+    known
+}
+
+/// `error_handling.fallback` where it is written without a template.
+pub(crate) fn fixed_fallback(tree: &Entries) -> Option<String> {
+    let (_, part) = tree.iter().find(|(key, _)| &**key == "error_handling")?;
+    let ValueTree::Map(entries) = part else { return None };
+    let (_, fallback) = entries.iter().find(|(key, _)| &**key == "fallback")?;
+    match fallback {
+        ValueTree::Fixed(Value::Text(name)) => Some(name.to_string()),
+        _ => None,
+    }
+}

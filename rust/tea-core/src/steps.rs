@@ -1,0 +1,241 @@
+//! Reads the bodies of nodes and steps: `uses` and `run`.
+
+use std::sync::Arc;
+
+use crate::document::{self, Entry, NodeKind, Table};
+use crate::keys;
+use crate::nodes::NodeReader;
+use crate::reading::nearest_or_all;
+use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
+use crate::value::{Map, Value};
+use crate::workflow::{Entries, ExpressionValue, Output, Step};
+
+const NO_SECRETS: &str = "secrets must not reach the state";
+
+/// Reads one body. `so_far` is the number of problems before the node or step.
+pub(crate) struct StepReader<'r, 'a> {
+    pub nodes: &'r mut NodeReader<'a>,
+    pub so_far: usize,
+}
+
+impl StepReader<'_, '_> {
+    /// Refuse keys that nodes know but that mean nothing in this one.
+    pub fn misplaced(&mut self, table: &Table, allowed: &[&[&str]], what: &str) {
+        for entry in table.iter() {
+            let key = &*entry.key;
+            let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
+            if keys::NODE.known.contains(&key) && !is_allowed {
+                let message = format!("\"{key}\" has no meaning in {what}");
+                self.nodes.reader.problem(&entry.place, message, "");
+            }
+        }
+    }
+
+    /// Read a body; `also` are the keys that may stand beside it.
+    pub fn step(
+        &mut self,
+        item: &document::Node,
+        table: &Table,
+        also: &[&str],
+    ) -> Option<Step> {
+        let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
+        match (has(keys::RUN_BODY), has(&["uses", "action"])) {
+            (true, true) => {
+                let message = "a step has one body, this has: uses, run";
+                self.nodes.reader.problem(&item.place, message, "");
+                None
+            }
+            (true, false) => {
+                self.misplaced(table, &[also, keys::RUN_BODY], "a node with run");
+                self.run(table)
+            }
+            (false, true) => {
+                self.misplaced(table, &[also, keys::ACTION_BODY], "a node with uses");
+                self.action(table)
+            }
+            (false, false) => {
+                let hint = "give it uses or run";
+                self.nodes.reader.problem(&item.place, "the step has no body", hint);
+                None
+            }
+        }
+    }
+
+    /// The entry of a key that has two names. Both at once are refused.
+    fn pair<'t>(&mut self, table: &'t Table, name: &str, other: &str) -> Option<&'t Entry> {
+        let (entry, second) = (table.entry(name), table.entry(other));
+        if let (Some(_), Some(second)) = (entry, second) {
+            let message = format!("\"{name}\" and \"{other}\" mean the same: use one");
+            self.nodes.reader.problem(&second.place, message, "");
+        }
+        entry.or(second)
+    }
+
+    // --- actions
+
+    fn action(&mut self, table: &Table) -> Option<Step> {
+        let uses = self.pair(table, "uses", "action")?;
+        let given = self.pair(table, "with", "params");
+        let output = self.pair(table, "output", "outputs");
+        let action = self.nodes.reader.text(table, &uses.key);
+        let params = given.and_then(|entry| self.nodes.reader.table(table, &entry.key));
+        let output = output.map_or(Output::Merged, |entry| self.output(&entry.value));
+        let action = action?;
+        let tree = match params {
+            Some(params) => ValueTree::compile_entries(params, SCOPES, &mut |node, error| {
+                self.nodes.reader.error(node, error);
+            }),
+            None => Vec::new(),
+        };
+        self.check_action(uses, &action, params, &tree);
+        Some(Step::Action { action, params: tree, output })
+    }
+
+    fn check_action(
+        &mut self,
+        uses: &Entry,
+        action: &str,
+        params: Option<&Table>,
+        tree: &Entries,
+    ) {
+        let NodeReader { reader, actions, engine } = &mut *self.nodes;
+        let place = &uses.value.place;
+        if let Some(why) = actions.refused(action) {
+            reader.problem(place, format!("{action} {why} in the engine {engine}"), "");
+            return;
+        }
+        let Some(spec) = actions.get(action) else {
+            let hint = nearest_or_all(action, &actions.names());
+            reader.problem(place, format!("unknown action \"{action}\""), hint);
+            return;
+        };
+        for entry in params.into_iter().flat_map(Table::iter) {
+            if !spec.params.contains(&&*entry.key) {
+                let hint = nearest_or_all(&entry.key, spec.params);
+                let message = format!("{action}: unknown parameter \"{}\"", entry.key);
+                reader.problem(&entry.place, message, hint);
+            }
+        }
+        // A misspelled key was most likely meant to be the one that is missing.
+        if reader.problems.len() == self.so_far {
+            for key in spec.required {
+                if !tree.iter().any(|(name, _)| &**name == *key) {
+                    let message = format!("{action}: the parameter {key} is missing");
+                    reader.problem(place, message, "");
+                }
+            }
+        }
+        let (Some(check), Some(params)) = (spec.check, params) else { return };
+        let known: Map = tree
+            .iter()
+            .filter(|(key, _)| spec.params.contains(&&**key))
+            .filter_map(|(key, value)| value.fixed().map(|value| (key.clone(), value)))
+            .collect();
+        for (key, message) in check(&known) {
+            let place = params.get(key).map_or(place, |node| &node.place);
+            reader.problem(place, format!("{action}: {message}"), "");
+        }
+    }
+
+    fn output(&mut self, node: &document::Node) -> Output {
+        let reader = &mut *self.nodes.reader;
+        if let NodeKind::Table(table) = &node.kind {
+            let tree = ValueTree::compile_entries(table, RESULT_SCOPES, &mut |node, error| {
+                reader.error(node, error);
+            });
+            if tree.iter().any(|(_, item)| item.reads("secrets")) {
+                reader.problem(&node.place, NO_SECRETS, "");
+            }
+            return Output::Map(tree);
+        }
+        match node.text().filter(|text| !text.is_empty()) {
+            Some(key) => {
+                if key.contains("{{") || key.contains("{%") {
+                    let message = "output names a key of the state; it is no template";
+                    let hint = "for a template write a map: {key: \"{{ … }}\"}";
+                    reader.problem(&node.place, message, hint);
+                }
+                Output::Key(key.into())
+            }
+            None => {
+                let message = "output: expected the name of a key, or a map";
+                reader.problem(&node.place, message, "");
+                Output::Merged
+            }
+        }
+    }
+
+    // --- run
+
+    fn run(&mut self, table: &Table) -> Option<Step> {
+        let entry = self.pair(table, "run", "script")?;
+        if let NodeKind::Table(expression) = &entry.value.kind {
+            return self.expression(&entry.value, expression);
+        }
+        let engine = self.nodes.engine;
+        let reader = &mut *self.nodes.reader;
+        match entry.value.text() {
+            None => {
+                let message = format!("{}: expected Python code", entry.key);
+                reader.problem(&entry.value.place, message, "");
+            }
+            Some(code) if crate::text::strip(code).is_empty() => {
+                reader.problem(&entry.place, format!("{}: there is no code", entry.key), "");
+            }
+            Some(_) => {
+                let message = format!("{}: the engine {engine} cannot run Python code", entry.key);
+                let hint = "use the engine python, or write {type: expression, value: …}";
+                reader.problem(&entry.value.place, message, hint);
+            }
+        }
+        None
+    }
+
+    fn expression(&mut self, node: &document::Node, table: &Table) -> Option<Step> {
+        let reader = &mut *self.nodes.reader;
+        let kind = table.get("type");
+        if kind.and_then(|kind| kind.text()) != Some("expression") {
+            let wrong = match kind.map(|kind| kind.plain()) {
+                Some(Value::Text(kind)) => format!("type {kind} is not supported here"),
+                Some(kind) => {
+                    format!("type {} is not supported here", crate::json::write(&kind, None))
+                }
+                None => "it has no type".into(),
+            };
+            let place = kind.map_or(&node.place, |kind| &kind.place);
+            let hint = "write type: expression, or Python code as text";
+            reader.problem(place, format!("run: {wrong}"), hint);
+            return None;
+        }
+        reader.keys(table, &keys::EXPRESSION);
+        let key = match table.contains("output_key") {
+            true => reader.text(table, "output_key"),
+            false => None,
+        };
+        let output_key: Arc<str> = key.as_deref().unwrap_or("result").into();
+        let value = table.get("value");
+        let Some((value, scalar)) = value
+            .and_then(|value| value.scalar().map(|scalar| (value, scalar)))
+            .filter(|(_, scalar)| !scalar.is_null() && scalar.as_text() != Some(""))
+        else {
+            reader.problem(&node.place, "run: value: expected an expression", "");
+            return None;
+        };
+        let Some(text) = scalar.as_text() else {
+            let value = ExpressionValue::Fixed(scalar.clone());
+            return Some(Step::Expression { value, output_key });
+        };
+        let compiled = if text.contains("{{") || text.contains("{%") {
+            Template::compile_text(text, SCOPES)
+        } else {
+            Template::compile_expression(text, SCOPES)
+        };
+        let template = compiled.map_err(|error| reader.error(value, error)).ok()?;
+        if template.reads("secrets") {
+            reader.problem(&value.place, NO_SECRETS, "");
+        }
+        let value = ExpressionValue::Template(Box::new(template));
+        Some(Step::Expression { value, output_key })
+    }
+}
+

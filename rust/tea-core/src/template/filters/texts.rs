@@ -1,0 +1,124 @@
+//! The filters of texts.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::{unfit, whole, Given};
+use crate::errors::Error;
+use crate::json;
+use crate::template::methods;
+use crate::text;
+use crate::value::Value;
+
+type Result<T> = std::result::Result<T, Error>;
+
+pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
+    if let Value::Absent(absent) = value {
+        if !absent.null {
+            return Err(absent.error());
+        }
+    }
+    let indent = given.some(0).map(|indent| whole(indent, "indent")).transpose()?;
+    Ok(Value::text(value.json_text(indent, given.budget)?))
+}
+
+pub(super) fn fromjson(value: &Value, _: &Given<'_>) -> Result<Value> {
+    let Some(text) = value.needed("")?.as_text() else {
+        let what = value.describe();
+        return Err(Error::template(format!("fromjson needs text, not {what}")));
+    };
+    json::read(text).map_err(|error| Error::template(format!("the text is not JSON: {error}")))
+}
+
+pub(super) fn upper(value: &Value, given: &Given<'_>) -> Result<Value> {
+    Ok(Value::text(value.text_form("", given.budget)?.to_uppercase()))
+}
+
+pub(super) fn lower(value: &Value, given: &Given<'_>) -> Result<Value> {
+    Ok(Value::text(value.text_form("", given.budget)?.to_lowercase()))
+}
+
+pub(super) fn string(value: &Value, given: &Given<'_>) -> Result<Value> {
+    value.text_form("", given.budget).map(Value::Text)
+}
+
+pub(super) fn trim(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let text = value.text_form("", given.budget)?;
+    match given.some(0) {
+        None => Ok(Value::text(text::strip(&text))),
+        Some(Value::Text(characters)) => {
+            Ok(Value::text(text.trim_matches(|c| characters.contains(c))))
+        }
+        Some(_) => Err(unfit("trim")),
+    }
+}
+
+pub(super) fn replace(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let (Some(old), Some(new)) = (given.get(0), given.get(1)) else {
+        return Err(unfit("replace"));
+    };
+    let budget = given.budget;
+    let most = given.some(2).map(|count| whole(count, "count")).transpose()?;
+    let most = most.map_or(-1, |most| most as i128);
+    let text = value.text_form("", budget)?;
+    methods::replace(&text, &old.text_form("", budget)?, &new.text_form("", budget)?, most, budget)
+}
+
+pub(super) fn indent(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let prefix = match given.get(0) {
+        None => " ".repeat(4),
+        Some(Value::Text(prefix)) => prefix.to_string(),
+        Some(width) => " ".repeat(whole(width, "width")?),
+    };
+    let (first, blank) = (given.is_true(1), given.is_true(2));
+    let text = value.text_form("", given.budget)?;
+    let lines: Vec<&str> = text.split('\n').collect();
+    let added = lines.len().saturating_mul(text::length(&prefix) + 1);
+    let characters = text::length(&text) + 1 - lines.len();
+    given.budget.check_text(characters.saturating_add(added))?;
+    let mut moved = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        if number > 0 {
+            moved.push('\n');
+        }
+        if (first || number > 0) && (blank || !line.is_empty()) {
+            moved.push_str(&prefix);
+        }
+        moved.push_str(line);
+    }
+    Ok(Value::text(moved))
+}
+
+pub(super) fn truncate(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let text = value.text_form("", given.budget)?;
+    let ending = given.get(2).map_or(Ok("...".into()), |end| end.text_form("", given.budget))?;
+    let size = given.get(0).map_or(Ok(255), |length| whole(length, "length"))?;
+    let leeway = given.get(3).map_or(Ok(5), |leeway| whole(leeway, "leeway"))?;
+    let Some(room) = size.checked_sub(text::length(&ending)) else {
+        return Err(Error::template("truncate needs a length that has room for its end"));
+    };
+    if text::length(&text) <= size + leeway {
+        return Ok(Value::Text(text));
+    }
+    let kept: String = text.chars().take(room).collect();
+    let kept = match kept.rsplit_once(' ') {
+        Some((words, _)) if !given.is_true(1) => words,
+        _ => &kept,
+    };
+    Ok(Value::text(format!("{kept}{ending}")))
+}
+
+pub(super) fn wordcount(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let text = value.text_form("", given.budget)?;
+    let words = text.split(|c| !text::is_word(c)).filter(|word| !word.is_empty());
+    Ok(Value::Int(words.count() as i128))
+}
+
+pub(super) fn sha256(value: &Value, given: &Given<'_>) -> Result<Value> {
+    let mut shown = String::new();
+    for byte in Sha256::digest(value.text_form("", given.budget)?.as_bytes()) {
+        let _ = write!(shown, "{byte:02x}");
+    }
+    Ok(Value::text(shown))
+}

@@ -1,0 +1,290 @@
+//! Checks a whole workflow file: its keys, its names, where its rules lead, what can be reached.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+
+use crate::actions::Registry;
+use crate::condition::Condition;
+use crate::document::{self, NodeKind, Table};
+use crate::errors::Place;
+use crate::keys;
+use crate::kinds::Kind;
+use crate::nearest::nearest;
+use crate::nodes::NodeReader;
+use crate::reading::Reader;
+use crate::rules::read_condition;
+use crate::settings;
+use crate::template::SCOPES;
+use crate::value::{Map, Value};
+use crate::workflow::{Body, Node, Rule, Workflow, END, START};
+
+/// Check a document and build its workflow; what is wrong goes to `reader`.
+pub(crate) fn read(
+    document: &document::Node,
+    reader: &mut Reader,
+    actions: &Registry,
+    engine: &str,
+) -> Option<Workflow> {
+    let NodeKind::Table(table) = &document.kind else {
+        let got = document.plain().describe();
+        let message = format!("a workflow is a map with nodes, got {got}");
+        reader.problem(&document.place, message, "");
+        return None;
+    };
+    reader.keys(table, &keys::FILE);
+    for key in ["name", "description", "version"] {
+        let entry = reader.value(table, key, Kind::OptionalText);
+        if let Some(entry) = entry.filter(|entry| key == "version" && entry.value.is_null()) {
+            reader.problem(&entry.value.place, "version: expected text, got null", "");
+        }
+    }
+    let initial_state = data(table, "initial_state", reader);
+    let variables = data(table, "variables", reader);
+    let settings = settings::read(reader.table(table, "settings"), reader);
+    let nodes = read_nodes(document, table, reader, actions, engine);
+    let edges = read_edges(reader.items(table, "edges").unwrap_or_default(), reader);
+    let text = |key: &str| table.get(key).and_then(|node| node.text()).map(Into::into);
+    let mut workflow = Workflow {
+        file: document.place.file.to_string(),
+        name: text("name"),
+        description: text("description"),
+        version: text("version"),
+        initial_state,
+        variables,
+        settings,
+        nodes,
+        edges: HashMap::new(),
+        warnings: Vec::new(),
+    };
+    check_targets(&workflow, &edges, table, reader);
+    workflow.edges = edges.into_iter().map(|(from, edges)| (from, edges.rules)).collect();
+    if reader.problems.is_empty() {
+        let reached = reachable(&workflow);
+        for node in workflow.nodes.iter().filter(|node| !reached.contains(node.name.as_str())) {
+            let message = format!("nothing leads to the node \"{}\"", node.name);
+            reader.warn(&node.place, message);
+        }
+    }
+    workflow.warnings = std::mem::take(&mut reader.warnings);
+    workflow.warnings.sort_by(|a, b| a.place.cmp(&b.place));
+    Some(workflow)
+}
+
+/// The map of `key`, which is JSON data.
+fn data(table: &Table, key: &str, reader: &mut Reader) -> Map {
+    let Some(found) = reader.table(table, key) else { return Map::new() };
+    found.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
+    found.plain()
+}
+
+/// Refuse the two numbers of YAML that JSON, and so the state, does not have.
+fn refuse_infinity(node: &document::Node, reader: &mut Reader) {
+    match &node.kind {
+        NodeKind::Scalar { value: Value::Float(number), .. } if !number.is_finite() => {
+            let message = "infinity and not-a-number are not JSON data";
+            reader.problem(&node.place, message, "");
+        }
+        NodeKind::Scalar { .. } => {}
+        NodeKind::Items(items) => items.iter().for_each(|item| refuse_infinity(item, reader)),
+        NodeKind::Table(table) => {
+            table.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
+        }
+    }
+}
+
+fn read_nodes(
+    document: &document::Node,
+    table: &Table,
+    reader: &mut Reader,
+    actions: &Registry,
+    engine: &str,
+) -> Vec<Node> {
+    let items = reader.items(table, "nodes");
+    let Some(items) = items.filter(|items| !items.is_empty()) else {
+        let entry = table.entry("nodes");
+        if items.is_some() || entry.is_none_or(|entry| entry.value.is_null()) {
+            let place = entry.map_or(&document.place, |entry| &entry.place);
+            reader.problem(place, "a workflow needs nodes: a list of one or more", "");
+        }
+        return Vec::new();
+    };
+    let nodes = NodeReader { reader, actions, engine }.nodes(items, false);
+    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    for node in with_bodies(&nodes) {
+        let name = node.name.as_str();
+        if name == START || name == END {
+            let hint = "give the node another name";
+            reader.problem(&node.place, format!("{name} is taken"), hint);
+        } else if let Some(first) = seen.get(name) {
+            let message = format!("a second node is named \"{name}\"");
+            reader.problem(&node.place, message, format!("the first is in line {}", first.line));
+        }
+        if !name.is_empty() {
+            seen.entry(name).or_insert(&node.place);
+        }
+    }
+    nodes
+}
+
+/// The nodes, and after each loop those of its body.
+fn with_bodies(nodes: &[Node]) -> impl Iterator<Item = &Node> {
+    nodes.iter().flat_map(|node| std::iter::once(node).chain(inner_nodes(node)))
+}
+
+fn inner_nodes(node: &Node) -> &[Node] {
+    match &node.body {
+        Body::Loop { nodes, .. } => nodes,
+        _ => &[],
+    }
+}
+
+// --- edges
+
+/// The edges from one node, and where that node is named first.
+struct Edges {
+    place: Place,
+    rules: Vec<Rule>,
+}
+
+fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<String, Edges> {
+    let mut edges: IndexMap<String, Edges> = IndexMap::new();
+    for item in items {
+        let NodeKind::Table(table) = &item.kind else {
+            reader.problem(&item.place, "expected an edge: {from, to}", "");
+            continue;
+        };
+        reader.keys(table, &keys::EDGE);
+        let is_unsupported = keys::EDGE.unsupported.iter().any(|key| table.contains(key));
+        for key in ["from", "to"] {
+            if !table.contains(key) && !is_unsupported {
+                reader.problem(&item.place, format!("the edge has no {key}"), "");
+            }
+        }
+        if let Some(to) = table.get("to").filter(|to| matches!(to.kind, NodeKind::Items(_))) {
+            let message = "to: a list of targets is not supported here";
+            let hint = "write one edge for each; the first that holds wins";
+            reader.problem(&to.place, message, hint);
+            continue;
+        }
+        let (source, target) = (reader.text(table, "from"), reader.text(table, "to"));
+        let condition = edge_condition(table, reader);
+        let (Some(source), Some(target)) = (source, target) else { continue };
+        let (Some(from), Some(to)) = (table.get("from"), table.get("to")) else { continue };
+        let rule = Rule { to: target, condition, place: to.place.clone() };
+        let edges = edges
+            .entry(source)
+            .or_insert_with(|| Edges { place: from.place.clone(), rules: Vec::new() });
+        edges.rules.push(rule);
+    }
+    edges
+}
+
+fn edge_condition(table: &Table, reader: &mut Reader) -> Option<Condition> {
+    let expected = table.get("when").and_then(|when| read_condition(reader, when, SCOPES));
+    let Some(mut node) = table.get("condition") else { return expected };
+    if let NodeKind::Table(inner) = &node.kind {
+        reader.keys(inner, &keys::CONDITION);
+        let kind = inner.get("type");
+        match inner.get("value") {
+            Some(value) if kind.and_then(|kind| kind.text()) == Some("expression") => node = value,
+            _ => {
+                let wrong = match kind.map(|kind| kind.plain()) {
+                    Some(Value::Text(kind)) => format!("type {kind} is not supported here"),
+                    Some(kind) => {
+                        format!("type {} is not supported here", crate::json::write(&kind, None))
+                    }
+                    None => "it has no type".into(),
+                };
+                let hint = "write text, or {type: expression, value}";
+                reader.problem(&node.place, format!("condition: {wrong}"), hint);
+                return None;
+            }
+        }
+    }
+    let mut condition = read_condition(reader, node, SCOPES)?;
+    condition.expected = expected.map(Box::new);
+    Some(condition)
+}
+
+// --- targets and reach
+
+fn check_targets(
+    workflow: &Workflow,
+    edges: &IndexMap<String, Edges>,
+    table: &Table,
+    reader: &mut Reader,
+) {
+    let names: HashSet<&str> = workflow.nodes.iter().map(|node| node.name.as_str()).collect();
+    let inner: HashSet<&str> =
+        workflow.nodes.iter().flat_map(inner_nodes).map(|node| node.name.as_str()).collect();
+    let mut check = |name: &str, place: &Place, what: &str, also: &str| {
+        if names.contains(name) || name == also {
+            return;
+        }
+        if inner.contains(name) {
+            reader.problem(place, format!("{what}: \"{name}\" is inside a loop's body"), "");
+        } else {
+            let hint = nearest(name, names.iter().copied().chain([also]));
+            reader.problem(place, format!("{what}: there is no node \"{name}\""), hint);
+        }
+    };
+    for (source, edges) in edges {
+        check(source, &edges.place, "from", START);
+    }
+    for rule in edges.values().flat_map(|edges| &edges.rules) {
+        check(&rule.to, &rule.place, "to", END);
+    }
+    for node in with_bodies(&workflow.nodes) {
+        for rule in node.goto.iter().flatten() {
+            check(&rule.to, &rule.place, "goto", END);
+        }
+        if let Some(fallback) = &node.on_error.fallback {
+            let place = node.fallback_place.as_ref().unwrap_or(&node.place);
+            check(fallback, place, "fallback", END);
+        }
+    }
+    if let Some(fallback) = settings::fixed_fallback(&workflow.settings) {
+        let path = ["settings", "error_handling", "fallback"];
+        if let Some(place) = place_of(table, &path) {
+            check(&fallback, place, "fallback", END);
+        }
+    }
+}
+
+fn place_of<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Place> {
+    let (key, rest) = path.split_first()?;
+    let node = table.get(key)?;
+    match &node.kind {
+        NodeKind::Table(inner) if !rest.is_empty() => place_of(inner, rest),
+        _ => Some(&node.place),
+    }
+}
+
+/// The names of the nodes that some run might enter.
+fn reachable(workflow: &Workflow) -> HashSet<&str> {
+    let position: HashMap<&str, usize> =
+        workflow.nodes.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
+    let targets = |rules: &[Rule]| -> Vec<String> { rules.iter().map(|r| r.to.clone()).collect() };
+    let mut todo = match workflow.edges.get(START) {
+        Some(rules) => targets(rules),
+        None => workflow.nodes.first().map(|node| node.name.clone()).into_iter().collect(),
+    };
+    todo.extend(settings::fixed_fallback(&workflow.settings));
+    let mut reached = HashSet::new();
+    while let Some(name) = todo.pop() {
+        let Some(at) = position.get(name.as_str()) else { continue };
+        let node = &workflow.nodes[*at];
+        if !reached.insert(node.name.as_str()) {
+            continue;
+        }
+        match node.goto.as_ref().or(workflow.edges.get(&node.name)) {
+            Some(rules) => todo.extend(targets(rules)),
+            None => todo.extend(workflow.nodes.get(at + 1).map(|next| next.name.clone())),
+        }
+        let own = std::iter::once(node).chain(inner_nodes(node));
+        todo.extend(own.filter_map(|node| node.on_error.fallback.clone()));
+    }
+    reached
+}

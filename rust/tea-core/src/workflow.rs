@@ -1,0 +1,162 @@
+//! A workflow as it is after loading: names, bodies, rules; templates compiled, nothing run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::actions::Registry;
+use crate::condition::Condition;
+use crate::document;
+use crate::errors::{InvalidFile, Place, Problem};
+use crate::reading::Reader;
+use crate::retry::Told;
+use crate::template::{Template, ValueTree};
+use crate::validate;
+use crate::value::{Map, Value};
+
+/// The name that edges to the first node come from.
+pub const START: &str = "__start__";
+/// The name that ends a run.
+pub const END: &str = "__end__";
+
+/// Values by key, in the order written.
+pub type Entries = Vec<(Arc<str>, ValueTree)>;
+
+/// Where the result of an action goes.
+#[derive(Debug)]
+pub enum Output {
+    /// A map is merged, anything else goes to `result`.
+    Merged,
+    /// A key of the state.
+    Key(Arc<str>),
+    /// Keys with values of their own.
+    Map(Entries),
+}
+
+/// What a node or a step does.
+#[derive(Debug)]
+pub enum Step {
+    /// `uses`: an action by name.
+    Action {
+        /// The name as written.
+        action: String,
+        /// `with`.
+        params: Entries,
+        /// `output`.
+        output: Output,
+    },
+    /// `run` with an expression, whose value goes to `state[output_key]`.
+    Expression {
+        /// The expression, or a constant.
+        value: ExpressionValue,
+        /// The key of the state.
+        output_key: Arc<str>,
+    },
+}
+
+/// What an expression body computes.
+#[derive(Debug)]
+pub enum ExpressionValue {
+    /// A number or a truth value as written.
+    Fixed(Value),
+    /// An expression.
+    Template(Box<Template>),
+}
+
+/// What a node does.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing: it is there to route from.
+    None,
+    /// One or more steps on one evolving state.
+    Steps(Vec<Step>),
+    /// Nodes that run in turn as long as the condition holds.
+    Loop {
+        /// Tested before each pass.
+        condition: Condition,
+        /// The most passes.
+        max_iterations: u64,
+        /// The nodes of a pass.
+        nodes: Vec<Node>,
+    },
+}
+
+/// Where to go, and when; no condition means always. One of a `goto`, or an edge.
+#[derive(Debug)]
+pub struct Rule {
+    /// A node, or the end.
+    pub to: String,
+    /// When.
+    pub condition: Option<Condition>,
+    /// Where the target is written.
+    pub place: Place,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub place: Place,
+    /// What it does.
+    pub body: Body,
+    /// Its rules, where it has a `goto`.
+    pub goto: Option<Vec<Rule>>,
+    /// What is told on the node itself about errors.
+    pub on_error: Told,
+    /// Where its fallback is named.
+    pub fallback_place: Option<Place>,
+}
+
+/// A valid workflow file. `settings` still holds templates, over env and variables.
+#[derive(Debug)]
+pub struct Workflow {
+    /// The file's name in messages.
+    pub file: String,
+    /// `name`.
+    pub name: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `version`.
+    pub version: Option<String>,
+    /// The state at the start.
+    pub initial_state: Map,
+    /// Constants.
+    pub variables: Map,
+    /// The settings, not rendered yet.
+    pub settings: Entries,
+    /// The nodes, in the order written.
+    pub nodes: Vec<Node>,
+    /// The edges by the node that they leave.
+    pub edges: HashMap<String, Vec<Rule>>,
+    /// What is doubtful in the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// Read a workflow file; `file` is its name in messages, `engine` the name of this engine.
+///
+/// # Errors
+/// Everything that is wrong, in file order.
+pub fn load(
+    text: &str,
+    file: &str,
+    actions: &Registry,
+    engine: &str,
+) -> Result<Workflow, InvalidFile> {
+    let mut reader = Reader::default();
+    let document = document::parse(text, file)?;
+    let workflow = validate::read(&document, &mut reader, actions, engine);
+    match workflow {
+        Some(workflow) if reader.problems.is_empty() => Ok(workflow),
+        _ => {
+            let mut problems: Vec<Problem> = Vec::new();
+            for problem in reader.problems {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+            problems.sort_by(|a, b| a.place.cmp(&b.place));
+            Err(InvalidFile { problems })
+        }
+    }
+}
