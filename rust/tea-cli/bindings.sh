@@ -1,0 +1,19 @@
+#!/bin/sh
+# Makes src/llama/bindings.rs and headers.sha256 anew from the headers of a built llama.cpp.
+# Needs bindgen (the command line tool, 0.72) and libclang.
+#
+# Usage: rust/tea-cli/bindings.sh build/llama-x86_64/include
+set -eu
+include=$1
+out=$(dirname "$0")/src/llama
+functions='ggml_backend_(dev_count|load_all_from_path)|llama_(backend_init|log_set|tokenize|decode|free'
+functions="$functions|token_to_piece|get_memory|get_embeddings_seq|memory_clear|memory_seq_rm"
+functions="$functions|batch_get_one|init_from_model|(model|context|sampler_chain)_default_params"
+functions="$functions|model_(load_from_file|free|get_vocab|n_ctx_train|n_embd_out)"
+functions="$functions|vocab_(bos|eos|get_add_bos|get_text|is_eog)"
+functions="$functions|sampler_(chain_init|chain_add|sample|free|init_(greedy|top_k|top_p|min_p|temp|dist)))"
+bindgen --allowlist-function "$functions" --dynamic-loading Functions \
+    --dynamic-link-require-all --no-doc-comments \
+    --output "$out/bindings.rs" "$include/llama.h" -- "-I$include"
+cd "$include"
+sha256sum llama.h ggml.h ggml-cpu.h ggml-backend.h ggml-alloc.h ggml-opt.h gguf.h > "$OLDPWD/$out/headers.sha256"

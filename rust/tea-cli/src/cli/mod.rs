@@ -1,0 +1,107 @@
+//! The command line: one module a command. `run` is the only place that prints errors.
+
+mod arguments;
+mod chat;
+mod error;
+mod model;
+mod output;
+mod registry;
+mod run;
+mod validate;
+mod values;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, IsTerminal};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
+
+use self::arguments::{parse, Request};
+use self::error::Failure;
+use crate::{llama, stop};
+
+const VERSION: &str = concat!("tea ", env!("CARGO_PKG_VERSION"));
+
+/// Run one command line; returns the exit code.
+#[must_use]
+pub fn main(arguments: &[OsString]) -> u8 {
+    // The plain questions are asked by scripts, and often.
+    let is = |word: &OsString, name: &str| word == name;
+    if !arguments.is_empty() && arguments.iter().all(|w| is(w, "--version") || is(w, "--impl")) {
+        let version = arguments.iter().any(|word| is(word, "--version"));
+        let implementation = arguments.iter().any(|word| is(word, "--impl"));
+        output::answer(&version_line(version, implementation));
+        return 0;
+    }
+    if let Err(error) = take_signals() {
+        output::say(&format!("tea: signals cannot be handled: {error}"));
+    }
+    let code = dispatch(arguments).unwrap_or_else(|failure| failure.report());
+    if stop::is_requested() {
+        return stop::exit_code();
+    }
+    code
+}
+
+/// A conversation puts the terminal into a mode of its own, which must not outlive the program.
+fn take_signals() -> io::Result<()> {
+    let terminal = tcgetattr(io::stdin()).ok();
+    let restore = move || {
+        if let Some(mode) = &terminal {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, mode);
+        }
+    };
+    stop::install(restore, || output::answer(&format!("\n{}", chat::PROMPT)))
+}
+
+fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
+    if arguments.is_empty() && io::stdin().is_terminal() {
+        return chat::chat_command(&arguments::ChatOptions::default());
+    }
+    match parse(arguments)? {
+        Request::Help(text) => {
+            output::answer(text);
+            Ok(0)
+        }
+        Request::Facts { version: false, implementation: false, .. } => {
+            let hint = "see tea --help, or chat with tea chat";
+            Err(Failure::Usage("no command".into(), hint.into()))
+        }
+        Request::Facts { version, implementation, verbose } => {
+            output::answer(&version_line(version, implementation));
+            if verbose {
+                output::answer(&format!("CPU backend: {}\n", llama::load()?.cpu_backend()));
+                output::answer(&format!("libraries: {}\n", llama::library_directory()?.display()));
+            }
+            Ok(0)
+        }
+        Request::Run(options) => run::run_command(&options),
+        Request::Validate { files, json, quiet } => validate::validate_command(&files, json, quiet),
+        Request::Chat(options) => chat::chat_command(&options),
+        Request::Model { json, gguf, verbose } => {
+            model::model_command(gguf.as_deref(), json, verbose)
+        }
+    }
+}
+
+fn version_line(version: bool, implementation: bool) -> String {
+    match (version, implementation) {
+        (true, true) => format!("{VERSION} (rust)\n"),
+        (true, false) => format!("{VERSION}\n"),
+        _ => "rust\n".into(),
+    }
+}
+
+/// The result of `work`, none of which waits for anything but in a call of the system.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = work.as_mut().poll(&mut context) {
+            return result;
+        }
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,116 @@
+//! `tea run`: run a workflow and print its final state.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tea_core::actions::LocalFuture;
+use tea_core::events::Event;
+use tea_core::json;
+use tea_core::run::{run, Given, Host};
+use tea_core::value::{Map, Value};
+use tea_core::workflow;
+
+use super::arguments::RunOptions;
+use super::error::Failure;
+use super::registry::{registry, Models, ENGINE};
+use super::{block_on, output, values};
+use crate::files;
+use crate::llm::http;
+use crate::random;
+use crate::text::{quoted, reason};
+
+const EXIT_FAILED: u8 = 1;
+
+/// Run the workflow of `options.file`; returns the exit code.
+///
+/// # Errors
+/// Anything that is wrong; no state is written then.
+pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
+    let env = Rc::new(values::environment());
+    let input = values::json_map("--input", options.input.as_deref())?;
+    let prefix = options.secrets_env.as_deref();
+    let secrets = values::secrets(options.secrets.as_deref(), prefix, &env)?;
+    let conditions: Result<Vec<_>, _> =
+        options.fail_on_state.iter().map(|text| condition(text)).collect();
+    let conditions = conditions?;
+    let target = options.output.as_deref().map(values::writable_target).transpose()?;
+    let text = values::read_text(&options.file)?;
+
+    let models = Models::new(&options.model, env.clone());
+    let actions = registry(&models.backends, roots(options));
+    let workflow = workflow::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
+    if !options.quiet {
+        for warning in &workflow.warnings {
+            output::say(&format!("{}: warning: {}", warning.place, warning.message));
+        }
+    }
+    let host = Terminal { stream: options.stream, verbose: options.model.verbose };
+    let given = Given { input, env: (*env).clone(), secrets: Value::map(secrets) };
+    let state = block_on(run(&workflow, given, &actions, &host))?;
+    let document = json::write(&Value::map(state.clone()), Some(2)) + "\n";
+    match target {
+        Some(path) => files::replace(&path, document.as_bytes(), None).map_err(|error| {
+            let why = format!("{} cannot be written: {}", path.display(), reason(&error));
+            tea_core::errors::Error::new(tea_core::errors::Kind::File, why)
+        })?,
+        None if !options.stream => output::answer(&document),
+        None => {}
+    }
+    Ok(judge(&state, &conditions))
+}
+
+/// The folders that file actions reach; a relative path is taken from the first.
+fn roots(options: &RunOptions) -> Vec<PathBuf> {
+    let mut roots = vec![env::current_dir().unwrap_or_else(|_| PathBuf::from("."))];
+    if options.file != values::STDIN {
+        roots.extend(Path::new(&options.file).parent().map(Path::to_path_buf));
+    }
+    roots.extend(options.allow_path.iter().map(PathBuf::from));
+    roots
+}
+
+/// The world of a run on a terminal.
+struct Terminal {
+    stream: bool,
+    verbose: bool,
+}
+
+impl Host for Terminal {
+    fn emit(&self, event: &Event) {
+        if self.stream {
+            output::answer(&(json::write(&event.to_value(), None) + "\n"));
+        } else if let (true, Event::NodeComplete { node, .. }) = (self.verbose, event) {
+            output::say(&format!("node {node} done"));
+        }
+    }
+
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
+        Box::pin(async move { http::sleep(seconds) })
+    }
+
+    fn random(&self) -> f64 {
+        random::fraction()
+    }
+}
+
+fn condition(text: &str) -> Result<(&str, &str), Failure> {
+    text.split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or_else(|| Failure::usage(format!("--fail-on-state {} is not KEY=VALUE", quoted(text))))
+}
+
+/// 1 when a value of `state`, in its text form, is one that was named, else 0.
+fn judge(state: &Map, conditions: &[(&str, &str)]) -> u8 {
+    for (key, value) in conditions {
+        let text = state.get(*key).map(|found| match found {
+            Value::Text(text) => text.to_string(),
+            other => json::write(other, None),
+        });
+        if text.as_deref() == Some(*value) {
+            output::say(&format!("tea: the final state has {key}={value}"));
+            return EXIT_FAILED;
+        }
+    }
+    0
+}

@@ -1,0 +1,90 @@
+//! `tea validate`: everything that is wrong with workflow files.
+
+use std::ffi::OsString;
+
+use tea_core::errors::Problem;
+use tea_core::json;
+use tea_core::value::Value;
+use tea_core::workflow;
+
+use super::error::Failure;
+use super::registry::{registry_to_check, ENGINE};
+use super::{output, values};
+
+const EXIT_USAGE: u8 = 2;
+
+/// What is wrong with one file, and what is only doubtful.
+struct Checked {
+    name: String,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+/// Check `files` and print every problem; returns 0 when all are valid, else 2.
+///
+/// Problems are the result, so they go to stdout: one a line, or as JSON one list of
+/// {file, valid, problems: [{line, column, severity, message, hint}]}.
+///
+/// # Errors
+/// `Usage`: a file cannot be read.
+pub fn validate_command(files: &[OsString], as_json: bool, quiet: bool) -> Result<u8, Failure> {
+    let results: Result<Vec<_>, _> = files.iter().map(check).collect();
+    let results = results?;
+    if as_json {
+        let list = Value::list(results.iter().map(Checked::to_value).collect());
+        output::answer(&(json::write(&list, Some(2)) + "\n"));
+    } else {
+        for result in &results {
+            result.print(quiet);
+        }
+    }
+    let wrong = results.iter().any(|result| !result.errors.is_empty());
+    Ok(if wrong { EXIT_USAGE } else { 0 })
+}
+
+fn check(file: &OsString) -> Result<Checked, Failure> {
+    let text = values::read_text(file)?;
+    let name = file.to_string_lossy().into_owned();
+    Ok(match workflow::load(&text, &name, &registry_to_check(), ENGINE) {
+        Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
+        Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },
+    })
+}
+
+impl Checked {
+    fn print(&self, quiet: bool) {
+        for problem in &self.errors {
+            output::answer(&format!("{problem}\n"));
+        }
+        if quiet {
+            return;
+        }
+        for Problem { place, message, hint } in &self.warnings {
+            let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+            output::answer(&format!("{place}: warning: {message}{hint}\n"));
+        }
+        if self.errors.is_empty() {
+            output::say(&format!("{}: valid", self.name));
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let errors = self.errors.iter().map(|problem| problem_value(problem, "error"));
+        let warnings = self.warnings.iter().map(|problem| problem_value(problem, "warning"));
+        Value::record([
+            ("file", Value::text(&self.name)),
+            ("valid", self.errors.is_empty().into()),
+            ("problems", Value::list(errors.chain(warnings).collect())),
+        ])
+    }
+}
+
+fn problem_value(problem: &Problem, severity: &str) -> Value {
+    Value::record([
+        ("line", Value::Int(problem.place.line as i128)),
+        ("column", Value::Int(problem.place.column as i128)),
+        ("severity", severity.into()),
+        ("message", Value::text(&problem.message)),
+        ("hint", Value::text(&problem.hint)),
+    ])
+}

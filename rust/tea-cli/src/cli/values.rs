@@ -1,0 +1,113 @@
+//! Values and files that the command line names.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tea_core::json;
+use tea_core::value::{Map, Value};
+
+use super::error::Failure;
+use crate::text::reason;
+
+/// Names standard input.
+pub const STDIN: &str = "-";
+
+/// The text of the file `name`, or of standard input for `-`.
+///
+/// # Errors
+/// `Usage`: it cannot be read, or is not UTF-8.
+pub fn read_text(name: &OsStr) -> Result<String, Failure> {
+    let from_stdin = name == STDIN;
+    let shown = if from_stdin { "standard input".into() } else { name.to_string_lossy() };
+    let data = if from_stdin {
+        let mut data = Vec::new();
+        io::stdin().read_to_end(&mut data).map(|_| data)
+    } else {
+        fs::read(name)
+    };
+    let data = data
+        .map_err(|error| Failure::usage(format!("{shown} cannot be read: {}", reason(&error))))?;
+    let data = data.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(data);
+    String::from_utf8(data).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        Failure::usage(format!("{shown} is not UTF-8: byte {byte} does not fit"))
+    })
+}
+
+/// The map that `JSON` or `@FILE` gives; an empty one where nothing is given.
+///
+/// # Errors
+/// `Usage`: the file cannot be read, or the text is not a JSON map.
+pub fn json_map(option: &str, text: Option<&OsStr>) -> Result<Map, Failure> {
+    let Some(text) = text else { return Ok(Map::new()) };
+    let (source, text) = match text.as_bytes().strip_prefix(b"@") {
+        Some(file) => {
+            let source = format!("{option} {}", text.to_string_lossy());
+            (source, read_text(OsStr::from_bytes(file))?)
+        }
+        None => (option.to_string(), text.to_string_lossy().into_owned()),
+    };
+    let value = json::read(&text)
+        .map_err(|error| Failure::usage(format!("{source} is not JSON: {error}")))?;
+    match value {
+        Value::Map(map) => Ok(Arc::unwrap_or_clone(map)),
+        _ => Err(Failure::usage(format!(
+            "{source} must be a JSON map, such as {{\"question\": \"Why?\"}}"
+        ))),
+    }
+}
+
+/// The secrets of `--secrets`, and over them those of `--secrets-env`.
+///
+/// A variable's name loses the prefix and becomes lower case: PREFIX_API_KEY is `secrets.api_key`.
+///
+/// # Errors
+/// `Usage`: see `json_map`; or the prefix is empty.
+pub fn secrets(option: Option<&OsStr>, prefix: Option<&str>, env: &Map) -> Result<Map, Failure> {
+    let mut values = json_map("--secrets", option)?;
+    let Some(prefix) = prefix else { return Ok(values) };
+    if prefix.is_empty() {
+        let message = "--secrets-env needs a prefix; an empty one would take every variable";
+        return Err(Failure::usage(message));
+    }
+    for (name, value) in env {
+        if let Some(rest) = name.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
+            values.insert(rest.to_lowercase().into(), value.clone());
+        }
+    }
+    Ok(values)
+}
+
+/// The environment; what is not UTF-8 in it gets marks.
+#[must_use]
+pub fn environment() -> Map {
+    let text = |part: OsString| part.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name).into(), text(value).into())).collect()
+}
+
+/// The path to write later, after a look at its folder.
+///
+/// # Errors
+/// `Usage`: there is no such folder, or it may not be written to.
+pub fn writable_target(name: &OsStr) -> Result<PathBuf, Failure> {
+    let (path, shown) = (PathBuf::from(name), name.to_string_lossy());
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
+    if path.is_dir() {
+        return Err(Failure::usage(format!("-o {shown}: a folder")));
+    }
+    if !parent.is_dir() {
+        return Err(Failure::usage(format!("-o {shown}: no such folder")));
+    }
+    if rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_err() {
+        return Err(Failure::usage(format!("-o {shown}: the folder may not be written to")));
+    }
+    Ok(path)
+}

@@ -1,0 +1,203 @@
+//! A context (the key-value cache of one conversation) and the choice of the next token.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use tea_core::errors::{Error, Kind};
+
+use super::bindings::{
+    llama_context, llama_memory_t, llama_pooling_type_LLAMA_POOLING_TYPE_MEAN,
+    llama_pooling_type_LLAMA_POOLING_TYPE_UNSPECIFIED, llama_sampler,
+};
+use super::library::Library;
+use super::log;
+use super::model::{Model, Token};
+use crate::stop;
+
+/// How to make a context.
+#[derive(Debug, Clone, Copy)]
+pub struct ContextOptions {
+    /// Tokens of the context.
+    pub n_ctx: u32,
+    /// Most tokens that are computed at a time.
+    pub n_batch: u32,
+    /// Threads that compute.
+    pub n_threads: u32,
+    /// For vectors of texts; then whether the model has a way of its own to pool them.
+    pub embeddings: Option<bool>,
+}
+
+/// A context on a model, which it keeps in memory.
+pub struct Context {
+    model: Rc<Model>,
+    handle: NonNull<llama_context>,
+    memory: llama_memory_t,
+}
+
+/// What llama.cpp asks between two operations of a computation: whether to stop.
+extern "C" fn stops(_data: *mut c_void) -> bool {
+    stop::is_requested()
+}
+
+impl Context {
+    /// Set memory for a context aside.
+    ///
+    /// # Errors
+    /// `ModelError`: there is not enough memory, or the model cannot generate.
+    pub fn new(model: Rc<Model>, options: ContextOptions) -> Result<Context, Error> {
+        let c = &model.library.c;
+        let threads = i32::try_from(options.n_threads).unwrap_or(i32::MAX);
+        // SAFETY: the parameters are llama.cpp's own but for numbers and a callback of this
+        // program; the model is loaded and kept by the context.
+        let handle = unsafe {
+            let mut params = (c.llama_context_default_params)();
+            params.n_ctx = options.n_ctx;
+            params.n_batch = options.n_batch;
+            params.n_ubatch = options.n_batch;
+            params.n_threads = threads;
+            params.n_threads_batch = threads;
+            params.abort_callback = Some(stops);
+            if let Some(pools) = options.embeddings {
+                params.embeddings = true;
+                params.pooling_type = if pools {
+                    llama_pooling_type_LLAMA_POOLING_TYPE_UNSPECIFIED
+                } else {
+                    llama_pooling_type_LLAMA_POOLING_TYPE_MEAN
+                };
+            }
+            (c.llama_init_from_model)(model.handle.as_ptr(), params)
+        };
+        let Some(handle) = NonNull::new(handle) else {
+            let (tokens, reason) = (options.n_ctx, log::last_error());
+            let message = format!("llama.cpp cannot make a context of {tokens} tokens: {reason}");
+            return Err(
+                Error::new(Kind::Model, message).hint("set settings.llm.n_ctx to a smaller number")
+            );
+        };
+        // SAFETY: the handle is a context; its memory lives as long as it does, and may be null.
+        let memory = unsafe { (c.llama_get_memory)(handle.as_ptr()) };
+        Ok(Context { model, handle, memory })
+    }
+
+    /// Compute `tokens`, at most a batch; returns llama.cpp's code: 0 done, 2 stopped.
+    pub fn decode(&mut self, tokens: &mut [Token]) -> i32 {
+        let c = &self.model.library.c;
+        let count = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
+        // SAFETY: the batch points at `tokens`, which outlives the call; C does not change them.
+        unsafe {
+            let batch = (c.llama_batch_get_one)(tokens.as_mut_ptr(), count);
+            (c.llama_decode)(self.handle.as_ptr(), batch)
+        }
+    }
+
+    /// Keep the first `length` tokens in the cache; false where that cannot be done.
+    ///
+    /// A recurrent state cannot go back, and a sliding window may have lost what lies before it.
+    pub fn keep_first(&mut self, length: usize) -> bool {
+        let Ok(start) = i32::try_from(length) else { return false };
+        // SAFETY: the memory belongs to the context; -1 means up to the end.
+        !self.memory.is_null()
+            && unsafe { (self.model.library.c.llama_memory_seq_rm)(self.memory, 0, start, -1) }
+    }
+
+    /// Forget everything.
+    pub fn clear(&mut self) {
+        if !self.memory.is_null() {
+            // SAFETY: the memory belongs to the context.
+            unsafe { (self.model.library.c.llama_memory_clear)(self.memory, false) };
+        }
+    }
+
+    /// Choose the token that follows what was computed last.
+    pub fn sample(&mut self, sampler: &mut Sampler) -> Token {
+        // SAFETY: both handles are live; -1 is the last token computed, which has its result.
+        unsafe {
+            (self.model.library.c.llama_sampler_sample)(
+                sampler.chain.as_ptr(),
+                self.handle.as_ptr(),
+                -1,
+            )
+        }
+    }
+
+    /// The vector of what was computed last; None where the model gives none.
+    #[must_use]
+    pub fn embedding(&self) -> Option<Vec<f32>> {
+        // SAFETY: the pointer, if there is one, leads to `vector_size` numbers, which are copied
+        // before the next computation.
+        unsafe {
+            let start = (self.model.library.c.llama_get_embeddings_seq)(self.handle.as_ptr(), 0);
+            (!start.is_null())
+                .then(|| std::slice::from_raw_parts(start, self.model.vector_size()).to_vec())
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the handle any more.
+        unsafe { (self.model.library.c.llama_free)(self.handle.as_ptr()) };
+    }
+}
+
+/// How to choose a token when not the likeliest is to be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampling {
+    /// Likeliest tokens that are looked at; 0: all.
+    pub top_k: i32,
+    /// Least sum of likelihoods of those looked at.
+    pub top_p: f32,
+    /// Least likelihood, as a part of the likeliest's.
+    pub min_p: f32,
+    /// Above 0.
+    pub temperature: f32,
+    /// Of the draw.
+    pub seed: u32,
+}
+
+/// A chain of samplers in the order that every engine shares: greedy alone, or top-k, top-p,
+/// min-p, temperature, then a draw with the seed.
+pub struct Sampler {
+    library: &'static Library,
+    chain: NonNull<llama_sampler>,
+}
+
+impl Sampler {
+    /// The sampler of one answer; None takes the likeliest token.
+    ///
+    /// # Errors
+    /// `ModelError`: there is not enough memory.
+    pub fn new(library: &'static Library, sampling: Option<Sampling>) -> Result<Sampler, Error> {
+        let c = &library.c;
+        // SAFETY: the parameters are llama.cpp's own.
+        let chain =
+            unsafe { (c.llama_sampler_chain_init)((c.llama_sampler_chain_default_params)()) };
+        let chain = NonNull::new(chain)
+            .ok_or_else(|| Error::new(Kind::Model, "llama.cpp cannot make a sampler"))?;
+        // SAFETY: each sampler is new and belongs to the chain from then on.
+        unsafe {
+            let links = match sampling {
+                None => vec![(c.llama_sampler_init_greedy)()],
+                Some(with) => vec![
+                    (c.llama_sampler_init_top_k)(with.top_k),
+                    (c.llama_sampler_init_top_p)(with.top_p, 1),
+                    (c.llama_sampler_init_min_p)(with.min_p, 1),
+                    (c.llama_sampler_init_temp)(with.temperature),
+                    (c.llama_sampler_init_dist)(with.seed),
+                ],
+            };
+            for link in links {
+                (c.llama_sampler_chain_add)(chain.as_ptr(), link);
+            }
+        }
+        Ok(Sampler { library, chain })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        // SAFETY: the chain and its samplers are used nowhere else.
+        unsafe { (self.library.c.llama_sampler_free)(self.chain.as_ptr()) };
+    }
+}

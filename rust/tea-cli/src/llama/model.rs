@@ -1,0 +1,193 @@
+//! A model in memory: its vocabulary.
+
+use std::ffi::{c_char, c_void, CStr};
+use std::path::Path;
+use std::ptr::NonNull;
+
+use tea_core::errors::{Error, Kind};
+
+use super::bindings::{llama_model, llama_vocab};
+use super::library::{c_path, Library};
+use super::log;
+use crate::stop;
+
+/// A token of a model's vocabulary.
+pub type Token = i32;
+
+const PIECE_BYTES: usize = 256;
+
+/// A model in memory.
+pub struct Model {
+    pub(super) library: &'static Library,
+    pub(super) handle: NonNull<llama_model>,
+    vocab: *const llama_vocab,
+}
+
+/// What llama.cpp asks while it loads a model: whether to go on.
+extern "C" fn goes_on(_progress: f32, _data: *mut c_void) -> bool {
+    !stop::is_requested()
+}
+
+impl Model {
+    /// Map the model at `path` into memory. `architecture` is what its head says, for messages.
+    ///
+    /// # Errors
+    /// `ModelError`: the file is damaged, or llama.cpp does not know its kind. `Interrupted`: a
+    /// stop was asked for.
+    pub fn load(
+        library: &'static Library,
+        path: &Path,
+        n_gpu_layers: i32,
+        architecture: &str,
+    ) -> Result<Model, Error> {
+        let name = c_path(path)?;
+        // SAFETY: the parameters are llama.cpp's own but for a number and a callback of this
+        // program; the path ends with zero.
+        let handle = unsafe {
+            let mut params = (library.c.llama_model_default_params)();
+            params.n_gpu_layers = n_gpu_layers;
+            params.progress_callback = Some(goes_on);
+            (library.c.llama_model_load_from_file)(name.as_ptr(), params)
+        };
+        let Some(handle) = NonNull::new(handle) else {
+            stop::check()?;
+            let architecture = if architecture.is_empty() { "unknown" } else { architecture };
+            return Err(Error::new(
+                Kind::Model,
+                format!(
+                    "llama.cpp cannot load {} (architecture {architecture}): {}",
+                    path.display(),
+                    log::last_error()
+                ),
+            ));
+        };
+        // SAFETY: the handle is a loaded model; its vocabulary lives as long as it does.
+        let vocab = unsafe { (library.c.llama_model_get_vocab)(handle.as_ptr()) };
+        Ok(Model { library, handle, vocab })
+    }
+
+    /// The context that the model was trained for, in tokens.
+    #[must_use]
+    pub fn trained_context(&self) -> u32 {
+        // SAFETY: the handle is a loaded model.
+        let tokens = unsafe { (self.library.c.llama_model_n_ctx_train)(self.handle.as_ptr()) };
+        u32::try_from(tokens).unwrap_or(0)
+    }
+
+    /// The numbers in a vector that the model makes of a text.
+    #[must_use]
+    pub fn vector_size(&self) -> usize {
+        // SAFETY: the handle is a loaded model.
+        let size = unsafe { (self.library.c.llama_model_n_embd_out)(self.handle.as_ptr()) };
+        usize::try_from(size).unwrap_or(0)
+    }
+
+    /// The token that begins a text, if there is one.
+    #[must_use]
+    pub fn bos(&self) -> Option<Token> {
+        // SAFETY: the vocabulary lives as long as the model.
+        Some(unsafe { (self.library.c.llama_vocab_bos)(self.vocab) }).filter(|token| *token >= 0)
+    }
+
+    /// The token that ends a text, if there is one.
+    #[must_use]
+    pub fn eos(&self) -> Option<Token> {
+        // SAFETY: the vocabulary lives as long as the model.
+        Some(unsafe { (self.library.c.llama_vocab_eos)(self.vocab) }).filter(|token| *token >= 0)
+    }
+
+    /// Whether the model wants texts to begin with its first token.
+    #[must_use]
+    pub fn adds_bos(&self) -> bool {
+        // SAFETY: the vocabulary lives as long as the model.
+        unsafe { (self.library.c.llama_vocab_get_add_bos)(self.vocab) }
+    }
+
+    /// Whether `token` ends an answer.
+    #[must_use]
+    pub fn ends(&self, token: Token) -> bool {
+        // SAFETY: the vocabulary lives as long as the model, and the token comes from it.
+        unsafe { (self.library.c.llama_vocab_is_eog)(self.vocab, token) }
+    }
+
+    /// How the vocabulary writes `token`.
+    #[must_use]
+    pub fn token_text(&self, token: Token) -> String {
+        // SAFETY: the token comes from the vocabulary, which keeps the text, ended with zero.
+        unsafe {
+            let text = (self.library.c.llama_vocab_get_text)(self.vocab, token);
+            if text.is_null() {
+                String::new()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// The tokens of `text`; the names of special tokens in it become these tokens.
+    ///
+    /// # Errors
+    /// `ModelError`: the text is longer than llama.cpp takes.
+    pub fn tokenize(&self, text: &str, add_special: bool) -> Result<Vec<Token>, Error> {
+        let too_long = |_| Error::new(Kind::Model, "the text is too long for llama.cpp");
+        let length = i32::try_from(text.len()).map_err(too_long)?;
+        let mut tokens: Vec<Token> = vec![0; text.len() + 8];
+        loop {
+            let size = i32::try_from(tokens.len()).map_err(too_long)?;
+            // SAFETY: both lengths are those of the memory behind the pointers.
+            let count = unsafe {
+                (self.library.c.llama_tokenize)(
+                    self.vocab,
+                    text.as_ptr().cast::<c_char>(),
+                    length,
+                    tokens.as_mut_ptr(),
+                    size,
+                    add_special,
+                    true,
+                )
+            };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    tokens.truncate(count);
+                    return Ok(tokens);
+                }
+                Err(_) if count == i32::MIN => {
+                    return Err(Error::new(Kind::Model, "the text is too long for llama.cpp"));
+                }
+                Err(_) => tokens.resize(count.unsigned_abs() as usize, 0),
+            }
+        }
+    }
+
+    /// The bytes of `token`, which may be less than a character; none if it is special.
+    #[must_use]
+    pub fn piece(&self, token: Token) -> Vec<u8> {
+        let mut buffer = vec![0u8; PIECE_BYTES];
+        loop {
+            let size = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
+            // SAFETY: the length is that of the memory behind the pointer.
+            let count = unsafe {
+                (self.library.c.llama_token_to_piece)(
+                    self.vocab,
+                    token,
+                    buffer.as_mut_ptr().cast::<c_char>(),
+                    size,
+                    0,
+                    false,
+                )
+            };
+            if let Ok(count) = usize::try_from(count) {
+                buffer.truncate(count);
+                return buffer;
+            }
+            buffer.resize(count.unsigned_abs() as usize, 0);
+        }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: contexts keep the model alive, so nothing uses the handle any more.
+        unsafe { (self.library.c.llama_model_free)(self.handle.as_ptr()) };
+    }
+}

@@ -1,0 +1,211 @@
+//! The network of the API backend: one request at a time, each in a thread of its own, so that
+//! time that runs out and Ctrl-C end it wherever it is.
+
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tea_core::actions::LocalFuture;
+use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
+use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{http, Agent, Body};
+
+use crate::random;
+use crate::stop;
+
+const CHUNK: usize = 16 * 1024;
+/// How long a Ctrl-C may go unnoticed.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longer waits are not waited for: a thousand years.
+const LONGEST: f64 = 3e10;
+
+/// The network and the clock of this machine.
+pub struct Network;
+
+impl Http for Network {
+    fn post(
+        &self,
+        request: HttpRequest,
+        seconds: f64,
+    ) -> LocalFuture<'_, Result<Box<dyn HttpResponse>, HttpError>> {
+        Box::pin(async move { Ok(Box::new(Response::wait_for(request, seconds)?) as _) })
+    }
+
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
+        Box::pin(async move { sleep(seconds) })
+    }
+
+    fn now(&self) -> f64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    }
+
+    fn random(&self) -> f64 {
+        random::fraction()
+    }
+}
+
+/// Wait. A stop that is asked for meanwhile ends the program.
+pub fn sleep(seconds: f64) {
+    thread::sleep(duration(seconds));
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, LONGEST))
+}
+
+/// What the thread of a request sends: the head, then pieces of the body, then nothing more.
+enum Part {
+    Head(http::response::Parts),
+    Chunk(Vec<u8>),
+    End,
+    Failed(HttpError),
+}
+
+struct Response {
+    head: http::response::Parts,
+    parts: Receiver<Part>,
+    deadline: Instant,
+}
+
+impl Response {
+    fn wait_for(request: HttpRequest, seconds: f64) -> Result<Response, HttpError> {
+        let deadline = Instant::now() + duration(seconds);
+        let (sender, parts) = mpsc::sync_channel(16);
+        let started = thread::Builder::new().name("http".into()).spawn(move || {
+            let sent = send(request, &sender);
+            // Nobody listens any more when the time was over.
+            let _ = sender.send(sent.map_or_else(Part::Failed, |()| Part::End));
+        });
+        started.map_err(|error| HttpError::Invalid(error.to_string()))?;
+        match next(&parts, deadline)? {
+            Part::Head(head) => Ok(Response { head, parts, deadline }),
+            Part::Failed(error) => Err(error),
+            Part::Chunk(_) | Part::End => Err(HttpError::Invalid("no response".into())),
+        }
+    }
+}
+
+/// The next part of a response, before `deadline`.
+fn next(parts: &Receiver<Part>, deadline: Instant) -> Result<Part, HttpError> {
+    stop::while_asking(|| loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match parts.recv_timeout(left.min(LOOK)) {
+            Ok(part) => return Ok(part),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(HttpError::Connection("the connection was lost".into()));
+            }
+            Err(RecvTimeoutError::Timeout) if stop::is_requested() => {
+                return Err(HttpError::Invalid("stopped".into()));
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(HttpError::TimedOut),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    })
+}
+
+impl HttpResponse for Response {
+    fn status(&self) -> u16 {
+        self.head.status.as_u16()
+    }
+
+    fn reason(&self) -> &str {
+        self.head.status.canonical_reason().unwrap_or("")
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+
+    fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, HttpError>> {
+        Box::pin(async move {
+            match next(&self.parts, self.deadline)? {
+                Part::Chunk(data) => Ok(Some(data)),
+                Part::Failed(error) => Err(error),
+                Part::Head(_) | Part::End => Ok(None),
+            }
+        })
+    }
+}
+
+/// Send the request, and its response part by part until nobody listens.
+fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError> {
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent(concat!("tea/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(root_certificates()?).build())
+        .build()
+        .into();
+    let mut post = agent.post(&request.url);
+    for (name, value) in &request.headers {
+        post = post.header(name, value);
+    }
+    let response = post.send(&request.body).map_err(|error| cause(&error))?;
+    let (head, body): (_, Body) = response.into_parts();
+    if parts.send(Part::Head(head)).is_err() {
+        return Ok(());
+    }
+    let mut reader = body.into_reader();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                if parts.send(Part::Chunk(buffer[..count].to_vec())).is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(HttpError::Connection(error.to_string())),
+        }
+    }
+}
+
+fn cause(error: &ureq::Error) -> HttpError {
+    let text = match error {
+        ureq::Error::Io(error) => crate::text::reason(error),
+        other => other.to_string(),
+    };
+    match error {
+        ureq::Error::Io(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::ConnectProxyFailed(_)
+        | ureq::Error::Protocol(_)
+        | ureq::Error::Timeout(_) => HttpError::Connection(text),
+        _ => HttpError::Invalid(text),
+    }
+}
+
+/// The certificates to trust: those of SSL_CERT_FILE and SSL_CERT_DIR where one is set, else
+/// Mozilla's, which are part of the program.
+fn root_certificates() -> Result<RootCerts, HttpError> {
+    let named = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let mut files: Vec<PathBuf> = named("SSL_CERT_FILE").into_iter().collect();
+    let folder = named("SSL_CERT_DIR");
+    if files.is_empty() && folder.is_none() {
+        return Ok(RootCerts::WebPki);
+    }
+    if let Some(entries) = folder.and_then(|folder| fs::read_dir(folder).ok()) {
+        files.extend(
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()),
+        );
+    }
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for file in files {
+        let data = fs::read(&file).map_err(|error| {
+            let why = crate::text::reason(&error);
+            HttpError::Invalid(format!("certificates {} cannot be read: {why}", file.display()))
+        })?;
+        certificates.extend(parse_pem(&data).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        }));
+    }
+    Ok(RootCerts::Specific(Arc::new(certificates)))
+}

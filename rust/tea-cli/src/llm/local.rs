@@ -1,0 +1,238 @@
+//! The local backend: one model in this process, loaded at the first request and kept.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tea_core::actions::LocalFuture;
+use tea_core::errors::Error;
+use tea_core::llm::backend::{
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+};
+use tea_core::llm::model_path::Found;
+use tea_core::value::{Map, Value};
+
+use super::embedding::Embedder;
+use super::gguf::{self, Gguf};
+use super::prompt::Prompter;
+use super::session::{Generation, Session};
+use super::threads::default_threads;
+use crate::llama::{self, Model};
+use crate::stop;
+
+const DEFAULT_CONTEXT: u32 = 8192;
+
+/// How to run a local model.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalOptions {
+    /// See `context_size`.
+    pub n_ctx: Option<u32>,
+    /// See `default_threads`.
+    pub n_threads: Option<u32>,
+    /// None: all.
+    pub n_gpu_layers: Option<i32>,
+}
+
+impl LocalOptions {
+    /// What concerns the local model of `settings.llm`.
+    #[must_use]
+    pub fn from_settings(settings: &Map) -> LocalOptions {
+        let number = |key: &str| settings.get(key).and_then(Value::as_int);
+        let count = |key: &str| number(key).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        LocalOptions {
+            n_ctx: count("n_ctx"),
+            n_threads: count("n_threads"),
+            n_gpu_layers: number("n_gpu_layers").map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
+        }
+    }
+}
+
+/// The context to use, in tokens; `trained` is the model's own.
+///
+/// What the options say, else the bundle's default, else the smaller of 8192 and `trained`.
+#[must_use]
+pub fn context_size(found: &Found, options: LocalOptions, trained: Option<u32>) -> u32 {
+    let bundled = found.n_ctx.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+    let given = options.n_ctx.or(bundled).filter(|tokens| *tokens > 0);
+    let trained = trained.filter(|tokens| *tokens > 0).unwrap_or(DEFAULT_CONTEXT);
+    given.unwrap_or(DEFAULT_CONTEXT.min(trained))
+}
+
+/// A model file that answers.
+pub struct LocalBackend {
+    found: Found,
+    options: LocalOptions,
+    verbose: bool,
+    loaded: RefCell<Option<Loaded>>,
+}
+
+struct Loaded {
+    head: Gguf,
+    model: Rc<Model>,
+    prompter: Prompter,
+    n_ctx: u32,
+    n_threads: u32,
+    session: Option<Session>,
+    embedder: Option<Embedder>,
+}
+
+impl LocalBackend {
+    /// A backend on the model `found`; `verbose`: with technical lines on stderr.
+    #[must_use]
+    pub fn new(found: Found, options: LocalOptions, verbose: bool) -> LocalBackend {
+        LocalBackend { found, options, verbose, loaded: RefCell::new(None) }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Load the model now, so that the first answer needs not wait for it.
+    ///
+    /// # Errors
+    /// `ModelError`, `Interrupted`.
+    pub fn load(&self) -> Result<(), Error> {
+        self.with_model(|loaded| loaded.session().map(drop))
+    }
+
+    /// Run `work` on the model, which is loaded if it was not.
+    fn with_model<T>(
+        &self,
+        work: impl FnOnce(&mut Loaded) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut slot = self.loaded.borrow_mut();
+        stop::while_asking(|| match &mut *slot {
+            Some(loaded) => work(loaded),
+            empty => work(empty.insert(Loaded::load(&self.found, self.options, self.verbose)?)),
+        })
+    }
+
+    fn answer(
+        &self,
+        request: &ChatRequest,
+        on_text: Option<OnText<'_>>,
+    ) -> Result<ChatReply, Error> {
+        self.with_model(|loaded| {
+            let done = loaded.generate(request, on_text)?;
+            if self.verbose {
+                report(&done);
+            }
+            Ok(ChatReply {
+                content: done.text,
+                model: loaded.head.name(),
+                finish_reason: done.finish_reason,
+                prompt_tokens: done.prompt_tokens as u64,
+                completion_tokens: done.completion_tokens as u64,
+            })
+        })
+    }
+
+    fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
+        self.with_model(|loaded| {
+            let name = loaded.head.name();
+            let (embeddings, tokens) = loaded.embedder()?.embed(&request.texts, &name)?;
+            Ok(EmbedReply { embeddings, model: name, tokens: tokens as u64 })
+        })
+    }
+}
+
+impl Backend for LocalBackend {
+    fn name(&self) -> BackendName {
+        BackendName::Local
+    }
+
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: Option<OnText<'a>>,
+    ) -> LocalFuture<'a, Result<ChatReply, Error>> {
+        Box::pin(async move { self.answer(request, on_text) })
+    }
+
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbedRequest,
+    ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
+        Box::pin(async move { self.vectors(request) })
+    }
+}
+
+impl Loaded {
+    fn load(found: &Found, options: LocalOptions, verbose: bool) -> Result<Loaded, Error> {
+        let head = gguf::read(&found.path)?; // first: it explains a bad file best
+        if verbose {
+            llama::show_log();
+        }
+        let layers = options.n_gpu_layers.unwrap_or(-1);
+        let model = Model::load(llama::load()?, &found.path, layers, head.architecture())?;
+        let template = head.chat_template().map(str::to_string);
+        let template = template.or_else(|| found.chat_template.clone());
+        let trained = model.trained_context();
+        Ok(Loaded {
+            prompter: Prompter::new(&model, head.name(), template),
+            n_ctx: context_size(found, options, Some(trained)),
+            n_threads: options.n_threads.unwrap_or_else(default_threads),
+            head,
+            model: Rc::new(model),
+            session: None,
+            embedder: None,
+        })
+    }
+
+    fn generate(
+        &mut self,
+        request: &ChatRequest,
+        on_text: Option<OnText<'_>>,
+    ) -> Result<Generation, Error> {
+        let (model, prompt) = (self.model.clone(), request.prompt.as_deref());
+        self.session()?; // first: what cannot be loaded is said before what cannot be asked
+        let prompt = self.prompter.tokens(&model, &request.messages, prompt)?;
+        self.session()?.generate(&prompt, request, on_text)
+    }
+
+    fn session(&mut self) -> Result<&mut Session, Error> {
+        match &mut self.session {
+            Some(session) => Ok(session),
+            empty => {
+                Ok(empty.insert(Session::new(self.model.clone(), self.n_ctx, self.n_threads)?))
+            }
+        }
+    }
+
+    fn embedder(&mut self) -> Result<&mut Embedder, Error> {
+        let (pools, model) = (self.head.pools(), self.model.clone());
+        match &mut self.embedder {
+            Some(embedder) => Ok(embedder),
+            empty => Ok(empty.insert(Embedder::new(model, pools, self.n_ctx, self.n_threads)?)),
+        }
+    }
+}
+
+fn report(done: &Generation) {
+    eprintln!(
+        "prompt: {} tokens, {} of them kept, {:.1} a second; answer: {} tokens, {:.1} a second",
+        done.prompt_tokens,
+        done.reused,
+        (done.prompt_tokens - done.reused) as f64 / done.prompt_seconds,
+        done.completion_tokens,
+        done.completion_tokens as f64 / done.answer_seconds,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_is_the_options_then_the_bundles_then_the_smaller_of_8192_and_the_models() {
+        let found =
+            |n_ctx| Found { path: "m.gguf".into(), source: "--gguf", n_ctx, chat_template: None };
+        let options = |n_ctx| LocalOptions { n_ctx, ..LocalOptions::default() };
+        assert_eq!(context_size(&found(Some(2)), options(Some(1)), Some(3)), 1);
+        assert_eq!(context_size(&found(Some(2)), options(None), Some(3)), 2);
+        assert_eq!(context_size(&found(None), options(None), Some(2048)), 2048);
+        assert_eq!(context_size(&found(None), options(None), Some(131_072)), 8192);
+        assert_eq!(context_size(&found(None), options(None), None), 8192);
+    }
+}

@@ -1,0 +1,119 @@
+//! From a conversation to the tokens that the answer goes on from.
+
+use std::cell::OnceCell;
+
+use chrono::{Datelike, Local, Timelike};
+
+use tea_core::errors::{Error, Kind};
+use tea_core::llm::backend::Message;
+use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+
+use crate::llama::{Model, Token};
+
+/// Makes the prompts of one model.
+pub struct Prompter {
+    name: String,
+    source: Option<String>,
+    template: OnceCell<ChatTemplate>,
+    bos: Option<Token>, // where the model wants texts to begin with it
+}
+
+impl Prompter {
+    /// `name` and `source`, its chat template, are of the same model.
+    #[must_use]
+    pub fn new(model: &Model, name: String, source: Option<String>) -> Prompter {
+        let bos = model.bos().filter(|_| model.adds_bos());
+        Prompter { name, source, template: OnceCell::new(), bos }
+    }
+
+    /// The tokens that the answer goes on from, with at most one BOS at their head.
+    ///
+    /// `prompt` is completed as it stands when the model has no chat template.
+    ///
+    /// # Errors
+    /// `ModelError`: there is no chat template and no such prompt, or the template fails.
+    /// `ActionError`: there is nothing to go on from.
+    pub fn tokens(
+        &self,
+        model: &Model,
+        messages: &[Message],
+        prompt: Option<&str>,
+    ) -> Result<Vec<Token>, Error> {
+        let tokens = match (&self.source, prompt) {
+            (Some(source), _) => {
+                let text = self.template(model, source)?.render(messages)?;
+                model.tokenize(&text, false)?
+            }
+            (None, Some(prompt)) => model.tokenize(prompt, false)?,
+            (None, None) => {
+                return Err(Error::new(
+                    Kind::Model,
+                    format!("{} has no chat template, so it cannot chat", self.name),
+                )
+                .hint(
+                    "use an instruction-tuned model, or a prompt without system text, which it \
+                     completes as plain text",
+                ));
+            }
+        };
+        with_bos(tokens, self.bos)
+    }
+
+    fn template(&self, model: &Model, source: &str) -> Result<&ChatTemplate, Error> {
+        if let Some(template) = self.template.get() {
+            return Ok(template);
+        }
+        let text =
+            |token: Option<Token>| token.map(|token| model.token_text(token)).unwrap_or_default();
+        let template = ChatTemplate::new(source, &text(model.bos()), &text(model.eos()), now)?;
+        Ok(self.template.get_or_init(|| template))
+    }
+}
+
+/// The clock of this machine, where it is.
+fn now() -> LocalTime {
+    let now = Local::now();
+    // None of these is larger than 60.
+    let small = |number: u32| u8::try_from(number).unwrap_or(0);
+    LocalTime {
+        year: now.year(),
+        month: small(now.month()),
+        day: small(now.day()),
+        hour: small(now.hour()),
+        minute: small(now.minute()),
+        second: small(now.second()),
+    }
+}
+
+/// Templates often write the BOS themselves, and some tokenizers add one: never both.
+fn with_bos(mut tokens: Vec<Token>, bos: Option<Token>) -> Result<Vec<Token>, Error> {
+    if let Some(bos) = bos {
+        let written = tokens.iter().take_while(|token| **token == bos).count();
+        tokens.drain(..written.saturating_sub(1));
+        if written == 0 {
+            tokens.insert(0, bos);
+        }
+    }
+    if tokens.is_empty() {
+        return Err(Error::new(Kind::Action, "the prompt is empty"));
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_begins_with_exactly_one_bos_where_the_model_wants_one() {
+        assert_eq!(with_bos(vec![1, 1, 1, 5], Some(1)).unwrap(), [1, 5]);
+        assert_eq!(with_bos(vec![5, 1], Some(1)).unwrap(), [1, 5, 1]);
+        assert_eq!(with_bos(vec![], Some(1)).unwrap(), [1]);
+        assert_eq!(with_bos(vec![1, 1, 5], None).unwrap(), [1, 1, 5]);
+    }
+
+    #[test]
+    fn a_prompt_of_nothing_is_an_error() {
+        assert_eq!(with_bos(vec![], None).unwrap_err().message, "the prompt is empty");
+    }
+}

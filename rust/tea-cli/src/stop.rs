@@ -1,0 +1,115 @@
+//! Stopping in good order: Ctrl-C, SIGTERM, and a reader of our output that has gone away.
+//!
+//! What takes long and can stop asks `is_requested`, inside `while_asking`; elsewhere the program
+//! ends at once. Only the exit code tells the three apart.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tea_core::errors::{Error, Kind};
+
+/// As shells count: 128 and the number of the signal.
+pub const INTERRUPTED: u8 = 130;
+/// Ended by SIGTERM.
+pub const TERMINATED: u8 = 143;
+/// The reader of the output went away.
+pub const BROKEN_PIPE: u8 = 141;
+
+static REQUESTED: AtomicU8 = AtomicU8::new(0);
+static ASKING: AtomicUsize = AtomicUsize::new(0);
+static PROMPTING: AtomicBool = AtomicBool::new(false);
+
+/// Take the signals over. `before_exit` is called before one of them ends the program at once,
+/// `at_prompt` when Ctrl-C is pressed while a line is read.
+///
+/// # Errors
+/// The system refuses.
+pub fn install(
+    before_exit: impl Fn() + Send + 'static,
+    at_prompt: impl Fn() + Send + 'static,
+) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                SIGINT if PROMPTING.load(Ordering::SeqCst) => at_prompt(),
+                SIGINT => leave_with(INTERRUPTED, &before_exit),
+                _ => leave_with(TERMINATED, &before_exit),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Run `work`, which asks `is_requested` often enough.
+pub fn while_asking<T>(work: impl FnOnce() -> T) -> T {
+    struct Asking;
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            ASKING.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    ASKING.fetch_add(1, Ordering::SeqCst);
+    let _asking = Asking;
+    work()
+}
+
+/// Run `work`, which reads a line: a Ctrl-C there ends nothing.
+pub fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
+    PROMPTING.store(true, Ordering::SeqCst);
+    let result = work();
+    PROMPTING.store(false, Ordering::SeqCst);
+    result
+}
+
+/// End the program with `code`: at once, or when whoever computes has stopped.
+pub fn leave(code: u8) {
+    leave_with(code, &|| ());
+}
+
+fn leave_with(code: u8, before_exit: &dyn Fn()) {
+    REQUESTED.store(code, Ordering::SeqCst);
+    if ASKING.load(Ordering::SeqCst) == 0 {
+        before_exit();
+        std::process::exit(i32::from(code));
+    }
+}
+
+/// Whether a stop was asked for.
+#[must_use]
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed) != 0
+}
+
+/// The exit code of a program that was stopped.
+#[must_use]
+pub fn exit_code() -> u8 {
+    match REQUESTED.load(Ordering::SeqCst) {
+        0 => INTERRUPTED,
+        code => code,
+    }
+}
+
+/// Whether it was more than a Ctrl-C, which a conversation survives.
+#[must_use]
+pub fn must_leave() -> bool {
+    ![0, INTERRUPTED].contains(&REQUESTED.load(Ordering::SeqCst))
+}
+
+/// Let the next computation run after a Ctrl-C.
+pub fn forget_interrupt() {
+    let _ = REQUESTED.compare_exchange(INTERRUPTED, 0, Ordering::SeqCst, Ordering::SeqCst);
+}
+
+/// Go on only if no stop was asked for.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn check() -> Result<(), Error> {
+    if is_requested() {
+        return Err(Error::new(Kind::Interrupted, "the run was stopped"));
+    }
+    Ok(())
+}
