@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use tea_core::actions::{data, files, llm, LocalFuture, Registry};
-use tea_core::llm::api::{ApiBackend, Endpoint, Http};
+use tea_core::events::Event;
+use tea_core::llm::api::{ApiBackend, Http};
 use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
+use tea_core::llm::endpoint::Endpoint;
 use tea_core::llm::model_path;
-use tea_core::run::{run, Event, Given, Host};
+use tea_core::run::{run, Given, Host};
 use tea_core::value::{Map, Value};
 use tea_core::workflow::load;
 

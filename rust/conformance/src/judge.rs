@@ -7,6 +7,7 @@ use tea_core::json;
 use tea_core::value::{Map, Value};
 
 use crate::case::{list, map, text, texts, ENGINE};
+use crate::equal::{alike, same};
 use crate::stage::{Ended, Outcome, Stage};
 
 /// A line for each expectation that is not met; none means the case passes.
@@ -38,47 +39,6 @@ pub fn refusal_differences(outcome: &Outcome, node: &str) -> Vec<String> {
             }
         }
         other => vec![format!("not refused at load: {other:?}")],
-    }
-}
-
-/// Whether two values are equal and of the same JSON types: 1, 1.0 and true all differ.
-#[must_use]
-pub fn same(expected: &Value, actual: &Value) -> bool {
-    match (expected, actual) {
-        (Value::Map(left), Value::Map(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(key, value)| {
-                    right.get(key).is_some_and(|other| same(value, other))
-                })
-        }
-        (Value::List(left), Value::List(right)) => {
-            left.len() == right.len() && left.iter().zip(right.iter()).all(|(a, b)| same(a, b))
-        }
-        (Value::Null, Value::Null) => true,
-        (Value::Bool(left), Value::Bool(right)) => left == right,
-        (Value::Int(left), Value::Int(right)) => left == right,
-        (Value::Float(left), Value::Float(right)) => left == right,
-        (Value::Text(left), Value::Text(right)) => left == right,
-        _ => false,
-    }
-}
-
-/// The same, but 1 and 1.0 are equal.
-fn alike(expected: &Value, actual: &Value) -> bool {
-    match (expected, actual) {
-        (Value::Map(left), Value::Map(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(key, value)| {
-                    right.get(key).is_some_and(|other| alike(value, other))
-                })
-        }
-        (Value::List(left), Value::List(right)) => {
-            left.len() == right.len() && left.iter().zip(right.iter()).all(|(a, b)| alike(a, b))
-        }
-        (left, right) if left.is_number() && right.is_number() => {
-            left.as_number() == right.as_number()
-        }
-        (left, right) => same(left, right),
     }
 }
 
@@ -291,9 +251,8 @@ impl Judge<'_> {
             }
         }
         for kind in texts(expect, "events_lack") {
-            let is_kind = |event: &&Value| {
-                event.as_map().and_then(|event| text(event, "type")) == Some(kind)
-            };
+            let is_kind =
+                |event: &&Value| event.as_map().and_then(|event| text(event, "type")) == Some(kind);
             if events.iter().any(|event| is_kind(&event)) {
                 self.note(format!("there is an event {kind}"));
             }
@@ -334,7 +293,8 @@ impl Judge<'_> {
             match &**key {
                 "lacks" | "lacks_headers" => {
                     let found = if &**key == "lacks" { request } else { headers };
-                    for each in texts(expect, key).iter().filter(|each| found.contains_key(**each)) {
+                    for each in texts(expect, key).iter().filter(|each| found.contains_key(**each))
+                    {
                         self.note(format!("the request has {each}"));
                     }
                 }

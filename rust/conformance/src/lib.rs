@@ -4,6 +4,7 @@
 
 pub mod case;
 pub mod engine;
+pub mod equal;
 pub mod host;
 pub mod judge;
 pub mod scripted;

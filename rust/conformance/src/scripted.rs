@@ -120,9 +120,8 @@ impl ScriptedModel {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        let texts = |texts: &[Arc<str>]| {
-            Value::list(texts.iter().cloned().map(Value::Text).collect())
-        };
+        let texts =
+            |texts: &[Arc<str>]| Value::list(texts.iter().cloned().map(Value::Text).collect());
         let messages = request.messages.iter().map(|message| {
             Value::record([
                 ("role", message.role.word().into()),

@@ -113,7 +113,7 @@ impl Stage {
         let own = self.workflow.parent().unwrap_or(&self.root).to_path_buf();
         let allowed = texts(map(&self.data, "options"), "allow_paths");
         let mut roots = vec![self.directory.clone(), own];
-        roots.extend(allowed.into_iter().map(PathBuf::from));
+        roots.extend(allowed.into_iter().map(|folder| self.directory.join(folder)));
         roots
     }
 
@@ -207,12 +207,10 @@ fn decoded(text: &str) -> Vec<u8> {
 fn filled(value: &Value, here: &str) -> Value {
     match value {
         Value::Text(text) => Value::text(text.replace(HERE, here)),
-        Value::List(items) => {
-            Value::list(items.iter().map(|item| filled(item, here)).collect())
+        Value::List(items) => Value::list(items.iter().map(|item| filled(item, here)).collect()),
+        Value::Map(map) => {
+            Value::map(map.iter().map(|(key, item)| (key.clone(), filled(item, here))).collect())
         }
-        Value::Map(map) => Value::map(
-            map.iter().map(|(key, item)| (key.clone(), filled(item, here))).collect(),
-        ),
         other => other.clone(),
     }
 }

@@ -8,8 +8,7 @@ use tea_conformance::stage::Stage;
 #[test]
 fn every_case_ends_as_the_format_says() {
     let cases = load_cases().unwrap();
-    let mine: Vec<_> =
-        cases.iter().filter(|case| case.runs_here() && !case.is_command()).collect();
+    let mine: Vec<_> = cases.iter().filter(|case| case.runs_here() && !case.is_command()).collect();
     assert!(mine.len() > 400, "only {} cases were found", mine.len());
     let mut failed = Vec::new();
     for case in &mine {

@@ -14,6 +14,7 @@ use libyaml_safer::{Event, EventData, Mark, Parser, ScalarStyle};
 use crate::errors::{InvalidFile, Place, Problem};
 use crate::limits::MAX_DEPTH;
 use crate::scalar;
+use crate::source;
 use crate::value::{Map, Value};
 
 /// What all aliases of a file may add to it, in bytes.
@@ -132,10 +133,10 @@ impl Table {
 /// Every duplicate key, tag and wrong key, or the first syntax error.
 pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
     let file: Arc<str> = Arc::from(file);
-    if let Some(problem) = forbidden_character(text, &file) {
+    if let Some(problem) = source::forbidden_character(text, &file) {
         return Err(InvalidFile { problems: vec![problem] });
     }
-    let (hidden, restore) = hide_old_breaks(text);
+    let (hidden, restore) = source::hide_old_breaks(text);
     // With the mark in front, whatever the file begins with is not taken for one.
     let source = format!("\u{feff}{}", hidden.strip_prefix('\u{feff}').unwrap_or(&hidden));
     let mut input = source.as_bytes();
@@ -159,40 +160,6 @@ pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
             Err(InvalidFile { problems })
         }
     }
-}
-
-fn forbidden_character(text: &str, file: &Arc<str>) -> Option<Problem> {
-    let allowed = |c: char| {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}')
-            || c >= '\u{10000}'
-    };
-    let (at, character) = text.char_indices().find(|(_, character)| !allowed(*character))?;
-    let before = &text[..at];
-    let start = before.rfind('\n').map_or(0, |line_end| line_end + 1);
-    let place = Place {
-        file: file.clone(),
-        line: before.matches('\n').count() + 1,
-        column: before[start..].chars().count() + 1,
-    };
-    Some(Problem {
-        place,
-        message: format!("the character U+{:04X} is not allowed in YAML", character as u32),
-        hint: "write it as an escape in \"double quotes\"".into(),
-    })
-}
-
-/// Replace the characters that YAML 1.2 took out of its line breaks, for the parser still folds
-/// text at them, by some that the text does not have.
-fn hide_old_breaks(text: &str) -> (String, Vec<(char, char)>) {
-    const OLD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
-    if !text.contains(OLD_BREAKS) {
-        return (text.into(), Vec::new());
-    }
-    let used: HashSet<char> = text.chars().collect();
-    let spare = ('\u{e000}'..'\u{f8ff}').filter(|character| !used.contains(character));
-    let pairs: Vec<(char, char)> = OLD_BREAKS.into_iter().zip(spare).collect();
-    let hide = |c: char| pairs.iter().find(|(old, _)| *old == c).map_or(c, |(_, new)| *new);
-    (text.chars().map(hide).collect(), pairs)
 }
 
 /// Reading stops: the problem is noted.
@@ -257,7 +224,8 @@ impl Composer<'_> {
             _ => (None, None),
         };
         if let Some(tag) = tag {
-            let tag = tag.strip_prefix("tag:yaml.org,2002:").map_or(tag.clone(), |t| format!("!!{t}"));
+            let tag =
+                tag.strip_prefix("tag:yaml.org,2002:").map_or(tag.clone(), |t| format!("!!{t}"));
             self.problem(
                 &place,
                 format!("the tag {tag} is not allowed"),
@@ -269,8 +237,7 @@ impl Composer<'_> {
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self
-                .fail(&place, format!("values are nested deeper than {MAX_DEPTH} levels"));
+            return self.fail(&place, format!("values are nested deeper than {MAX_DEPTH} levels"));
         }
         let node = Rc::new(match event.data {
             EventData::Scalar { value, style, .. } => self.scalar(&value, style, place),
@@ -301,9 +268,8 @@ impl Composer<'_> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, place: Place) -> Node {
-        let restored = |c: char| {
-            self.restore.iter().find(|(_, new)| *new == c).map_or(c, |(old, _)| *old)
-        };
+        let restored =
+            |c: char| self.restore.iter().find(|(_, new)| *new == c).map_or(c, |(old, _)| *old);
         let text: String = text.chars().map(restored).collect();
         let size = text.len() + 1;
         let value = match style {

@@ -35,9 +35,9 @@ impl Kind {
                 let all_texts = |items: &[Value]| items.iter().all(|i| i.as_text().is_some());
                 is_text || value.as_list().is_some_and(all_texts)
             }
-            Kind::Whole(least, most) => value.as_int().is_some_and(|number| {
-                number >= least && most.is_none_or(|most| number <= most)
-            }),
+            Kind::Whole(least, most) => value
+                .as_int()
+                .is_some_and(|number| number >= least && most.is_none_or(|most| number <= most)),
             Kind::Number(least) => value
                 .as_number()
                 .is_some_and(|number| number.is_finite() && number >= f64::from(least)),

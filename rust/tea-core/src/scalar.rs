@@ -40,8 +40,8 @@ fn is_fraction(unsigned: &str) -> bool {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (unsigned, None),
     };
-    let is_exponent = exponent
-        .is_none_or(|text| all_digits(text.strip_prefix(['-', '+']).unwrap_or(text), 10));
+    let is_exponent =
+        exponent.is_none_or(|text| all_digits(text.strip_prefix(['-', '+']).unwrap_or(text), 10));
     let is_mantissa = match mantissa.split_once('.') {
         Some(("", fraction)) => all_digits(fraction, 10),
         Some((whole, fraction)) => {

@@ -77,9 +77,9 @@ pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
         }
     }
     if let Some((path, message)) = problems(&settings).into_iter().next() {
-        let outer = path[..path.len() - 1].iter().fold("settings".into(), |all: String, key| {
-            format!("{all}.{key}")
-        });
+        let outer = path[..path.len() - 1]
+            .iter()
+            .fold("settings".into(), |all: String, key| format!("{all}.{key}"));
         return Err(Error::template(format!("{outer}: {message}")));
     }
     Ok(settings)

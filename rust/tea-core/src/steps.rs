@@ -32,12 +32,7 @@ impl StepReader<'_, '_> {
     }
 
     /// Read a body; `also` are the keys that may stand beside it.
-    pub fn step(
-        &mut self,
-        item: &document::Node,
-        table: &Table,
-        also: &[&str],
-    ) -> Option<Step> {
+    pub fn step(&mut self, item: &document::Node, table: &Table, also: &[&str]) -> Option<Step> {
         let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
         match (has(keys::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
@@ -91,13 +86,7 @@ impl StepReader<'_, '_> {
         Some(Step::Action { action, params: tree, output })
     }
 
-    fn check_action(
-        &mut self,
-        uses: &Entry,
-        action: &str,
-        params: Option<&Table>,
-        tree: &Entries,
-    ) {
+    fn check_action(&mut self, uses: &Entry, action: &str, params: Option<&Table>, tree: &Entries) {
         let NodeReader { reader, actions, engine } = &mut *self.nodes;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
@@ -238,4 +227,3 @@ impl StepReader<'_, '_> {
         Some(Step::Expression { value, output_key })
     }
 }
-

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
+use crate::events::Event;
 use crate::llm::backend::{BackendChoice, Backends, ChatReply, ChatRequest, Message, Role};
 use crate::llm::parameters;
-use crate::run::Event;
 use crate::value::{Map, Value};
 
 /// Add the llm actions, which ask `backends` for their models.
@@ -73,10 +73,9 @@ pub fn chat_request(params: &Map, settings: &Map) -> Result<ChatRequest, Error> 
     };
     let user = Message::new(Role::User, prompt.clone());
     Ok(match text(params, "system").or_else(|| text(settings, "system")) {
-        Some(system) => ChatRequest {
-            messages: vec![Message::new(Role::System, system), user],
-            ..request
-        },
+        Some(system) => {
+            ChatRequest { messages: vec![Message::new(Role::System, system), user], ..request }
+        }
         None => ChatRequest { messages: vec![user], prompt: Some(prompt), ..request },
     })
 }
@@ -123,12 +122,10 @@ impl Action for Embed {
             let backend = self.backends.select(settings, choice(call.params))?;
             let reply = backend.embed(&request).await?;
             let dimensions = reply.embeddings.first().map_or(0, Vec::len) as u64;
-            let vector = |numbers: Vec<f64>| {
-                Value::list(numbers.into_iter().map(Value::Float).collect())
-            };
+            let vector =
+                |numbers: Vec<f64>| Value::list(numbers.into_iter().map(Value::Float).collect());
             let mut vectors: Vec<Value> = reply.embeddings.into_iter().map(vector).collect();
-            let embedding =
-                if is_one { vectors.swap_remove(0) } else { Value::list(vectors) };
+            let embedding = if is_one { vectors.swap_remove(0) } else { Value::list(vectors) };
             Ok(Value::record([
                 ("embedding", embedding),
                 ("model", Value::text(&reply.model)),

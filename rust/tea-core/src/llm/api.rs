@@ -5,13 +5,13 @@ use std::rc::Rc;
 use super::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
 };
+use super::endpoint::Endpoint;
 use super::openai_format as format;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::json;
 use crate::numbers::short_text;
-use crate::text::quoted;
-use crate::value::{Map, Value};
+use crate::value::Value;
 
 /// Seconds before the first retry, doubled each time.
 const FIRST_WAIT: f64 = 0.5;
@@ -70,91 +70,6 @@ pub trait Http {
     fn now(&self) -> f64;
     /// A number from 0 to 1.
     fn random(&self) -> f64;
-}
-
-/// What differs between providers of the same protocol.
-struct Preset {
-    base: Option<&'static str>,         // address when the file names none
-    key_variable: Option<&'static str>, // environment variable with the key
-    header: &'static str,               // carries the key
-    scheme: &'static str,               // goes before the key
-    path: &'static str,                 // comes after an address that has no path of its own
-}
-
-fn preset(provider: &str) -> Preset {
-    let bearer = ("Authorization", "Bearer ");
-    let (base, key_variable, (header, scheme), path) = match provider {
-        "ollama" => (Some("http://localhost:11434/v1"), None, bearer, "/v1"),
-        "azure" => (None, Some("AZURE_OPENAI_API_KEY"), ("api-key", ""), "/openai/v1"),
-        _ => (Some("https://api.openai.com/v1"), Some("OPENAI_API_KEY"), bearer, ""),
-    };
-    Preset { base, key_variable, header, scheme, path }
-}
-
-/// Where to send requests, and with what key.
-pub struct Endpoint {
-    base: String,
-    header: Option<(String, String)>,
-    key: Option<String>,
-    model: Option<String>,
-}
-
-impl Endpoint {
-    /// What `settings.llm` and the environment configure, None when that is nothing.
-    ///
-    /// # Errors
-    /// `ApiError`: the address is not one, or `provider` is azure and there is no address.
-    pub fn new(settings: &Map, env: &Map) -> Result<Option<Endpoint>, Error> {
-        let given = |map: &Map, key: &str| {
-            let text = map.get(key).and_then(Value::as_text).filter(|text| !text.is_empty());
-            text.map(String::from)
-        };
-        let provider = given(settings, "provider").unwrap_or_else(|| "openai".into());
-        let preset = preset(&provider);
-        let variable = preset.key_variable.and_then(|name| given(env, name));
-        let key = given(settings, "api_key").or(variable);
-        let base = match (given(settings, "api_base"), preset.base) {
-            (Some(base), _) => base,
-            (None, None) => {
-                let message = format!("provider {provider} needs settings.llm.api_base");
-                return Err(Error::new(Kind::Api, message));
-            }
-            (None, Some(_)) if key.is_none() && provider != "ollama" => return Ok(None),
-            (None, Some(base)) => base.into(),
-        };
-        let trimmed = base.trim_end_matches('/');
-        let address = trimmed.split_once("://").filter(|(scheme, rest)| {
-            matches!(*scheme, "http" | "https") && !rest.is_empty()
-        });
-        let Some((scheme, rest)) = address else {
-            let shown = quoted(&without_password(&base));
-            let message = format!("settings.llm.api_base {shown} is not an address");
-            return Err(Error::new(Kind::Api, message).hint("write it like https://host/v1"));
-        };
-        let path = if rest.contains('/') { "" } else { preset.path };
-        let header =
-            key.as_ref().map(|key| (preset.header.into(), format!("{}{key}", preset.scheme)));
-        Ok(Some(Endpoint {
-            base: format!("{scheme}://{rest}{path}"),
-            header,
-            key,
-            model: given(settings, "model"),
-        }))
-    }
-
-    /// The address as messages show it.
-    fn shown(&self) -> String {
-        without_password(&self.base)
-    }
-}
-
-/// An address without a name and password in it.
-fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("//") else { return address.into() };
-    match rest.split('/').next().unwrap_or(rest).rfind('@') {
-        Some(at) => format!("{scheme}//{}", &rest[at + 1..]),
-        None => address.into(),
-    }
 }
 
 /// An endpoint that answers.

@@ -213,22 +213,23 @@ pub trait Backend {
     ) -> LocalFuture<'a, Result<ChatReply, Error>>;
 
     /// Turn texts into vectors.
-    fn embed<'a>(
-        &'a self,
-        request: &'a EmbedRequest,
-    ) -> LocalFuture<'a, Result<EmbedReply, Error>>;
+    fn embed<'a>(&'a self, request: &'a EmbedRequest)
+        -> LocalFuture<'a, Result<EmbedReply, Error>>;
 }
 
 /// Makes a backend from the file's rendered `settings.llm`; None when there is nothing to make one
 /// of (no model found, no API configured). Loads and connects to nothing yet.
 pub type BackendFactory = Box<dyn Fn(&Map) -> Result<Option<Rc<dyn Backend>>, Error>>;
 
+/// What a factory gave.
+type Made = Option<Rc<dyn Backend>>;
+
 /// The two ways to a model, each made at its first use and kept.
 pub struct Backends {
     local: BackendFactory,
     api: BackendFactory,
     choice: Option<BackendChoice>,
-    made: RefCell<[Option<Option<Rc<dyn Backend>>>; 2]>,
+    made: [RefCell<Option<Made>>; 2],
 }
 
 impl Backends {
@@ -239,7 +240,7 @@ impl Backends {
         api: BackendFactory,
         choice: Option<BackendChoice>,
     ) -> Backends {
-        Backends { local, api, choice, made: RefCell::new([None, None]) }
+        Backends { local, api, choice, made: [RefCell::new(None), RefCell::new(None)] }
     }
 
     /// The backend for one call, never the other one when the chosen one fails.
@@ -276,11 +277,11 @@ impl Backends {
             BackendName::Local => (0, &self.local),
             BackendName::Api => (1, &self.api),
         };
-        if let Some(made) = &self.made.borrow()[index] {
+        if let Some(made) = &*self.made[index].borrow() {
             return Ok(made.clone());
         }
         let made = factory(settings)?;
-        self.made.borrow_mut()[index] = Some(made.clone());
+        *self.made[index].borrow_mut() = Some(made.clone());
         Ok(made)
     }
 }

@@ -60,7 +60,8 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| damaged(&error))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("tojson", tojson);
         environment.add_function("strftime_now", move |form: &str| strftime(&now(), form));
         let refusal = Arc::new(Mutex::new(None));
@@ -87,11 +88,9 @@ impl ChatTemplate {
     /// `ModelError`: the template refuses the order of roles, fails, or leaves out a text.
     pub fn render(&self, messages: &[Message]) -> Result<String, Error> {
         let folded = fold_system(messages);
-        let rendered = self.render_once(messages).and_then(|text| {
-            match missing(messages, &text) {
-                Some(message) => Err(left_out(message)),
-                None => Ok(text),
-            }
+        let rendered = self.render_once(messages).and_then(|text| match missing(messages, &text) {
+            Some(message) => Err(left_out(message)),
+            None => Ok(text),
         });
         let error = match rendered {
             Ok(text) => return Ok(text),
@@ -142,8 +141,7 @@ fn fold_system(messages: &[Message]) -> Option<Vec<Message>> {
         return None;
     }
     let (system, user) = (strip(&first.content), &second.content);
-    let content =
-        if system.is_empty() { user.to_string() } else { format!("{system}\n\n{user}") };
+    let content = if system.is_empty() { user.to_string() } else { format!("{system}\n\n{user}") };
     let mut folded = vec![Message::new(Role::User, content)];
     folded.extend_from_slice(rest);
     Some(folded)
@@ -192,9 +190,7 @@ fn generation_mark(text: &str) -> Option<(String, usize)> {
     let inner = &text[2..text.find("%}")?];
     let before = inner.strip_prefix(signs).map_or("", |rest| &inner[..inner.len() - rest.len()]);
     let inner_rest = &inner[before.len()..];
-    let after = inner_rest
-        .strip_suffix(signs)
-        .map_or("", |rest| &inner_rest[rest.len()..]);
+    let after = inner_rest.strip_suffix(signs).map_or("", |rest| &inner_rest[rest.len()..]);
     let word = inner_rest[..inner_rest.len() - after.len()].trim();
     matches!(word, "generation" | "endgeneration")
         .then(|| (format!("{{#{before} {after}#}}"), inner.len() + 4))
@@ -252,8 +248,18 @@ fn data(value: &minijinja::Value, sorted: bool) -> Result<Value, minijinja::Erro
 /// Write a moment the way `form` says, in English.
 fn strftime(time: &LocalTime, form: &str) -> String {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September",
-        "October", "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     const DAYS: [&str; 7] =
         ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];

@@ -223,13 +223,11 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            [
-                "/m/a-00001-of-00003.GGUF",
-                "/m/a-00002-of-00003.GGUF",
-                "/m/a-00003-of-00003.GGUF"
-            ]
+            ["/m/a-00001-of-00003.GGUF", "/m/a-00002-of-00003.GGUF", "/m/a-00003-of-00003.GGUF"]
         );
-        for whole in ["/m/a-2-of-3.gguf", "/m/-00001-of-00002.gguf", "/m/é.gguf", "/m/ü-of-00001.gguf"] {
+        for whole in
+            ["/m/a-2-of-3.gguf", "/m/-00001-of-00002.gguf", "/m/é.gguf", "/m/ü-of-00001.gguf"]
+        {
             assert_eq!(parts(Path::new(whole)), [Path::new(whole)]);
         }
     }

@@ -29,9 +29,9 @@ impl Rule {
         let is_name = |value: &Value| value.as_text().is_some_and(|text| !text.is_empty());
         let full_list = || value.as_list().filter(|items| !items.is_empty());
         match self {
-            Rule::Whole(least, most) => value.as_int().is_some_and(|number| {
-                number >= least && most.is_none_or(|most| number <= most)
-            }),
+            Rule::Whole(least, most) => value
+                .as_int()
+                .is_some_and(|number| number >= least && most.is_none_or(|most| number <= most)),
             Rule::Number(least, most) => value
                 .as_number()
                 .is_some_and(|number| (f64::from(least)..=f64::from(most)).contains(&number)),
@@ -73,17 +73,30 @@ impl Rule {
 fn is_message(value: &Value) -> bool {
     value.as_map().is_some_and(|map| {
         map.len() == 2
-            && map.get("role").and_then(Value::as_text).is_some_and(|role| {
-                matches!(role, "system" | "user" | "assistant")
-            })
+            && map
+                .get("role")
+                .and_then(Value::as_text)
+                .is_some_and(|role| matches!(role, "system" | "user" | "assistant"))
             && map.get("content").is_some_and(|content| content.as_text().is_some())
     })
 }
 
 /// The parameters of a chat.
 pub const CHAT: &[&str] = &[
-    "messages", "prompt", "system", "temperature", "max_tokens", "top_p", "top_k", "min_p", "seed",
-    "stop", "backend", "model", "timeout", "max_retries",
+    "messages",
+    "prompt",
+    "system",
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "stop",
+    "backend",
+    "model",
+    "timeout",
+    "max_retries",
 ];
 /// The parameters of an embedding.
 pub const EMBED: &[&str] = &["text", "backend", "model", "timeout", "max_retries"];

@@ -103,9 +103,7 @@ pub(super) fn contains(container: &Value, value: &Value, budget: &Budget) -> Res
     match container.needed("")? {
         Value::Text(text) => match value.needed("")? {
             Value::Text(part) => Ok(text.contains(&**part)),
-            other => {
-                Err(Error::template(format!("cannot look for {} in text", other.describe())))
-            }
+            other => Err(Error::template(format!("cannot look for {} in text", other.describe()))),
         },
         Value::Map(map) => Ok(value.as_text().is_some_and(|key| map.contains_key(key))),
         other => any_same(&elements(other, "", budget)?, value, budget),

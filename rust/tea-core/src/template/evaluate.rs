@@ -100,11 +100,7 @@ impl<'a> Evaluator<'a> {
         if items.is_empty() {
             return self.inside(|this| this.run(&each.otherwise, out));
         }
-        let place = Arc::new(Loop {
-            index: AtomicUsize::new(0),
-            items,
-            last: Mutex::new(None),
-        });
+        let place = Arc::new(Loop { index: AtomicUsize::new(0), items, last: Mutex::new(None) });
         for (index, item) in place.items.iter().enumerate() {
             place.index.store(index, Ordering::Relaxed);
             self.inside(|this| {
@@ -141,9 +137,8 @@ impl<'a> Evaluator<'a> {
             }
             Target::Each(targets) => targets,
         };
-        let cannot = |what: String| {
-            Error::template(format!("the template cannot be computed: {what}"))
-        };
+        let cannot =
+            |what: String| Error::template(format!("the template cannot be computed: {what}"));
         let items = match &value {
             Value::Text(_) | Value::Map(_) | Value::List(_) | Value::Group(_) => {
                 elements(&value, "", &self.budget)?
@@ -310,9 +305,7 @@ impl<'a> Evaluator<'a> {
             LoopMethod::Cycle if args.is_empty() => {
                 Err(Error::template("the template cannot be computed: cycle needs values"))
             }
-            LoopMethod::Cycle => {
-                Ok(args[each.index.load(Ordering::Relaxed) % args.len()].clone())
-            }
+            LoopMethod::Cycle => Ok(args[each.index.load(Ordering::Relaxed) % args.len()].clone()),
             LoopMethod::Changed => {
                 let now = Value::list(args);
                 let mut last = each.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,8 +9,17 @@ use crate::value::{Map, Value};
 
 /// All methods, of maps and of texts.
 pub(super) const METHODS: &[&str] = &[
-    "endswith", "get", "items", "keys", "lower", "replace", "split", "startswith", "strip",
-    "upper", "values",
+    "endswith",
+    "get",
+    "items",
+    "keys",
+    "lower",
+    "replace",
+    "split",
+    "startswith",
+    "strip",
+    "upper",
+    "values",
 ];
 
 /// Call a method of a map or a text; `path` names the value.
@@ -89,9 +98,7 @@ fn of_text(
         }
         ("split", []) => pieces(text, None, -1)?,
         ("split", [separator]) => pieces(text, separator_of(separator)?, -1)?,
-        ("split", [separator, Value::Int(most)]) => {
-            pieces(text, separator_of(separator)?, *most)?
-        }
+        ("split", [separator, Value::Int(most)]) => pieces(text, separator_of(separator)?, *most)?,
         ("startswith", [Value::Text(start)]) => Value::Bool(text.starts_with(&**start)),
         ("endswith", [Value::Text(end)]) => Value::Bool(text.ends_with(&**end)),
         ("replace", [Value::Text(old), Value::Text(new)]) => replace(text, old, new, -1, budget)?,

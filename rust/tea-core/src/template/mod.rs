@@ -93,11 +93,10 @@ impl Template {
         let stripped = text::strip(text);
         let is_single = (stripped.starts_with("{{") && stripped.ends_with("}}"))
             || (stripped.starts_with("${")
-                && statements.iter().all(|each| {
-                    matches!(each, Statement::Text(_) | Statement::Emit(_))
-                }));
-        let is_blank =
-            |each: &Statement| matches!(each, Statement::Text(text) if text::strip(text).is_empty());
+                && statements
+                    .iter()
+                    .all(|each| matches!(each, Statement::Text(_) | Statement::Emit(_))));
+        let is_blank = |each: &Statement| matches!(each, Statement::Text(text) if text::strip(text).is_empty());
         let full = statements.iter().filter(|each| !is_blank(each)).count();
         if is_single && full == 1 {
             let mut parts = statements.into_iter().filter(|each| !is_blank(each));

@@ -197,7 +197,11 @@ fn whole(left: i128, sign: Sign, right: i128) -> Result<Value, Error> {
         Sign::Multiply => left.saturating_mul(right),
         Sign::Divide => {
             let quotient = true_division(left, right);
-            return if quotient.is_finite() { Ok(Value::Float(quotient)) } else { Err(too_large()) };
+            return if quotient.is_finite() {
+                Ok(Value::Float(quotient))
+            } else {
+                Err(too_large())
+            };
         }
         Sign::FloorDivide => floor_division(left, right).0,
         Sign::Remainder => floor_division(left, right).1,

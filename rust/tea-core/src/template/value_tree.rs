@@ -55,9 +55,7 @@ impl ValueTree {
     ) -> Vec<(Arc<str>, ValueTree)> {
         table
             .iter()
-            .map(|entry| {
-                (entry.key.clone(), ValueTree::compile(&entry.value, scopes, report))
-            })
+            .map(|entry| (entry.key.clone(), ValueTree::compile(&entry.value, scopes, report)))
             .collect()
     }
 
@@ -75,10 +73,7 @@ impl ValueTree {
     }
 
     /// Render a map; the message of an error begins with the key that it is in.
-    pub fn render_entries(
-        entries: &[(Arc<str>, ValueTree)],
-        scope: &Scope,
-    ) -> Result<Map, Error> {
+    pub fn render_entries(entries: &[(Arc<str>, ValueTree)], scope: &Scope) -> Result<Map, Error> {
         let mut map = Map::with_capacity(entries.len());
         for (key, item) in entries {
             let value = item.render(scope).map_err(|error| error.within(key))?;

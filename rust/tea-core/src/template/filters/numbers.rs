@@ -9,9 +9,10 @@ use crate::value::Value;
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) fn round(value: &Value, given: &Given<'_>) -> Result<Value> {
-    let number = value.needed("")?.as_number().ok_or_else(|| {
-        Error::template(format!("cannot round {}", value.describe()))
-    })?;
+    let number = value
+        .needed("")?
+        .as_number()
+        .ok_or_else(|| Error::template(format!("cannot round {}", value.describe())))?;
     let rounded: fn(f64) -> f64 = match given.get(1).map(Value::as_text) {
         None | Some(Some("common")) => |number| (number.abs() + 0.5).floor().copysign(number),
         Some(Some("ceil")) => f64::ceil,
@@ -80,7 +81,7 @@ fn based(text: &str, base: u32) -> Option<i128> {
             (lower[prefix.len()..].strip_prefix('_').unwrap_or(&lower[prefix.len()..]), own)
         }
         None if base == 0 => {
-            let zeros = lower.starts_with('0') && lower.trim_matches(['0', '_']) != "";
+            let zeros = lower.starts_with('0') && !lower.trim_matches(['0', '_']).is_empty();
             (if zeros { "" } else { &lower[..] }, 10)
         }
         None => (&lower[..], base),
@@ -136,12 +137,7 @@ fn number_of_text(text: &str) -> Option<f64> {
     }
 }
 
-fn converted_or(
-    default: Option<&Value>,
-    value: &Value,
-    wanted: &str,
-    name: &str,
-) -> Result<Value> {
+fn converted_or(default: Option<&Value>, value: &Value, wanted: &str, name: &str) -> Result<Value> {
     if let Some(default) = default {
         return Ok(default.clone());
     }
