@@ -30,6 +30,7 @@ class FakeC:
         self.can_cut = can_cut
         self.cache: list[int] = []
         self.computed: list[list[int]] = []  # the tokens of each llama_decode
+        self.threads: list[tuple[int, int]] = []  # told for answers and for prompts
         self.chains: list[list[tuple[Any, ...]]] = []
         self.freed = 0
         self.before_decode: Any = None
@@ -105,6 +106,9 @@ class FakeC:
 
     def llama_free(self, _context: object) -> None:
         self.freed += 1
+
+    def llama_set_n_threads(self, _context: object, answer: int, prompt: int) -> None:
+        self.threads.append((answer, prompt))
 
     def llama_get_memory(self, _context: object) -> object:
         return object()

@@ -23,7 +23,14 @@ class Rig:
     """A session on the fake library, and everything that a test wants to look at."""
 
     def __init__(
-        self, folder: Path, c: FakeC, *, template: str | None = TEMPLATE, n_ctx: int = 2048
+        self,
+        folder: Path,
+        c: FakeC,
+        *,
+        template: str | None = TEMPLATE,
+        n_ctx: int = 2048,
+        n_threads: int = 1,
+        yields: bool = False,
     ) -> None:
         metadata = dict(CHAT_MODEL)
         del metadata["tokenizer.chat_template"]
@@ -35,7 +42,9 @@ class Rig:
         self.stop = StopFlag()
         llama = cast(Llama, FakeLlama(c))
         self.model = Model(llama, Found(path, "test"), read(path))
-        self.session = Session(llama, self.model, n_ctx=n_ctx, n_threads=1, stop=self.stop)
+        self.session = Session(
+            llama, self.model, n_ctx=n_ctx, n_threads=n_threads, stop=self.stop, yields=yields
+        )
         self.streamed: list[str] = []
 
     def ask(self, *texts: str, raw: bool = False, **fields: Any) -> Generation:
@@ -235,3 +244,17 @@ def test_c_itself_sees_the_stop_flag() -> None:
     assert (asks(flag.argument), flag.is_set()) == (True, True)
     flag.clear()
     assert (asks(flag.argument), flag.is_set()) == (False, False)
+
+
+def test_an_answer_with_a_seed_is_computed_by_all_threads_however_crowded_the_machine(
+    tmp_path: Path,
+) -> None:
+    c = FakeC(says=b"ab")
+    rig = Rig(tmp_path, c, n_threads=4, yields=True)
+    crew = rig.session._crew
+    assert crew is not None
+    crew._set(1)
+    rig.ask("hi", seed=7)
+    assert c.threads[-1] == (4, 4)
+    rig.ask("hi")
+    assert (1, 4) in c.threads

@@ -137,7 +137,10 @@ class Session:
         try:
             self._compute_prompt(prompt[reused:])
             computed = perf_counter()
-            count, reason = self._answer(sampler, answer, request.max_tokens)
+            # Another number of threads rounds otherwise, and a seed asks for the same answer.
+            crew = None if request.seed is not None else self._crew
+            self._assign(crew.threads if crew else self._n_threads)
+            count, reason = self._answer(sampler, answer, request.max_tokens, crew)
         finally:
             self._c.llama_sampler_free(sampler)
         return Generation(
@@ -150,7 +153,9 @@ class Session:
             answer_seconds=perf_counter() - computed,
         )
 
-    def _answer(self, sampler: Any, answer: AnswerText, limit: int) -> tuple[int, FinishReason]:
+    def _answer(
+        self, sampler: Any, answer: AnswerText, limit: int, crew: Crew | None
+    ) -> tuple[int, FinishReason]:
         """Sample tokens until the model, a stop string or ``limit`` ends the answer."""
         sample, context, model = self._c.llama_sampler_sample, self._context, self._model
         for count in range(limit):
@@ -160,15 +165,15 @@ class Session:
             if answer.feed(model.piece(token)):
                 return count + 1, "stop"
             if count + 1 < limit:
-                self._compute_token(token)
+                self._compute_token(token, crew)
         return limit, "length"
 
-    def _compute_token(self, token: int) -> None:
+    def _compute_token(self, token: int, crew: Crew | None) -> None:
         self._tokens[0] = token
-        if self._crew is None:
+        if crew is None:
             self._decode(self._one, [token])
         else:
-            self._crew.compute(lambda: self._decode(self._one, [token]))
+            crew.compute(lambda: self._decode(self._one, [token]))
 
     def _compute_prompt(self, tokens: list[int]) -> None:
         for start in range(0, len(tokens), _BATCH):
