@@ -18,7 +18,8 @@ pub struct Machine;
 
 impl Files for Machine {
     fn resolve(&self, base: &Path, path: &Path) -> Result<PathBuf, String> {
-        let whole = std::path::absolute(base).map_err(|error| reason(&error))?.join(path);
+        let here = std::env::current_dir().map_err(|error| reason(&error))?;
+        let whole = here.join(base).join(path);
         follow(&whole)
     }
 
@@ -130,6 +131,12 @@ mod tests {
         assert_eq!(resolve("link/a.txt"), root.join("real/a.txt"));
         assert_eq!(resolve("link/../new/./b"), root.join("new/b"));
         assert_eq!(resolve("/etc"), Path::new("/etc"));
+    }
+
+    #[test]
+    fn an_empty_folder_is_the_working_directory() {
+        let here = fs::canonicalize(std::env::current_dir().unwrap()).unwrap();
+        assert_eq!(Machine.resolve(Path::new(""), Path::new("")).unwrap(), here);
     }
 
     #[test]

@@ -80,8 +80,15 @@ pub fn parse(arguments: &[OsString]) -> Result<Request, Failure> {
     }
     let root = grammar();
     let matches = root.clone().try_get_matches_from(arguments);
-    let matches = matches.map_err(|error| explain(&error, &root, arguments))?;
-    read(&matches)
+    match matches {
+        Ok(matches) => read(&matches),
+        // Whoever asks for help gets it, whatever else is wrong.
+        Err(_) if arguments.iter().any(|word| word == "--help" || word == "-h") => {
+            let named = named(arguments).unwrap_or("tea");
+            Ok(Request::Help(help(named)))
+        }
+        Err(error) => Err(explain(&error, &root, arguments)),
+    }
 }
 
 fn command_hint(word: &str) -> String {
@@ -101,9 +108,14 @@ fn flag(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
 
+fn verbose() -> Arg {
+    flag("verbose").short('v')
+}
+
 fn option(name: &'static str) -> Arg {
     let parser: ValueParser = OsStringValueParser::new().into();
-    Arg::new(name).long(name).action(ArgAction::Set).value_parser(parser)
+    let arg = Arg::new(name).long(name).action(ArgAction::Set).value_parser(parser);
+    arg.allow_negative_numbers(true)
 }
 
 fn positional(name: &'static str) -> Arg {
@@ -117,7 +129,6 @@ fn command(name: &'static str) -> Command {
         .disable_help_subcommand(true)
         .args_override_self(true)
         .arg(help)
-        .arg(flag("verbose").short('v'))
 }
 
 fn grammar() -> Command {
@@ -130,27 +141,41 @@ fn grammar() -> Command {
         .arg(option("secrets-env"))
         .arg(option("fail-on-state").action(ArgAction::Append))
         .arg(option("allow-path").action(ArgAction::Append))
-        .args([option("gguf"), option("backend"), flag("quiet").short('q')]);
+        .args([option("gguf"), option("backend"), verbose(), flag("quiet").short('q')]);
     let validate = command("validate")
-        .mut_arg("verbose", |arg| arg.short(None).long(None::<&str>))
         .arg(positional("FILE").action(ArgAction::Append))
         .args([flag("json"), flag("quiet").short('q')]);
     let chat = command("chat")
         .arg(positional("PROMPT"))
         .args(["system", "temperature", "max-tokens", "seed", "model", "api-base"].map(option))
-        .args([option("gguf"), option("backend")]);
-    let model = command("model").args([flag("json"), option("gguf")]);
+        .args([option("gguf"), option("backend"), verbose()]);
+    let model = command("model").args([flag("json"), option("gguf"), verbose()]);
     command("tea")
         .no_binary_name(true)
-        .args([flag("version"), flag("impl")])
+        .args([flag("version"), flag("impl"), verbose()])
         .subcommands([run, validate, chat, model])
+}
+
+/// The command that the arguments name.
+fn named(arguments: &[OsString]) -> Option<&'static str> {
+    let word = arguments.iter().filter_map(|word| word.to_str()).find(|w| COMMANDS.contains(w))?;
+    COMMANDS.into_iter().find(|name| *name == word)
+}
+
+/// What `--help` prints.
+fn help(name: &str) -> &'static str {
+    match name {
+        "run" => include_str!("help/run.txt"),
+        "validate" => include_str!("help/validate.txt"),
+        "chat" => include_str!("help/chat.txt"),
+        "model" => include_str!("help/model.txt"),
+        _ => include_str!("help/tea.txt"),
+    }
 }
 
 /// The text of an error of the grammar.
 fn explain(error: &clap::Error, root: &Command, arguments: &[OsString]) -> Failure {
-    let named = arguments
-        .iter()
-        .find_map(|word| COMMANDS.into_iter().find(|name| word.to_str() == Some(name)));
+    let named = named(arguments);
     let known = named.and_then(|name| root.find_subcommand(name)).unwrap_or(root);
     let see = match named {
         Some(name) => format!("see tea {name} --help"),
@@ -204,7 +229,7 @@ fn names(shown: &str, command: &Command) -> String {
 fn read(matches: &ArgMatches) -> Result<Request, Failure> {
     let Some((name, given)) = matches.subcommand() else {
         if matches.get_flag("help") {
-            return Ok(Request::Help(include_str!("help/tea.txt")));
+            return Ok(Request::Help(help("tea")));
         }
         return Ok(Request::Facts {
             version: matches.get_flag("version"),
@@ -212,17 +237,11 @@ fn read(matches: &ArgMatches) -> Result<Request, Failure> {
             verbose: matches.get_flag("verbose"),
         });
     };
-    let help = match name {
-        "run" => include_str!("help/run.txt"),
-        "validate" => include_str!("help/validate.txt"),
-        "chat" => include_str!("help/chat.txt"),
-        _ => include_str!("help/model.txt"),
-    };
     if matches.get_flag("help") {
-        return Ok(Request::Help(include_str!("help/tea.txt")));
+        return Ok(Request::Help(help("tea")));
     }
     if given.get_flag("help") {
-        return Ok(Request::Help(help));
+        return Ok(Request::Help(help(name)));
     }
     let given = Given { name, matches: given };
     match name {

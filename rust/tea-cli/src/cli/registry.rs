@@ -16,7 +16,7 @@ use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;
 use crate::files::Machine;
-use crate::llm::http::Network;
+use crate::llm::http::{Network, Stoppable};
 use crate::llm::local::{LocalBackend, LocalOptions};
 
 /// The name of this engine in messages.
@@ -94,7 +94,7 @@ fn api_factory(env: &Rc<Map>) -> BackendFactory {
     let env = env.clone();
     Box::new(move |settings| {
         let endpoint = Endpoint::new(settings, &env)?;
-        Ok(endpoint.map(|found| Rc::new(ApiBackend::new(found, Rc::new(Network))) as _))
+        Ok(endpoint.map(|found| Rc::new(Stoppable(ApiBackend::new(found, Rc::new(Network)))) as _))
     })
 }
 

@@ -11,7 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tea_core::actions::LocalFuture;
-use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
+use tea_core::errors::Error;
+use tea_core::llm::api::{ApiBackend, Http, HttpError, HttpRequest, HttpResponse};
+use tea_core::llm::backend::{
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+};
 use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{http, Agent, Body};
 
@@ -46,6 +50,40 @@ impl Http for Network {
 
     fn random(&self) -> f64 {
         random::fraction()
+    }
+}
+
+/// An API whose calls a stop ends for good: no error handling of a workflow takes it.
+pub struct Stoppable(pub ApiBackend);
+
+impl Stoppable {
+    async fn unless_stopped<T>(&self, call: LocalFuture<'_, Result<T, Error>>) -> Result<T, Error> {
+        let result = call.await;
+        if result.is_err() {
+            stop::check()?;
+        }
+        result
+    }
+}
+
+impl Backend for Stoppable {
+    fn name(&self) -> BackendName {
+        self.0.name()
+    }
+
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: Option<OnText<'a>>,
+    ) -> LocalFuture<'a, Result<ChatReply, Error>> {
+        Box::pin(self.unless_stopped(self.0.chat(request, on_text)))
+    }
+
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbedRequest,
+    ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
+        Box::pin(self.unless_stopped(self.0.embed(request)))
     }
 }
 
