@@ -11,9 +11,7 @@ import os
 import shutil
 import struct
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +33,6 @@ SQUASHFS_MAGIC = b"hsqs"
 SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
 PACK_TIMEOUT = 3600.0  # seconds
-SYNC_INTERVAL = 0.05  # seconds
 _WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
 _AGAIN = "build or download it again"
 
@@ -157,7 +154,7 @@ def pack(
                 offset = file.tell()
                 with program.squashfs.open("rb") as squashfs:
                     shutil.copyfileobj(squashfs, file, 1 << 20)
-            with _on_its_way(part):
+            with store.syncing(part):
                 _append(layer, part, offset, engine, tools)
                 with part.open("r+b") as file:
                     _describe(file, sections, layer, program, offset)
@@ -254,26 +251,3 @@ def _describe(
     unpacked = program.unpacked_size + size_of(layer.folder) + layer.model.stat().st_size
     file.seek(where)
     file.write(PAYLOAD.pack(PAYLOAD_MAGIC, layer.digest(program), squashfs, unpacked, 0))
-
-
-@contextmanager
-def _on_its_way(part: Path) -> Iterator[None]:
-    """Have the disk write what comes into ``part`` meanwhile; all of it is safe at the end.
-
-    Synced only once it is complete, the disk would wait for the work and the work for the disk.
-    """
-    complete = threading.Event()
-
-    def sync() -> None:
-        with part.open("rb") as file:
-            while not complete.wait(SYNC_INTERVAL):
-                os.fsync(file.fileno())
-            os.fsync(file.fileno())
-
-    with ThreadPoolExecutor(1) as pool:
-        syncing = pool.submit(sync)
-        try:
-            yield
-        finally:
-            complete.set()
-        syncing.result()  # the kernel tells a failed write once, and only here

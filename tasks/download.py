@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tasks import console, hub
+from tasks import console, hub, store
 from tasks.errors import DigestMismatch, FetchError, SizeMismatch
 from tasks.patience import Pace, PassingError, Patience
 
@@ -64,7 +64,11 @@ def to_part(job: Download, part: Path, pace: Pace) -> None:
 
 def _complete(job: Download, part: Path, pace: Pace) -> None:
     patience = Patience(job.name, pace)
-    with part.open("ab", buffering=0) as file, contextlib.closing(_Sink(file)) as sink:
+    with (
+        part.open("ab", buffering=0) as file,
+        store.syncing(part),
+        contextlib.closing(_Sink(file)) as sink,
+    ):
         body = _Body(sink, part, job, patience)
         if body.done:
             console.note(f"{job.name}: going on from {body.done / 1e6:,.0f} MB")

@@ -16,7 +16,9 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from tasks.errors import DiskFull, FetchError, NotWritable
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 # ENOTDIR and EEXIST: a file is where a folder should be.
+SYNC_INTERVAL = 0.05  # seconds
 NO_WRITE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 
 
@@ -90,6 +93,29 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def syncing(part: Path) -> Iterator[None]:
+    """Have the disk write what comes into ``part`` meanwhile; all of it is safe at the end.
+
+    Synced only once it is complete, the disk would wait for the work and the work for the disk.
+    """
+    complete = threading.Event()
+
+    def sync() -> None:
+        with part.open("rb") as file:
+            while not complete.wait(SYNC_INTERVAL):
+                os.fsync(file.fileno())
+            os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(1) as pool:
+        syncing = pool.submit(sync)
+        try:
+            yield
+        finally:
+            complete.set()
+        syncing.result()  # the kernel tells a failed write once, and only here
 
 
 def write_text(path: Path, text: str) -> None:
