@@ -36,6 +36,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 FROM toolchain AS program
 ARG BUILDARCH TARGETARCH GNU
 ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/build
+# Small: the program waits for models and networks, and a panic ends it anyway.
+ENV CARGO_PROFILE_RELEASE_OPT_LEVEL=z CARGO_PROFILE_RELEASE_PANIC=abort
 WORKDIR /src
 COPY rust/ .
 COPY --from=llama include /include
@@ -67,7 +69,7 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     done < /out/crates.txt
 
 FROM toolchain AS assemble
-ARG GNU
+ARG GNU SOURCE_DATE_EPOCH=0
 COPY --from=debs /debs /debs
 COPY --from=llama lib /llama/lib
 COPY --from=llama licenses /llama/licenses

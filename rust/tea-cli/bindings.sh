@@ -7,7 +7,7 @@ set -eu
 include=$1
 out=$(dirname "$0")/src/llama
 functions='ggml_backend_(dev_count|load_all_from_path)|llama_(backend_init|log_set|tokenize|decode|free'
-functions="$functions|token_to_piece|get_memory|get_embeddings_seq|memory_clear|memory_seq_rm"
+functions="$functions|set_n_threads|token_to_piece|get_memory|get_embeddings_seq|memory_clear|memory_seq_rm"
 functions="$functions|batch_get_one|init_from_model|(model|context|sampler_chain)_default_params"
 functions="$functions|model_(load_from_file|free|get_vocab|n_ctx_train|n_embd_out)"
 functions="$functions|vocab_(bos|eos|get_add_bos|get_text|is_eog)"

@@ -783,6 +783,8 @@ pub struct Functions {
     pub llama_batch_get_one:
         unsafe extern "C" fn(tokens: *mut llama_token, n_tokens: i32) -> llama_batch,
     pub llama_decode: unsafe extern "C" fn(ctx: *mut llama_context, batch: llama_batch) -> i32,
+    pub llama_set_n_threads:
+        unsafe extern "C" fn(ctx: *mut llama_context, n_threads: i32, n_threads_batch: i32),
     pub llama_get_embeddings_seq:
         unsafe extern "C" fn(ctx: *mut llama_context, seq_id: llama_seq_id) -> *mut f32,
     pub llama_vocab_get_text: unsafe extern "C" fn(
@@ -871,6 +873,7 @@ impl Functions {
         let llama_memory_seq_rm = __library.get(b"llama_memory_seq_rm\0").map(|sym| *sym)?;
         let llama_batch_get_one = __library.get(b"llama_batch_get_one\0").map(|sym| *sym)?;
         let llama_decode = __library.get(b"llama_decode\0").map(|sym| *sym)?;
+        let llama_set_n_threads = __library.get(b"llama_set_n_threads\0").map(|sym| *sym)?;
         let llama_get_embeddings_seq =
             __library.get(b"llama_get_embeddings_seq\0").map(|sym| *sym)?;
         let llama_vocab_get_text = __library.get(b"llama_vocab_get_text\0").map(|sym| *sym)?;
@@ -920,6 +923,7 @@ impl Functions {
             llama_memory_seq_rm,
             llama_batch_get_one,
             llama_decode,
+            llama_set_n_threads,
             llama_get_embeddings_seq,
             llama_vocab_get_text,
             llama_vocab_is_eog,
@@ -1012,6 +1016,14 @@ impl Functions {
     }
     pub unsafe fn llama_decode(&self, ctx: *mut llama_context, batch: llama_batch) -> i32 {
         (self.llama_decode)(ctx, batch)
+    }
+    pub unsafe fn llama_set_n_threads(
+        &self,
+        ctx: *mut llama_context,
+        n_threads: i32,
+        n_threads_batch: i32,
+    ) {
+        (self.llama_set_n_threads)(ctx, n_threads, n_threads_batch)
     }
     pub unsafe fn llama_get_embeddings_seq(
         &self,

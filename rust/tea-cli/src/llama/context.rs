@@ -91,6 +91,14 @@ impl Context {
         }
     }
 
+    /// Compute single tokens with `single` threads, and prompts with `prompt` threads.
+    pub fn set_threads(&mut self, single: u32, prompt: u32) {
+        let number = |threads| i32::try_from(threads).unwrap_or(i32::MAX);
+        let c = &self.model.library.c;
+        // SAFETY: the handle is a context.
+        unsafe { (c.llama_set_n_threads)(self.handle.as_ptr(), number(single), number(prompt)) };
+    }
+
     /// Keep the first `length` tokens in the cache; false where that cannot be done.
     ///
     /// A recurrent state cannot go back, and a sliding window may have lost what lies before it.

@@ -71,6 +71,7 @@ struct Loaded {
     prompter: Prompter,
     n_ctx: u32,
     n_threads: u32,
+    yields: bool,
     session: Option<Session>,
     embedder: Option<Embedder>,
 }
@@ -173,6 +174,7 @@ impl Loaded {
             prompter: Prompter::new(&model, head.name(), template),
             n_ctx: context_size(found, options, Some(trained)),
             n_threads: options.n_threads.unwrap_or_else(default_threads),
+            yields: options.n_threads.is_none(),
             head,
             model: Rc::new(model),
             session: None,
@@ -194,9 +196,12 @@ impl Loaded {
     fn session(&mut self) -> Result<&mut Session, Error> {
         match &mut self.session {
             Some(session) => Ok(session),
-            empty => {
-                Ok(empty.insert(Session::new(self.model.clone(), self.n_ctx, self.n_threads)?))
-            }
+            empty => Ok(empty.insert(Session::new(
+                self.model.clone(),
+                self.n_ctx,
+                self.n_threads,
+                self.yields,
+            )?)),
         }
     }
 

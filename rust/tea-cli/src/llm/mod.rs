@@ -1,5 +1,6 @@
 //! Models: the local one, in this process, and what an API is reached through.
 
+pub mod crew;
 pub mod embedding;
 pub mod gguf;
 pub mod http;

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use rustix::time::{clock_gettime, ClockId};
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{ChatRequest, FinishReason, OnText};
 use tea_core::llm::parameters::MAX_SEED;
 
+use super::crew::Crew;
 use crate::llama::{self, Context, ContextOptions, Model, Sampler, Sampling, Token};
 use crate::stop;
 
@@ -39,18 +41,29 @@ pub struct Session {
     model: Rc<Model>,
     context: Context,
     n_ctx: u32,
+    n_threads: u32,
+    crew: Option<Crew>,
+    started: Instant,
     cached: Vec<Token>, // the tokens whose keys and values are in the cache
 }
 
 impl Session {
-    /// Set memory for the context aside.
+    /// Set memory for the context aside. `yields`: fewer threads than `n_threads` may compute an
+    /// answer, see `Crew`.
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory, or the model cannot generate.
-    pub fn new(model: Rc<Model>, n_ctx: u32, n_threads: u32) -> Result<Session, Error> {
+    pub fn new(
+        model: Rc<Model>,
+        n_ctx: u32,
+        n_threads: u32,
+        yields: bool,
+    ) -> Result<Session, Error> {
         let options = ContextOptions { n_ctx, n_batch: BATCH, n_threads, embeddings: None };
         let context = Context::new(model.clone(), options)?;
-        Ok(Session { model, context, n_ctx, cached: Vec::new() })
+        let crew = yields.then(|| Crew::new(n_threads));
+        let (started, cached) = (Instant::now(), Vec::new());
+        Ok(Session { model, context, n_ctx, n_threads, crew, started, cached })
     }
 
     /// Answer `request`, whose prompt is `prompt`; what the cache has of its beginning is not
@@ -74,8 +87,11 @@ impl Session {
             self.compute(chunk)?;
         }
         let computed = Instant::now();
+        // Another number of threads rounds otherwise, and a seed asks for the same answer.
+        let yields = request.seed.is_none();
+        self.assign(yields);
         let limit = usize::try_from(request.max_tokens).unwrap_or(usize::MAX);
-        let (count, finish_reason) = self.answer(&mut sampler, &mut answer, limit)?;
+        let (count, finish_reason) = self.answer(&mut sampler, &mut answer, limit, yields)?;
         Ok(Generation {
             text: answer.finish(),
             finish_reason,
@@ -107,6 +123,7 @@ impl Session {
         sampler: &mut Sampler,
         answer: &mut AnswerText,
         limit: usize,
+        yields: bool,
     ) -> Result<(usize, FinishReason), Error> {
         for count in 0..limit {
             let token = self.context.sample(sampler);
@@ -117,10 +134,30 @@ impl Session {
                 return Ok((count + 1, FinishReason::Stop));
             }
             if count + 1 < limit {
-                self.compute(&[token])?;
+                self.compute_token(token, yields)?;
             }
         }
         Ok((limit, FinishReason::Length))
+    }
+
+    fn compute_token(&mut self, token: Token, yields: bool) -> Result<(), Error> {
+        let (start, cpu_start) = (self.started.elapsed(), cpu_seconds());
+        self.compute(&[token])?;
+        if let Some(crew) = self.crew.as_mut().filter(|_| yields) {
+            let (now, before) = (self.started.elapsed(), crew.threads());
+            crew.learn(now.as_secs_f64(), (now - start).as_secs_f64(), cpu_seconds() - cpu_start);
+            if crew.threads() != before {
+                self.assign(yields);
+            }
+        }
+        Ok(())
+    }
+
+    /// Choose how many threads compute answers; prompts, whose parts are large, keep all.
+    fn assign(&mut self, yields: bool) {
+        let crew = self.crew.as_ref().filter(|_| yields);
+        let threads = crew.map_or(self.n_threads, Crew::threads);
+        self.context.set_threads(threads, self.n_threads);
     }
 
     fn compute(&mut self, tokens: &[Token]) -> Result<(), Error> {
@@ -156,6 +193,12 @@ impl Session {
             self.cached.clear();
         }
     }
+}
+
+/// Seconds for which this thread had a processor.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// How to sample the answer: None is greedy.
