@@ -1,15 +1,14 @@
 //! YAML text into values that know their place in the file.
 //!
 //! The language is one document of YAML 1.2 with the core schema (`yes` and `on` are text) and
-//! merge keys. libyaml's grammar gives the events; the schema, duplicate keys and the limits are
-//! decided here.
+//! merge keys. saphyr gives the events; the schema, duplicate keys and the limits are decided here.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use libyaml_safer::{Event, EventData, Mark, Parser, ScalarStyle};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use crate::errors::{InvalidFile, Place, Problem};
 use crate::limits::MAX_DEPTH;
@@ -136,16 +135,11 @@ pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
     if let Some(problem) = source::forbidden_character(text, &file) {
         return Err(InvalidFile { problems: vec![problem] });
     }
-    let (hidden, restore) = source::hide_old_breaks(text);
-    // With the mark in front, whatever the file begins with is not taken for one.
-    let source = format!("\u{feff}{}", hidden.strip_prefix('\u{feff}').unwrap_or(&hidden));
-    let mut input = source.as_bytes();
-    let mut parser = Parser::new();
-    parser.set_input(&mut input);
+    let source = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut composer = Composer {
         file,
-        restore,
-        parser,
+        source,
+        parser: Parser::new_from_str(source),
         anchors: HashMap::new(),
         alias_bytes: 0,
         depth: 0,
@@ -165,46 +159,78 @@ pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
 /// Reading stops: the problem is noted.
 struct Stopped;
 
-struct Composer<'a> {
+struct Composer<'t> {
     file: Arc<str>,
-    restore: Vec<(char, char)>,
-    parser: Parser<&'a mut &'a [u8]>,
-    anchors: HashMap<String, Option<Rc<Node>>>, // None while the value is being read
+    source: &'t str,
+    parser: Parser<'t, StrInput<'t>>,
+    anchors: HashMap<usize, Option<Rc<Node>>>, // None while the value is being read
     alias_bytes: usize,
     depth: usize,
     problems: Vec<Problem>,
 }
 
-impl Composer<'_> {
-    fn next(&mut self) -> Result<Event, Stopped> {
-        self.parser.parse().map_err(|error| {
-            let mark = error.problem_mark().or(error.context_mark()).unwrap_or_default();
-            let reason = match error.context() {
-                Some(context) => format!("{context} {}", error.problem()),
-                None => error.problem().into(),
-            };
-            // A tab is the only such character that an editor makes by itself.
-            let is_tab = error.problem().contains("cannot start any token");
-            let hint = if is_tab { "indent with spaces, not with tabs" } else { "" };
-            let place = self.place(mark);
-            self.problem(&place, format!("not valid YAML: {reason}"), hint);
-            Stopped
-        })
+impl<'t> Composer<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), Stopped> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                self.malformed(&error);
+                Err(Stopped)
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn malformed(&mut self, error: &ScanError) {
+        let place = self.place(*error.marker());
+        let reason = error.info();
+        if reason.contains("unknown anchor") {
+            let name = self.alias_at(&place);
+            let message = format!("the alias *{name} has no anchor before it");
+            self.problem(&place, message, "");
+            return;
+        }
+        let message = format!("not valid YAML: {reason}");
+        if reason.contains("tab") {
+            let place = self.tab_from(&place).unwrap_or(place);
+            self.problem(&place, message, "indent with spaces, not with tabs");
+        } else {
+            self.problem(&place, message, "");
+        }
+    }
+
+    /// The first tab that indents a line, from the line of `place` on.
+    fn tab_from(&self, place: &Place) -> Option<Place> {
+        let lines = self.source.lines().enumerate().skip(place.line - 1);
+        lines
+            .map(|(number, line)| (number, line.len() - line.trim_start_matches(' ').len(), line))
+            .find(|(_, spaces, line)| line[*spaces..].starts_with('\t'))
+            .map(|(number, spaces, _)| Place {
+                line: number + 1,
+                column: spaces + 1,
+                ..place.clone()
+            })
+    }
+
+    /// The name of the alias that is written at `place`.
+    fn alias_at(&self, place: &Place) -> String {
+        let line = self.source.lines().nth(place.line - 1).unwrap_or_default();
+        let name = line.chars().skip(place.column - 1).skip_while(|c| *c == '*');
+        name.take_while(|c| !c.is_whitespace() && !",[]{}".contains(*c)).collect()
     }
 
     fn document(&mut self) -> Result<Rc<Node>, Stopped> {
         self.next()?; // start of the stream
-        let event = self.next()?;
-        if matches!(event.data, EventData::StreamEnd) {
+        if matches!(self.next()?.0, Event::StreamEnd) {
             let place = Place { file: self.file.clone(), line: 1, column: 1 };
             return self.fail(&place, "the file is empty".into());
         }
         let event = self.next()?;
         let node = self.node(event)?;
         self.next()?; // end of the document
-        let event = self.next()?;
-        if !matches!(event.data, EventData::StreamEnd) {
-            let place = self.place(event.start_mark);
+        let (event, span) = self.next()?;
+        if !matches!(event, Event::StreamEnd) {
+            let place = self.place(span.start);
             self.problem(
                 &place,
                 "a second YAML document starts here".into(),
@@ -214,47 +240,46 @@ impl Composer<'_> {
         Ok(node)
     }
 
-    fn node(&mut self, event: Event) -> Result<Rc<Node>, Stopped> {
-        let place = self.place(event.start_mark);
-        let (anchor, tag) = match &event.data {
-            EventData::Alias { anchor } => return self.alias(anchor, &place),
-            EventData::Scalar { anchor, tag, .. }
-            | EventData::SequenceStart { anchor, tag, .. }
-            | EventData::MappingStart { anchor, tag, .. } => (anchor.clone(), tag.clone()),
-            _ => (None, None),
+    fn node(&mut self, (event, span): (Event<'t>, Span)) -> Result<Rc<Node>, Stopped> {
+        let place = self.place(span.start);
+        let (anchor, tag) = match &event {
+            Event::Alias(anchor) => return self.alias(*anchor, &place),
+            Event::Scalar(_, _, anchor, tag) => (*anchor, tag),
+            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => (*anchor, tag),
+            _ => (0, &None),
         };
         if let Some(tag) = tag {
-            let tag =
-                tag.strip_prefix("tag:yaml.org,2002:").map_or(tag.clone(), |t| format!("!!{t}"));
-            self.problem(
-                &place,
-                format!("the tag {tag} is not allowed"),
-                "write the value without a tag",
-            );
+            let tag = match tag.is_yaml_core_schema() {
+                true => format!("!!{}", tag.suffix),
+                false => format!("{}{}", tag.handle, tag.suffix),
+            };
+            let hint = "write the value without a tag";
+            self.problem(&place, format!("the tag {tag} is not allowed"), hint);
         }
-        if let Some(anchor) = &anchor {
-            self.anchors.insert(anchor.clone(), None);
+        if anchor > 0 {
+            self.anchors.insert(anchor, None);
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.fail(&place, format!("values are nested deeper than {MAX_DEPTH} levels"));
+            let message = format!("values are nested deeper than {MAX_DEPTH} levels");
+            return self.fail(&place, message);
         }
-        let node = Rc::new(match event.data {
-            EventData::Scalar { value, style, .. } => self.scalar(&value, style, place),
-            EventData::SequenceStart { .. } => self.items(place)?,
+        let node = Rc::new(match event {
+            Event::Scalar(value, style, ..) => self.scalar(&value, style, place),
+            Event::SequenceStart(..) => self.items(place)?,
             _ => self.table(place)?,
         });
         self.depth -= 1;
-        if let Some(anchor) = anchor {
+        if anchor > 0 {
             self.anchors.insert(anchor, Some(node.clone()));
         }
         Ok(node)
     }
 
-    fn alias(&mut self, name: &str, place: &Place) -> Result<Rc<Node>, Stopped> {
-        match self.anchors.get(name).cloned() {
-            None => self.fail(place, format!("the alias *{name} has no anchor before it")),
-            Some(None) => {
+    fn alias(&mut self, anchor: usize, place: &Place) -> Result<Rc<Node>, Stopped> {
+        match self.anchors.get(&anchor).cloned() {
+            None | Some(None) => {
+                let name = self.alias_at(place);
                 self.fail(place, format!("the alias *{name} is inside the value that it names"))
             }
             Some(Some(node)) => {
@@ -268,12 +293,9 @@ impl Composer<'_> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, place: Place) -> Node {
-        let restored =
-            |c: char| self.restore.iter().find(|(_, new)| *new == c).map_or(c, |(old, _)| *old);
-        let text: String = text.chars().map(restored).collect();
         let size = text.len() + 1;
         let value = match style {
-            ScalarStyle::Plain => scalar::resolve(&text).unwrap_or_else(|| {
+            ScalarStyle::Plain => scalar::resolve(text).unwrap_or_else(|| {
                 let hint = "write it in quotes";
                 self.problem(&place, "the number has too many digits".into(), hint);
                 Value::Null
@@ -289,7 +311,7 @@ impl Composer<'_> {
         let mut size = 1;
         loop {
             let event = self.next()?;
-            if matches!(event.data, EventData::SequenceEnd) {
+            if matches!(event.0, Event::SequenceEnd) {
                 return Ok(Node { place, kind: NodeKind::Items(items), size });
             }
             let item = self.node(event)?;
@@ -305,11 +327,10 @@ impl Composer<'_> {
         let mut size = 1;
         loop {
             let event = self.next()?;
-            if matches!(event.data, EventData::MappingEnd) {
+            if matches!(event.0, Event::MappingEnd) {
                 return Ok(Node { place, kind: NodeKind::Table(Table(entries)), size });
             }
-            let is_plain =
-                matches!(event.data, EventData::Scalar { style: ScalarStyle::Plain, .. });
+            let is_plain = matches!(event.0, Event::Scalar(_, ScalarStyle::Plain, ..));
             let key = self.node(event)?;
             let event = self.next()?;
             let value = self.node(event)?;
@@ -374,9 +395,8 @@ impl Composer<'_> {
         }
     }
 
-    fn place(&self, mark: Mark) -> Place {
-        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX - 1) + 1;
-        Place { file: self.file.clone(), line: count(mark.line), column: count(mark.column) }
+    fn place(&self, mark: Marker) -> Place {
+        Place { file: self.file.clone(), line: mark.line().max(1), column: mark.col() + 1 }
     }
 
     fn problem(&mut self, place: &Place, message: String, hint: &str) {

@@ -5,13 +5,13 @@
 //! other gives text.
 
 mod compare;
-mod depth;
 mod evaluate;
 mod filters;
 mod methods;
 mod names;
 mod operators;
 mod syntax;
+mod tokens;
 mod tree;
 mod value_tree;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use minijinja::machinery::{ast, parse, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
-use super::depth;
 use super::filters::{self, Function};
 use super::methods::METHODS;
+use super::tokens;
 use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Sign, Statement, Target};
 use crate::errors::Error;
 use crate::nearest::nearest;
@@ -28,8 +28,10 @@ fn syntax() -> SyntaxConfig {
 /// # Errors
 /// `TemplateError` where it is not well formed, or uses what is not in the language.
 pub(super) fn parse_text(text: &str) -> Result<Vec<Statement>, Error> {
-    depth::check(text, false, &syntax())?;
-    match parse(text, "", syntax()) {
+    let syntax = syntax();
+    let source = tokens::without_plus_signs(text, false, &syntax);
+    tokens::check(&source, false, &syntax)?;
+    match parse(&source, "", syntax) {
         Ok(ast::Stmt::Template(template)) => statements(&template.children),
         Ok(_) => Err(Error::template("not a well-formed template")),
         Err(error) => Err(malformed(&error, text)),
@@ -38,8 +40,9 @@ pub(super) fn parse_text(text: &str) -> Result<Vec<Statement>, Error> {
 
 /// The tree of a bare expression. Errors as for `parse_text`.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
-    depth::check(text, true, &syntax())?;
-    expression(&parse_expr(text).map_err(|error| malformed(&error, text))?)
+    let source = tokens::without_plus_signs(text, true, &syntax());
+    tokens::check(&source, true, &syntax())?;
+    expression(&parse_expr(&source).map_err(|error| malformed(&error, text))?)
 }
 
 pub(super) fn malformed(error: &minijinja::Error, text: &str) -> Error {
@@ -206,11 +209,12 @@ fn expression(expr: &ast::Expr<'_>) -> Result<Expression, Error> {
         },
         ast::Expr::BinOp(binary) => binary_expression(binary)?,
         ast::Expr::Compare(chain) => {
+            let first = boxed(&chain.expr)?;
             let mut links = Vec::with_capacity(chain.ops.len());
             for link in &chain.ops {
                 links.push((comparison(link.op), expression(&link.expr)?));
             }
-            Expression::Compare(boxed(&chain.expr)?, links)
+            Expression::Compare(first, links)
         }
         ast::Expr::GetAttr(get) => Expression::Member(
             boxed(&get.expr)?,
@@ -262,8 +266,8 @@ fn value(constant: &minijinja::Value) -> Result<Value, Error> {
 fn binary_expression(binary: &ast::BinOp<'_>) -> Result<Expression, Error> {
     use ast::BinOpKind as Kind;
     let compared = |comparison| {
-        let links = vec![(comparison, expression(&binary.right)?)];
-        Ok(Expression::Compare(boxed(&binary.left)?, links))
+        let left = boxed(&binary.left)?;
+        Ok(Expression::Compare(left, vec![(comparison, expression(&binary.right)?)]))
     };
     let sign = match binary.op {
         Kind::Eq => return compared(Comparison::Equal),

@@ -1,7 +1,10 @@
-//! Refuses templates that are nested too deep, before anything follows the nesting.
+//! Refuses templates by their tokens: those that are nested too deep, before anything follows the
+//! nesting, and numbers that only some engines read.
 //!
 //! The parser and whoever walks its tree call themselves for each level, and a stack that runs
 //! over ends the program. So the levels are counted in the tokens first.
+
+use std::borrow::Cow;
 
 use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
@@ -20,7 +23,9 @@ pub(super) fn check(text: &str, is_expression: bool, syntax: &SyntaxConfig) -> R
     let mut starts = false;
     let mut sets = false; // inside {% set …, which opens a block unless there is a =
     for token in tokenize(text, is_expression, syntax.clone()) {
-        let Ok((token, _)) = token else { return Ok(()) };
+        let Ok((token, span)) = token else { return Ok(()) };
+        let source = text.get(span.start_offset as usize..span.end_offset as usize);
+        check_token(&token, source.unwrap_or_default())?;
         let base = if levels.len() > 1 { levels[levels.len() - 2] + 2 } else { 0 };
         let Some(level) = levels.last_mut() else { return Ok(()) };
         match token {
@@ -74,4 +79,56 @@ fn count_statement(token: &Token<'_>, statements: &mut Vec<usize>) {
         }
         _ => {}
     }
+}
+
+/// Refuse a number with a needless zero before it, or with a point and nothing behind it, and a
+/// sign for white space where there is nothing to keep.
+fn check_token(token: &Token<'_>, source: &str) -> Result<(), Error> {
+    let is_wrong = match token {
+        Token::Int(_) | Token::Int128(_) => {
+            let digits = source.trim_start_matches(['0', '_']);
+            digits.len() < source.len() && digits.starts_with(|c: char| c.is_ascii_digit())
+        }
+        Token::Float(_) => source.ends_with('.'),
+        Token::VariableEnd => source.starts_with('+'),
+        _ => false,
+    };
+    if is_wrong {
+        return Err(Error::template(format!("not a well-formed template: unexpected {source}")));
+    }
+    Ok(())
+}
+
+/// Write the sign `+`, which the parser does not know, as two signs `-`.
+pub(super) fn without_plus_signs<'t>(
+    text: &'t str,
+    is_expression: bool,
+    syntax: &SyntaxConfig,
+) -> Cow<'t, str> {
+    if !text.contains('+') {
+        return Cow::Borrowed(text);
+    }
+    let mut written = String::new();
+    let mut done = 0;
+    let mut after_operand = false;
+    for (token, span) in tokenize(text, is_expression, syntax.clone()).map_while(Result::ok) {
+        let (start, end) = (span.start_offset as usize, span.end_offset as usize);
+        let is_sign = matches!(token, Token::Plus) && !after_operand;
+        if is_sign {
+            written.push_str(&text[done..start]);
+            written.push_str(" - -");
+            done = end;
+        }
+        after_operand = match token {
+            Token::Ident(word) => {
+                !matches!(word, "and" | "or" | "not" | "if" | "elif" | "else" | "in" | "is")
+            }
+            Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) => true,
+            Token::Float(_) => true,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
+            _ => false,
+        };
+    }
+    written.push_str(&text[done..]);
+    Cow::Owned(written)
 }

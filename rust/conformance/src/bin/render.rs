@@ -1,0 +1,41 @@
+//! Renders templates: one JSON map with `template` or `expression`, and `state`, a line of standard
+//! input; one JSON map with `value`, or with `kind` and `message`, a line of standard output.
+//!
+//! Tests that compare the engines on templates made at random start it once and talk to it.
+
+use std::io::{self, BufRead, Write};
+
+use tea_conformance::case::text;
+use tea_core::errors::{Error, Kind};
+use tea_core::json;
+use tea_core::template::{Scope, Template, SCOPES};
+use tea_core::value::{Map, Value};
+
+fn main() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let answer = match rendered(&line?) {
+            Ok(value) => Value::record([("value", value)]),
+            Err(error) => Value::record([
+                ("kind", error.kind.word().into()),
+                ("message", error.to_string().into()),
+            ]),
+        };
+        writeln!(out, "{}", json::write(&answer, None))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn rendered(line: &str) -> Result<Value, Error> {
+    let given = json::read(line).map_err(|error| Error::new(Kind::Action, error.to_string()))?;
+    let given = given.as_map().cloned().unwrap_or_default();
+    let empty = || Value::map(Map::new());
+    let names = SCOPES.iter().map(|name| (*name, given.get(*name).cloned().unwrap_or_else(empty)));
+    let scope = Scope::new(names.collect());
+    let template = match text(&given, "expression") {
+        Some(expression) => Template::compile_expression(expression, SCOPES)?,
+        None => Template::compile_text(text(&given, "template").unwrap_or_default(), SCOPES)?,
+    };
+    template.render(&scope)
+}
