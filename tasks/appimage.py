@@ -11,7 +11,7 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,11 @@ from typing import BinaryIO
 
 from elftools.elf.elffile import ELFFile
 
-from tasks import appdir, console, elf, store
+from tasks import appdir, cmd, console, elf, store
 from tasks.catalog import Target
 from tasks.elf import NotElf
-from tasks.engine import Engine, Mount
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull
-from tasks.program import EPOCH, Program, size_of
+from tasks.program import EPOCH, Program
 
 MAGIC = b"AI\x02"  # at offset 8 of the ELF header
 PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
@@ -32,7 +31,6 @@ PAYLOAD_MAGIC = b"TEAPLD1\0"
 SQUASHFS_MAGIC = b"hsqs"
 SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
-PACK_TIMEOUT = 3600.0  # seconds
 _WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
 _AGAIN = "build or download it again"
 
@@ -115,24 +113,33 @@ class Layer:
     model_sha256: str
     model_file: str  # name of the model in the bundle
 
+    @property
+    def place(self) -> Path:
+        """Where the model goes; an empty file until the image is packed."""
+        return self.folder / appdir.LAYER / "models" / self.model_file
+
+    def files(self) -> list[Path]:
+        """All files but the model."""
+        paths = sorted(self.folder.rglob("*"))
+        return [path for path in paths if path.is_file() and path != self.place]
+
     def digest(self, program: Program) -> bytes:
         """Names the image's content: every byte of it follows from what is hashed here."""
         total = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*")):
-            if path.is_file():
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
+        for path in self.files():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
         total.update(f"{self.model_file} {self.model_sha256}\n".encode())
         total.update(store.sha256_of(program.squashfs).encode())
         return total.digest()
 
 
 def pack(
-    program: Program, layer: Layer, runtime: Path, out: Path, *, engine: Engine, tools: str
+    program: Program, layer: Layer, runtime: Path, out: Path, *, mksquashfs: Sequence[str]
 ) -> None:
     """Pack ``out`` from its three parts, bit for bit the same for the same parts.
 
-    ``tools`` is the image that has mksquashfs. ``out`` is replaced at the end, or left as it was.
+    ``mksquashfs`` is the command that runs it. ``out`` is replaced at the end, or left as it was.
     The section .digest_md5 stays zero: nothing that runs or updates AppImages reads it, and MD5 of
     1 GB takes longer than all the rest.
 
@@ -144,6 +151,9 @@ def pack(
     """
     sections = check_runtime(runtime, program.target)
     needed = layer.model.stat().st_size + program.squashfs.stat().st_size + SPARE
+    content = layer.digest(program)
+    unpacked = program.unpacked_size + layer.model.stat().st_size
+    unpacked += sum(path.stat().st_size for path in layer.files())
     with store.disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
         if (free := store.free_bytes(out.parent)) < needed:
@@ -155,9 +165,9 @@ def pack(
                 with program.squashfs.open("rb") as squashfs:
                     shutil.copyfileobj(squashfs, file, 1 << 20)
             with store.syncing(part):
-                _append(layer, part, offset, engine, tools)
+                _append(layer, part, offset, mksquashfs)
                 with part.open("r+b") as file:
-                    _describe(file, sections, layer, program, offset)
+                    _describe(file, sections, content, unpacked, offset)
                 part.chmod(0o755)
             part.replace(out)
             store.sync_folder(out.parent)
@@ -174,35 +184,37 @@ def _beside(out: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _append(layer: Layer, part: Path, offset: int, engine: Engine, tools: str) -> None:
+def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> None:
     """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
-    argv = ["mksquashfs", "/layer", f"/out/{part.name}", "-offset", str(offset)]
+    _place_model(layer)
+    # Beside -mkfs-time the variable is a fatal error, and it would leave the time stamp of an
+    # older model as it is.
+    argv = ["env", "-u", "SOURCE_DATE_EPOCH", *mksquashfs, str(layer.folder), str(part)]
+    argv += ["-offset", str(offset), "-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
     argv += ["-quiet", "-no-progress", "-no-xattrs", "-all-root", "-no-recovery"]
-    # SOURCE_DATE_EPOCH would leave the time stamp of an older model as it is.
-    argv += ["-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
     # Nothing in the layer can equal anything in the program, and looking costs a read of the model.
     argv += ["-no-duplicates", "-no-fragments", "-mem", "256M"]
     argv += ["-action", "chmod(u=rwX,go=rX)@true", "-action", "uncompressed@name(*.gguf)"]
-    done = engine.run(
-        tools,
-        argv,
-        mounts=[
-            Mount(layer.folder, "/layer", read_only=True),
-            Mount(layer.model, f"/layer/{appdir.LAYER}/models/{layer.model_file}", read_only=True),
-            Mount(part.parent, "/out"),
-        ],
-        user=engine.file_owner,
-        timeout=PACK_TIMEOUT,
-    )
-    if done.exit_code:
-        text = (done.stderr + done.stdout).decode(errors="replace").strip()
-        if "No space left" in text:
-            raise DiskFull(part.parent, None, store.free_bytes(part.parent))
+    try:
+        cmd.run(argv, on_line=lambda _: None)
+    except CommandFailed as error:
+        if "No space left" in error.output:
+            raise DiskFull(part.parent, None, store.free_bytes(part.parent)) from error
+        last = error.output.strip().rpartition("\n")[2]
         raise CommandFailed(
-            f"mksquashfs stopped with exit code {done.exit_code}: {text.rpartition(chr(10))[2]}",
-            returncode=done.exit_code,
-            output=text,
-        )
+            f"mksquashfs stopped with exit code {error.returncode}: {last}",
+            returncode=error.returncode,
+            output=error.output,
+        ) from error
+
+
+def _place_model(layer: Layer) -> None:
+    """Put the model into the layer: by another name of the same file, or a copy of it."""
+    layer.place.unlink(missing_ok=True)
+    try:
+        layer.place.hardlink_to(layer.model)
+    except OSError:  # another file system, or another's file
+        shutil.copyfile(layer.model, layer.place)
 
 
 def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]]:
@@ -238,8 +250,8 @@ def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]
 def _describe(
     file: BinaryIO,
     sections: Mapping[str, tuple[int, int]],
-    layer: Layer,
-    program: Program,
+    content: bytes,
+    unpacked: int,
     offset: int,
 ) -> None:
     """Write what our runtime needs to know into its section; another's has none."""
@@ -248,6 +260,5 @@ def _describe(
         console.note("the runtime has no section .tea_payload and is used as it is")
         return
     squashfs = os.fstat(file.fileno()).st_size - offset
-    unpacked = program.unpacked_size + size_of(layer.folder) + layer.model.stat().st_size
     file.seek(where)
-    file.write(PAYLOAD.pack(PAYLOAD_MAGIC, layer.digest(program), squashfs, unpacked, 0))
+    file.write(PAYLOAD.pack(PAYLOAD_MAGIC, content, squashfs, unpacked, 0))

@@ -90,7 +90,7 @@ def run(request: Request) -> list[Row]:
             program=builder.program(IMPL),
             model=models.ensure(model),
             runtime=builder.runtime(),
-            tools=builder.tools(),
+            mksquashfs=builder.mksquashfs(),
             llama_bench=_llama_bench(builder),
             runs=request.runs,
         )

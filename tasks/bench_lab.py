@@ -78,7 +78,7 @@ class Bench:
     program: Program
     model: StoredModel
     runtime: Path
-    tools: str  # the image that has mksquashfs
+    mksquashfs: tuple[str, ...]  # the command that runs it
     llama_bench: Path
     runs: int
 

@@ -63,13 +63,11 @@ def _pack(bench: Bench, model: Path, folder: Path) -> float:
     """Seconds to make an AppImage of ``model``, safe on disk."""
     out = folder / "packed.AppImage"
     row = catalog.model(catalog.QUICKSTART)
-    with tempfile.TemporaryDirectory(prefix="tea-layer-") as made:
+    with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=model.parent) as made:
         appdir.write_layer(Path(made), row, model.name)
         layer = Layer(Path(made), model, "0" * 64, model.name)
         start = time.perf_counter()
-        appimage.pack(
-            bench.program, layer, bench.runtime, out, engine=bench.engine, tools=bench.tools
-        )
+        appimage.pack(bench.program, layer, bench.runtime, out, mksquashfs=bench.mksquashfs)
         seconds = time.perf_counter() - start
     out.unlink()
     return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterable
@@ -90,7 +91,9 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
     runtime = options.runtime or builder.runtime()
     out = options.dist / bundle.file_name(catalog.version())
     record = out.with_suffix(".json")
-    with tempfile.TemporaryDirectory(prefix="tea-layer-") as folder:
+    # Beside the stored model where that is possible, so that a second name is all it takes.
+    beside = stored.path.parent if os.access(stored.path.parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
         appdir.write_layer(Path(folder), bundle.model, bundle.model.file)
         inputs = {
             "program": program.digest,
@@ -103,7 +106,7 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
 
         def make() -> None:
             start = time.monotonic()
-            appimage.pack(program, layer, runtime, out, engine=engine, tools=builder.tools())
+            appimage.pack(program, layer, runtime, out, mksquashfs=builder.mksquashfs())
             facts = {
                 **_facts(bundle, stored, out),
                 "inputs": inputs,
@@ -117,8 +120,8 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
             stage.stamp.unlink(missing_ok=True)
         if stage.run(make):
             size = out.stat().st_size
-            beside = (size - stored.size) / 1e6
-            console.note(f"{out.name}: {size / 1e6:,.1f} MB, {beside:,.1f} MB beside the model")
+            rest = (size - stored.size) / 1e6
+            console.note(f"{out.name}: {size / 1e6:,.1f} MB, {rest:,.1f} MB beside the model")
     return out
 
 

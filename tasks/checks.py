@@ -9,7 +9,7 @@ from tasks.catalog import ROOT
 from tasks.engine import Engine, Mount
 from tasks.errors import TaskError
 
-SCRIPTS = ("appdir/AppRun", ".ci/run")
+SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh")
 REQUIREMENTS = "requirements/dev.txt"
 
 

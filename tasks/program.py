@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks import appdir, catalog, console, images, stages, store
@@ -21,6 +21,10 @@ from tasks.stages import Stage
 BUILD = ROOT / "build"
 DOCKER = ROOT / "docker"
 CHECKS = ("appdir", "elf", "instructions")  # modules that decide what a tree may be
+SOURCES = {  # what the program of each implementation is made of, beside its Dockerfile
+    "python": ["docker/python", "python/src"],
+    "rust": ["docker/rust", "rust"],
+}
 EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 
 
@@ -67,16 +71,15 @@ class Builder:
             NoWheel: a Python package has no build for the target.
         """
         llama = self.llama()
+        args = {"GNU": self.target.gnu, "SOURCE_DATE_EPOCH": str(EPOCH)}
+        if impl == "python":
+            args["WHEEL_ARCH"] = self.target.wheel
         try:
             tree = self._build(
                 f"{impl} program",
                 impl,
-                sources=["docker/python", "python/src"],
-                args={
-                    "GNU": self.target.gnu,
-                    "WHEEL_ARCH": self.target.wheel,
-                    "SOURCE_DATE_EPOCH": str(EPOCH),
-                },
+                sources=SOURCES[impl],
+                args=args,
                 contexts={"llama": llama},
             )
         except CommandFailed as error:
@@ -133,11 +136,12 @@ class Builder:
         sources: list[str],
         args: Mapping[str, str],
         name: str = "",
+        stage: str = "export",
         contexts: Mapping[str, Path] | None = None,
         inputs: Mapping[str, str] | None = None,
         target: Target | None = None,
     ) -> Path:
-        """Run one Dockerfile's stage ``export`` into a folder of build/, unless it is done."""
+        """Run one Dockerfile's ``stage`` into a folder of build/, unless it is done."""
         output = BUILD / f"{name or dockerfile}-{self.target.arch}"
         file = DOCKER / f"{dockerfile}.Dockerfile"
         paths = [file, *(ROOT / source for source in sources)]
@@ -153,7 +157,7 @@ class Builder:
             lambda: self.engine.build(
                 file,
                 context=ROOT,
-                stage="export",
+                stage=stage,
                 target=target or self.target,
                 args={"BASE": self.base.reference, **args},
                 output=output,
@@ -163,22 +167,13 @@ class Builder:
         )
         return output
 
-    def tools(self) -> str:
-        """The image that has mksquashfs; returns its name in the engine."""
-        recipe = stages.digest_of_files([DOCKER / "pack.Dockerfile"], ROOT)
-        tag = f"tea-bundles/pack:{self.base.id.removeprefix('sha256:')[:12]}-{recipe[:12]}"
-        if self.engine.image_id(tag) is None:
-            with console.stage("Image with mksquashfs"):
-                self.engine.build(
-                    DOCKER / "pack.Dockerfile",
-                    context=ROOT,
-                    stage="tools",
-                    target=self.engine.target,
-                    args={"BASE": self.base.reference},
-                    tag=tag,
-                    options=self.options,
-                )
-        return tag
+    def mksquashfs(self) -> tuple[str, ...]:
+        """The command that runs the pinned mksquashfs on this machine, without a container."""
+        folder = replace(self, target=self.engine.target)._build(
+            "mksquashfs", "pack", name="mksquashfs", stage="mksquashfs", sources=[], args={}
+        )
+        loader = next(folder.glob("ld-linux-*"))
+        return (str(loader), "--library-path", str(folder), str(folder / "mksquashfs"))
 
     @staticmethod
     def _stamp_of(output: Path) -> str:

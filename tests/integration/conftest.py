@@ -52,19 +52,17 @@ class Parts:
     engine: Engine
     program: Program
     runtime: Path
-    tools: str
+    mksquashfs: tuple[str, ...]
 
     def pack(self, layer: Layer, out: Path, program: Program | None = None) -> None:
-        appimage.pack(
-            program or self.program, layer, self.runtime, out, engine=self.engine, tools=self.tools
-        )
+        appimage.pack(program or self.program, layer, self.runtime, out, mksquashfs=self.mksquashfs)
 
 
 @pytest.fixture(scope="session")
 def parts(engine: Engine, bundle: Path) -> Parts:
     """The parts of ``bundle``."""
     builder = Builder.on(engine, TARGET, BuildOptions())
-    return Parts(engine, builder.program(IMPL), builder.runtime(), builder.tools())
+    return Parts(engine, builder.program(IMPL), builder.runtime(), builder.mksquashfs())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tasks import appdir, appimage, bundles, catalog, images, smoke, store
+from tasks import appdir, appimage, bundles, catalog, cmd, images, smoke, store
 from tasks.appimage import Layer
 from tasks.bundles import BuildRequest, Options
 from tasks.catalog import ROOT
@@ -221,24 +221,17 @@ def test_model_that_does_not_say_paris_fails_the_answer_and_nothing_else(
 
 
 @pytest.fixture
-def stub(engine: Engine, parts: Parts, tmp_path: Path) -> Program:
+def stub(parts: Parts, tmp_path: Path) -> Program:
     """A program that is an AppRun alone, which always ends with 1."""
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "AppRun").write_text("#!/bin/sh\necho 'libc is gone' >&2\nexit 1\n")
     (tree / "AppRun").chmod(0o755)
-    out = tmp_path / "packed"
-    out.mkdir()
-    done = engine.run(
-        parts.tools,
-        ["mksquashfs", "/tree", "/out/program.squashfs", "-quiet", "-no-progress", "-comp", "zstd"],
-        mounts=[Mount(tree, "/tree", read_only=True), Mount(out, "/out")],
-        user=engine.file_owner,
-        timeout=60,
-    )
-    assert done.exit_code == 0, done.stderr
+    out = tmp_path / "program.squashfs"
+    options = ["-quiet", "-no-progress", "-comp", "zstd"]
+    cmd.run([*parts.mksquashfs, str(tree), str(out), *options])
     size = (tree / "AppRun").stat().st_size
-    return replace(parts.program, squashfs=out / "program.squashfs", unpacked_size=size)
+    return replace(parts.program, squashfs=out, unpacked_size=size)
 
 
 def test_broken_apprun_fails_every_check(

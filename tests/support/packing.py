@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC
-from tasks.engine import Mount, Output
-from tasks.errors import TaskError
+from tasks.errors import CommandFailed, TaskError
 from tests.support.elf import Elf
 
 SECTIONS = {
@@ -18,6 +17,7 @@ SECTIONS = {
     ".digest_md5": bytes(16),
     ".upd_info": b"zsync|https://example.org/a.zsync".ljust(1024, b"\0"),
 }
+COMMAND = "mksquashfs"
 RUNTIME = bytes(Elf(mark=MAGIC, sections=SECTIONS))
 
 
@@ -35,15 +35,12 @@ class FakePacker:
     exit_code: int = 0
     stderr: bytes = b""
     failure: TaskError | None = None
-    file_owner: str = "0:0"
     seen: list[Sequence[str]] = field(default_factory=list)
 
-    def run(
-        self, image: str, argv: Sequence[str], *, mounts: Sequence[Mount], **options: Any
-    ) -> Output:
+    def run(self, argv: Sequence[str], **options: Any) -> None:
+        """In place of ``cmd.run``."""
         self.seen.append(argv)
-        folder = next(mount.source for mount in mounts if mount.target == "/out")
-        part = Path(folder) / argv[2].removeprefix("/out/")
+        part = Path(argv[argv.index(COMMAND) + 2])
         with part.open("ab") as file:
             file.write(self.layer)
         if self.failure:
@@ -52,4 +49,6 @@ class FakePacker:
         with part.open("r+b") as file:
             file.seek(int(argv[argv.index("-offset") + 1]) + 40)
             file.write(struct.pack("<Q", size))
-        return Output(self.exit_code, b"", self.stderr, 0.1)
+        if self.exit_code:
+            text = self.stderr.decode()
+            raise CommandFailed("it stopped", returncode=self.exit_code, output=text)

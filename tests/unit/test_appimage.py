@@ -7,17 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from tasks import appimage, catalog, store
+from tasks import appimage, catalog, cmd, store
 from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC, Layer
-from tasks.engine import Engine
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull, NotWritable, TaskError
 from tasks.program import Program
 from tests.support.elf import AARCH64, Elf
-from tests.support.packing import RUNTIME, SECTIONS, FakePacker, squashfs
+from tests.support.packing import COMMAND, RUNTIME, SECTIONS, FakePacker, squashfs
 
 TARGET = catalog.target("x86_64")
 
@@ -146,7 +144,7 @@ class Parts:
     """What an AppImage is packed from, and where it goes."""
 
     root: Path
-    engine: FakePacker = field(default_factory=FakePacker)
+    packer: FakePacker = field(default_factory=FakePacker)
 
     def __post_init__(self) -> None:
         (self.root / "layer/bundle/models").mkdir(parents=True)
@@ -183,8 +181,7 @@ class Parts:
             self.layer,
             self.runtime,
             self.out,
-            engine=cast(Engine, self.engine),
-            tools="tools",
+            mksquashfs=(COMMAND,),
         )
 
     def left(self) -> Mapping[str, bytes]:
@@ -193,8 +190,10 @@ class Parts:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    return Parts(tmp_path)
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
+    made = Parts(tmp_path)
+    monkeypatch.setattr(cmd, "run", made.packer.run)
+    return made
 
 
 def test_packed_image_is_runtime_program_and_layer_and_reads_back(parts: Parts) -> None:
@@ -203,7 +202,7 @@ def test_packed_image_is_runtime_program_and_layer_and_reads_back(parts: Parts) 
     assert found.offset == len(RUNTIME)
     assert found.digest == parts.layer.digest(parts.program).hex()
     content = parts.out.read_bytes()[found.offset :]
-    assert b"program" in content and content.endswith(parts.engine.layer)
+    assert b"program" in content and content.endswith(parts.packer.layer)
     assert os.access(parts.out, os.X_OK)
     assert list(parts.left()) == ["a.AppImage"]
 
@@ -245,17 +244,17 @@ def test_content_digest_differs_with(change: Callable[[Parts], None], parts: Par
 
 
 def mksquashfs_stops(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts.engine.exit_code = 1
-    parts.engine.stderr = b"Parallel mksquashfs: Using 2 processors\nFATAL ERROR: bad block"
+    parts.packer.exit_code = 1
+    parts.packer.stderr = b"Parallel mksquashfs: Using 2 processors\nFATAL ERROR: bad block"
 
 
 def mksquashfs_finds_no_space(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts.engine.exit_code = 1
-    parts.engine.stderr = b"Write failed because No space left on device\n"
+    parts.packer.exit_code = 1
+    parts.packer.stderr = b"Write failed because No space left on device\n"
 
 
-def engine_is_lost(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts.engine.failure = CommandFailed("connection lost", returncode=1)
+def packer_is_killed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.packer.failure = CommandFailed("killed", returncode=1)
 
 
 def disk_is_full_before(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +297,7 @@ class Fault:
 FAULTS = [
     Fault(mksquashfs_stops, CommandFailed, "exit code 1: FATAL ERROR: bad block"),
     Fault(mksquashfs_finds_no_space, DiskFull, "no space left"),
-    Fault(engine_is_lost, CommandFailed, "connection lost"),
+    Fault(packer_is_killed, CommandFailed, "exit code 1"),
     Fault(disk_is_full_before, DiskFull, "67 MB needed, 0 MB free", works=False),
     Fault(disk_tells_late_that_it_is_full, DiskFull, "needed"),
     Fault(runtime_is_text, BuildError, "not an ELF file", works=False),
@@ -320,4 +319,4 @@ def test_failed_packing_leaves_what_was_there_before(
     assert fault.message in caught.value.message
     assert "\n" not in caught.value.message
     assert parts.left() == ({} if old is None else {"a.AppImage": old})
-    assert bool(parts.engine.seen) == fault.works
+    assert bool(parts.packer.seen) == fault.works

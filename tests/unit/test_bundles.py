@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from tasks import appimage, bundles, catalog, fetch, gguf, models
+from tasks import appimage, bundles, catalog, cmd, fetch, gguf, models
 from tasks.bundles import BuildRequest, Options
 from tasks.catalog import Bundle
 from tasks.engine import Engine
@@ -18,7 +18,7 @@ from tasks.errors import BuildError, CommandFailed, NotWritable
 from tasks.fetch import StoredModel
 from tasks.images import Base
 from tasks.program import Builder, Program
-from tests.support.packing import RUNTIME, FakePacker, squashfs
+from tests.support.packing import COMMAND, RUNTIME, FakePacker, squashfs
 
 MODEL = catalog.model("smollm2-135m")
 TARGET = catalog.target("x86_64")
@@ -55,14 +55,14 @@ class Workshop:
         return SimpleNamespace(
             program=lambda impl: program,
             runtime=lambda: self.root / "runtime",
-            tools=lambda: "tools",
+            mksquashfs=lambda: (COMMAND,),
             base=BASE,
         )
 
     def build(self, **options: Any) -> Path:
         bundle = Bundle("python", MODEL, TARGET)
         chosen = Options(dist=self.dist, **options)
-        return bundles.build_one(bundle, self.stored, cast(Engine, self.packer), chosen)
+        return bundles.build_one(bundle, self.stored, cast(Engine, None), chosen)
 
     @property
     def packed(self) -> int:
@@ -74,6 +74,7 @@ class Workshop:
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     workshop = Workshop(tmp_path, FakePacker())
     monkeypatch.setattr(Builder, "on", lambda *words: workshop.builder())
+    monkeypatch.setattr(cmd, "run", workshop.packer.run)
     monkeypatch.setattr(gguf, "check", lambda path, model: None)
     return workshop
 

@@ -40,25 +40,20 @@ class FakeEngine:
     def target(self) -> Target:
         return catalog.target(self.arch)
 
-    def image_id(self, reference: str) -> str | None:
-        return "sha256:1" if ("tools", reference) in self.built else None
-
     def build(
         self,
         dockerfile: Path,
         *,
         target: Target,
         args: Mapping[str, str],
-        output: Path | None = None,
-        tag: str | None = None,
+        output: Path,
+        stage: str,
         **options: Any,
     ) -> None:
         """Write the output of one Dockerfile."""
-        if tag is not None:
-            self.built.append(("tools", tag))
-            return
-        assert output is not None
         name = dockerfile.name.removesuffix(".Dockerfile")
+        if stage == "mksquashfs":
+            name = stage
         self.built.append((name, target.debian))
         output.mkdir(parents=True, exist_ok=True)
         if name == "python":
@@ -68,7 +63,8 @@ class FakeEngine:
             content = bytes(Elf(machine=MACHINES[args["GNU"]]))
             (output / "usr/bin/python3").write_bytes(content)
         else:
-            (output / {"pack": "program.squashfs"}.get(name, name)).write_bytes(b"x")
+            names = {"pack": "program.squashfs", "mksquashfs": "ld-linux-test.so.1"}
+            (output / names.get(name, name)).write_bytes(b"x")
 
 
 @pytest.fixture
@@ -104,12 +100,12 @@ def test_all_models_of_an_architecture_share_every_part_but_the_model(
 ) -> None:
     made = bundles.build_request(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
     assert len(made) == len(set(made)) == 6
-    parts = [part for part in engine.built if part[0] != "tools"]
-    assert sorted(parts) == [
+    assert sorted(engine.built) == [
         # llama.cpp, the program and the runtime once for each architecture; packing is done on
         # the machine's own, once for each program.
         ("llama", "amd64"),
         ("llama", "arm64"),
+        ("mksquashfs", "amd64"),
         ("pack", "amd64"),
         ("pack", "amd64"),
         ("python", "amd64"),
@@ -124,7 +120,7 @@ def test_second_run_makes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
     bundles.build_request(asked)
     engine.built.clear()
     bundles.build_request(asked)
-    assert [part for part in engine.built if part[0] != "tools"] == []
+    assert engine.built == []
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
@@ -139,7 +135,7 @@ def test_machine_builds_for_its_own_architecture_when_none_is_named(
         Options(impls=("python",), dist=tmp_path / "dist"),
     )
     assert made.name.endswith(f"-{arch}.AppImage")
-    platforms = {platform for name, platform in engine.built if name != "tools"}
+    platforms = {platform for _, platform in engine.built}
     assert platforms == {catalog.target(arch).debian}  # nothing is a cross build
 
 
