@@ -1,5 +1,7 @@
 //! The templates of tests/parity, which every engine renders to the same.
 
+#![allow(clippy::unwrap_used)] // a test that cannot read its data fails
+
 use std::fs;
 use std::path::Path;
 

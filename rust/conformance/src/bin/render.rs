@@ -1,11 +1,13 @@
-//! Renders templates: one JSON map with `template` or `expression`, and `state`, a line of standard
-//! input; one JSON map with `value`, or with `kind` and `message`, a line of standard output.
+//! Computes what a test asks for: one JSON map a line of standard input, with `template` or
+//! `expression` and the values of its names, or with `document` (YAML). The answer is one JSON map a
+//! line of standard output: `value`, or `kind` and `message`.
 //!
-//! Tests that compare the engines on templates made at random start it once and talk to it.
+//! Tests that compare the engines on texts made at random start it once and talk to it.
 
 use std::io::{self, BufRead, Write};
 
 use tea_conformance::case::text;
+use tea_core::document;
 use tea_core::errors::{Error, Kind};
 use tea_core::json;
 use tea_core::template::{Scope, Template, SCOPES};
@@ -30,6 +32,13 @@ fn main() -> io::Result<()> {
 fn rendered(line: &str) -> Result<Value, Error> {
     let given = json::read(line).map_err(|error| Error::new(Kind::Action, error.to_string()))?;
     let given = given.as_map().cloned().unwrap_or_default();
+    if let Some(source) = text(&given, "document") {
+        let read = document::parse(source, "document");
+        return read.map(|node| node.plain()).map_err(|error| {
+            let places = error.problems.iter().map(|problem| problem.place.to_string());
+            Error::new(Kind::File, places.collect::<Vec<_>>().join(" ")).hint(error.to_string())
+        });
+    }
     let empty = || Value::map(Map::new());
     let names = SCOPES.iter().map(|name| (*name, given.get(*name).cloned().unwrap_or_else(empty)));
     let scope = Scope::new(names.collect());

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::compare::{elements, same};
-use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Statement, Target};
+use super::filters::Function;
+use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Sign, Statement, Target};
 use super::{methods, operators, Scope};
 use crate::errors::Error;
 use crate::limits::{Budget, MAX_TEXT};
@@ -182,66 +183,99 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The value of an expression; what is absent is an `Absent`.
+    ///
+    /// Each kind has a function of its own: what they need must not add up on the stack, level by
+    /// level.
     pub fn value(&mut self, expression: &Expression) -> Result<Value> {
-        Ok(match expression {
-            Expression::Constant(value) => value.clone(),
-            Expression::Name(name) => self.name(name),
-            Expression::List(items) => Value::list(self.values(items)?),
-            Expression::Map(pairs) => self.map(pairs)?,
+        match expression {
+            Expression::Constant(value) => Ok(value.clone()),
+            Expression::Name(name) => Ok(self.name(name)),
+            Expression::List(items) => self.values(items).map(Value::list),
+            Expression::Map(pairs) => self.map(pairs),
             Expression::Choice { test, then, otherwise } => {
-                match (self.value(test)?.is_true(), otherwise) {
-                    (true, _) => self.value(then)?,
-                    (false, Some(otherwise)) => self.value(otherwise)?,
-                    (false, None) => Value::missing("the else of the if"),
-                }
+                self.choice(test, then, otherwise.as_deref())
             }
-            Expression::Not(value) => Value::Bool(!self.value(value)?.is_true()),
-            Expression::And(left, right) => match self.value(left)? {
-                left if left.is_true() => self.value(right)?,
-                left => left,
-            },
-            Expression::Or(left, right) => match self.value(left)? {
-                left if left.is_true() => left,
-                _ => self.value(right)?,
-            },
-            Expression::Compare(first, links) => self.compare(first, links)?,
-            Expression::Calculate(left, sign, right) => {
-                let (left, right) = (self.value(left)?, self.value(right)?);
-                operators::calculate(&left, *sign, &right, &self.budget)?
-            }
-            Expression::Negate(value) => operators::negate(&self.value(value)?)?,
-            Expression::Concat(left, right) => {
-                let (left, right) = (self.text_of(left)?, self.text_of(right)?);
-                operators::concat(&left, &right, &self.budget)?
-            }
-            Expression::Member(value, key) => {
-                let (value, key) = (self.value(value)?, self.value(key)?);
-                self.member(&value, &key, expression)?
-            }
-            Expression::Slice(value, bounds) => self.slice(value, bounds)?,
-            Expression::Range(args) => operators::range(&self.values(args)?)?,
-            Expression::Method(value, name, args) => {
-                let subject = self.value(value)?;
-                let args = self.values(args)?;
-                methods::call(&subject, name, &value.path(), &args, &self.budget)?
-            }
-            Expression::LoopCall(method, args) => self.loop_call(*method, args)?,
+            Expression::Not(value) => self.value(value).map(|value| Value::Bool(!value.is_true())),
+            Expression::And(left, right) => self.either(left, right, false),
+            Expression::Or(left, right) => self.either(left, right, true),
+            Expression::Compare(first, links) => self.compare(first, links),
+            Expression::Calculate(left, sign, right) => self.calculate(left, *sign, right),
+            Expression::Negate(value) => self.value(value).and_then(|v| operators::negate(&v)),
+            Expression::Concat(left, right) => self.concat(left, right),
+            Expression::Member(value, key) => self.member(value, key, expression),
+            Expression::Slice(value, bounds) => self.slice(value, bounds),
+            Expression::Range(args) => self.values(args).and_then(|args| operators::range(&args)),
+            Expression::Method(value, name, args) => self.method(value, name, args),
+            Expression::LoopCall(method, args) => self.loop_call(*method, args),
             Expression::Filter(value, function, args) | Expression::Test(value, function, args) => {
-                let subject = self.value(value)?;
-                let (values, names) = self.arguments(args)?;
-                function.call(&subject, values, names, &self.budget)?
+                self.function(value, function, args)
             }
-        })
+        }
     }
 
-    fn member(&self, value: &Value, key: &Value, expression: &Expression) -> Result<Value> {
+    fn choice(
+        &mut self,
+        test: &Expression,
+        then: &Expression,
+        otherwise: Option<&Expression>,
+    ) -> Result<Value> {
+        match (self.value(test)?.is_true(), otherwise) {
+            (true, _) => self.value(then),
+            (false, Some(otherwise)) => self.value(otherwise),
+            (false, None) => Ok(Value::missing("the else of the if")),
+        }
+    }
+
+    /// `left or right` where `stops` is true, `left and right` where it is false.
+    fn either(&mut self, left: &Expression, right: &Expression, stops: bool) -> Result<Value> {
+        let left = self.value(left)?;
+        if left.is_true() == stops {
+            return Ok(left);
+        }
+        self.value(right)
+    }
+
+    fn calculate(&mut self, left: &Expression, sign: Sign, right: &Expression) -> Result<Value> {
+        let (left, right) = (self.value(left)?, self.value(right)?);
+        operators::calculate(&left, sign, &right, &self.budget)
+    }
+
+    fn concat(&mut self, left: &Expression, right: &Expression) -> Result<Value> {
+        let (left, right) = (self.text_of(left)?, self.text_of(right)?);
+        operators::concat(&left, &right, &self.budget)
+    }
+
+    fn member(
+        &mut self,
+        value: &Expression,
+        key: &Expression,
+        expression: &Expression,
+    ) -> Result<Value> {
+        let (value, key) = (self.value(value)?, self.value(key)?);
         // The path is only needed for what is absent, and making it costs more than looking.
-        if let (Value::Map(map), Value::Text(key)) = (value, key) {
+        if let (Value::Map(map), Value::Text(key)) = (&value, &key) {
             if let Some(found) = map.get(key).filter(|found| !matches!(found, Value::Null)) {
                 return Ok(found.clone());
             }
         }
-        operators::member(value, key, &expression.path())
+        operators::member(&value, &key, &expression.path())
+    }
+
+    fn method(&mut self, value: &Expression, name: &str, args: &[Expression]) -> Result<Value> {
+        let subject = self.value(value)?;
+        let args = self.values(args)?;
+        methods::call(&subject, name, &value.path(), &args, &self.budget)
+    }
+
+    fn function(
+        &mut self,
+        value: &Expression,
+        function: &Function,
+        args: &Arguments,
+    ) -> Result<Value> {
+        let subject = self.value(value)?;
+        let (values, names) = self.arguments(args)?;
+        function.call(&subject, values, names, &self.budget)
     }
 
     fn map(&mut self, pairs: &[(Expression, Expression)]) -> Result<Value> {

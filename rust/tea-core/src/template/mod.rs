@@ -6,6 +6,7 @@
 
 mod compare;
 mod evaluate;
+mod expressions;
 mod filters;
 mod methods;
 mod names;
