@@ -1,0 +1,81 @@
+"""The Rust bundle beside the Python one: the same model gives the same answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import bundles
+from tasks.bundles import Options
+from tasks.engine import Engine
+from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
+
+pytestmark = pytest.mark.integration
+
+PROMPTS = [
+    *("What is the capital of France?", "Tell me a joke.", "Name three colours."),
+    *("Write a haiku about rain.", "What is 7 times 8?", "Explain gravity in one sentence."),
+    *("Wie geht es dir?", "日本の首都は?", "List two prime numbers.", "Who wrote Hamlet?"),
+    *("Say hello in Spanish.", "What is photosynthesis?", "Give me a recipe for tea."),
+    *("Describe the sea.", "What does 🙂 mean?", "Count to five.", "Translate 'cat' to French."),
+    *("Why is the sky blue?", "Finish: once upon a time", "What is Rust?"),
+]
+
+
+def questions(temperature: float) -> dict[str, Any]:
+    """A workflow that asks every prompt with a seed, some with a system text or a stop string."""
+    nodes = []
+    for number, prompt in enumerate(PROMPTS):
+        call: dict[str, Any] = {"prompt": prompt, "temperature": temperature}
+        call |= {"seed": 1000 + number, "max_tokens": 48}
+        call |= {"system": "Answer in one short sentence."} if number % 2 else {}
+        call |= {"stop": "."} if number % 5 == 0 else {}
+        name = f"answer{number}"
+        nodes.append({"name": name, "uses": "llm.call", "with": call, "output": name})
+    return {"nodes": nodes}
+
+
+@pytest.fixture(scope="module")
+def rust_bundle() -> Path:
+    """The AppImage of the Rust program with the smallest model."""
+    (path,) = bundles.build(MODEL, TARGET.arch, Options(impls=("rust",)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def rust(engine: Engine, rust_bundle: Path) -> Iterator[Stranger]:
+    """A clean container with the Rust bundle."""
+    with engine.volume() as home, stranger(engine, home, rust_bundle) as found:
+        yield found
+
+
+def answers(machine: Stranger, temperature: float) -> dict[str, Any]:
+    workflow = json.dumps(questions(temperature)).encode()
+    done = machine.tea("run", "-", stdin=workflow)
+    assert done.exit_code == 0, done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_both_bundles_give_the_same_tokens_for_the_same_seed(
+    clean: Stranger, rust: Stranger, temperature: float
+) -> None:
+    ours = answers(rust, temperature)
+    assert len({each["content"] for each in ours.values()}) >= len(PROMPTS) - 2
+    assert ours == answers(clean, temperature)
+
+
+def test_rust_bundle_says_what_it_is_and_which_cpu_backend_it_uses(rust: Stranger) -> None:
+    done = rust.tea("--version", "--impl", "-v")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].endswith("(rust)")
+    assert lines[1].startswith("CPU backend: libggml-cpu-")
+
+
+def test_rust_bundle_is_smaller_than_the_python_one(rust_bundle: Path, bundle: Path) -> None:
+    assert rust_bundle.stat().st_size < bundle.stat().st_size
