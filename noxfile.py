@@ -139,6 +139,14 @@ def bench_(session: nox.Session) -> None:
     bench.run(options.bench_request(session.posargs))
 
 
+@task(tags=["check"])
+@reported
+def rust(session: nox.Session) -> None:
+    """Format, lint and tests of the Rust program, in a container."""
+    options.none("rust", session.posargs)
+    checks.rust()
+
+
 @nox.session(tags=["check"], reuse_venv=True)
 def integration(session: nox.Session) -> None:
     """Build, smoke and break real bundles on a real engine."""
@@ -150,6 +158,7 @@ def tests(session: nox.Session) -> None:
     """Everything that CI checks; with `-- --large`, also what needs gigabytes."""
     session.notify("lint")
     session.notify("unit")
+    session.notify("rust")
     session.notify("integration", session.posargs)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import nox
 
 from tasks import catalog, console, host, images
 from tasks.catalog import ROOT
 from tasks.engine import Engine, Mount
 from tasks.errors import TaskError
+from tasks.program import BUILD
 
 SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh")
 REQUIREMENTS = "requirements/dev.txt"
@@ -37,6 +40,26 @@ def integration(session: nox.Session) -> None:
     console.reported(host.prepare)(install=True)
     _install(session)
     session.run("pytest", "-q", "-m", "integration", *session.posargs)
+
+
+def rust() -> None:
+    """Format, clippy and tests of the Rust program, with Debian's own compiler in a container."""
+    host.prepare(install=True)
+    output = BUILD / "rust-check"
+    with Engine.connect() as engine, console.stage("Check the Rust program"):
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+        engine.build(
+            ROOT / "docker/rust-check.Dockerfile",
+            context=ROOT,
+            stage="export",
+            target=engine.target,
+            args={"BASE": base.reference},
+            output=output,
+        )
+    results = re.findall(
+        r"^test result: ok\. (\d+) passed", (output / "tests.txt").read_text(), re.MULTILINE
+    )
+    console.note(f"{sum(map(int, results))} tests of the Rust program passed")
 
 
 def _shellcheck() -> None:

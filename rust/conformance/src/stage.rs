@@ -194,11 +194,11 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0_u32, 0);
     for value in text.chars().filter_map(|letter| LETTERS.find(letter)) {
-        bits = (bits << 6 | value as u32) & 0xffff;
+        bits = ((bits << 6) | value as u32) & 0xffff;
         count += 6;
         if count >= 8 {
             count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
+            bytes.push(((bits >> count) & 0xff) as u8);
         }
     }
     bytes
