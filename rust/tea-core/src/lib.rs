@@ -4,6 +4,7 @@
 //! wait. It builds for WebAssembly.
 
 pub mod actions;
+mod compose;
 pub mod condition;
 pub mod document;
 pub mod errors;
