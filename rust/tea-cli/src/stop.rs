@@ -43,22 +43,36 @@ pub fn install(
     Ok(())
 }
 
+/// While it lives, a stop is noticed by whoever asks `is_requested`, and ends nothing at once.
+#[must_use]
+pub struct Asking(());
+
+/// Begin to ask often enough.
+pub fn asking() -> Asking {
+    ASKING.fetch_add(1, Ordering::SeqCst);
+    Asking(())
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        ASKING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Run `work`, which asks `is_requested` often enough.
 pub fn while_asking<T>(work: impl FnOnce() -> T) -> T {
-    struct Asking;
-    impl Drop for Asking {
-        fn drop(&mut self) {
-            ASKING.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-    ASKING.fetch_add(1, Ordering::SeqCst);
-    let _asking = Asking;
+    let _asking = asking();
     work()
 }
 
-/// Run `work`, which reads a line: a Ctrl-C there ends nothing.
+/// Run `work`, which reads a line: a Ctrl-C there, or just before, ends nothing, and SIGTERM ends
+/// the program at once.
 pub fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
     PROMPTING.store(true, Ordering::SeqCst);
+    if must_leave() {
+        leave(exit_code());
+    }
+    forget_interrupt();
     let result = work();
     PROMPTING.store(false, Ordering::SeqCst);
     result
@@ -71,7 +85,7 @@ pub fn leave(code: u8) {
 
 fn leave_with(code: u8, before_exit: &dyn Fn()) {
     REQUESTED.store(code, Ordering::SeqCst);
-    if ASKING.load(Ordering::SeqCst) == 0 {
+    if ASKING.load(Ordering::SeqCst) == 0 || PROMPTING.load(Ordering::SeqCst) {
         before_exit();
         std::process::exit(i32::from(code));
     }

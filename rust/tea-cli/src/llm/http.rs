@@ -58,6 +58,7 @@ pub struct Stoppable(pub ApiBackend);
 
 impl Stoppable {
     async fn unless_stopped<T>(&self, call: LocalFuture<'_, Result<T, Error>>) -> Result<T, Error> {
+        let _asking = stop::asking(); // also between two pieces of an answer
         let result = call.await;
         if result.is_err() {
             stop::check()?;
@@ -87,9 +88,16 @@ impl Backend for Stoppable {
     }
 }
 
-/// Wait. A stop that is asked for meanwhile ends the program.
+/// Wait, or until a stop is asked for.
 pub fn sleep(seconds: f64) {
-    thread::sleep(duration(seconds));
+    let deadline = Instant::now() + duration(seconds);
+    while !stop::is_requested() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(LOOK));
+    }
 }
 
 fn duration(seconds: f64) -> Duration {
