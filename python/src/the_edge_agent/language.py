@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -179,6 +180,8 @@ def _check_node(node: nodes.Node) -> None:
         name = type(node).__name__
         shown = _REFUSED.get(name, name.lower())
         raise TemplateError(f"{shown} is not part of the template language")
+    if isinstance(node, nodes.Const) and node.value in (math.inf, -math.inf):
+        raise TemplateError("a number is too large")
     if isinstance(node, nodes.For) and node.recursive:
         raise TemplateError("recursive loops are not part of the template language")
     if isinstance(node, nodes.Filter):

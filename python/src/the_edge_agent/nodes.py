@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,11 +90,12 @@ class NodeReader:
         kind = plain(entry.value) if entry else None
         if entry is None or kind == "while_loop":
             return False
-        if kind in _NOT_DONE:
-            self._reader.problem(entry.value.place, f"type {kind} is not supported here")
+        shown = kind if isinstance(kind, str) else json.dumps(kind, ensure_ascii=False)
+        if shown in _NOT_DONE:
+            self._reader.problem(entry.value.place, f"type {shown} is not supported here")
         else:
             self._reader.problem(
-                entry.value.place, f"unknown type of node: {kind}", "the only type is while_loop"
+                entry.value.place, f"unknown type of node: {shown}", "the only type is while_loop"
             )
         return True
 

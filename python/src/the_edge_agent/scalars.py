@@ -69,6 +69,8 @@ def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
     if isinstance(value, int) or digits > 15:
         return value
     factor = 10.0**digits
+    if not math.isfinite(value * factor):
+        return value  # so large that it has no fraction
     return float(methods[method](value * factor)) / factor
 
 

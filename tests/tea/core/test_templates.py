@@ -18,6 +18,7 @@ STATE: dict[str, Any] = {
 TEXTS: dict[str, Any] = {
     "plain": "plain",
     "{{ state.n }}": 5,
+    "{{ 1e300 | round(15) }}": 1e300,
     " \n {{ state.n }}\n": 5,
     "{{- state.m -}}": {"b": 1, "a": [None, "é", True]},
     "{{ state.digits }}": "42",
@@ -182,3 +183,8 @@ def test_condition_that_is_none_is_refused(source: Any) -> None:
 def test_condition_that_cannot_be_judged_is_an_error_with_its_text() -> None:
     with pytest.raises(TemplateError, match=r"condition state\.t > 1: cannot order"):
         compile_condition("state.t > 1").holds(scope({"t": "x"}))
+
+
+def test_a_number_beyond_all_numbers_is_refused_by_name() -> None:
+    with pytest.raises(TemplateError, match="a number is too large"):
+        compile_text("{{ 1e400 }}")

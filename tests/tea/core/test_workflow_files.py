@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -298,3 +299,9 @@ def test_problems_come_in_the_order_of_the_file() -> None:
     places = [problem.place for problem in caught.value.problems]
     assert places == sorted(places)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("written", "shown"), [("{b: 1}", '{"b": 1}'), ("", "null"), ("7", "7")])
+def test_a_type_that_is_no_text_is_refused_as_it_was_written(written: str, shown: str) -> None:
+    with pytest.raises(InvalidFile, match="unknown type of node: " + re.escape(shown)):
+        check(f"nodes:\n- name: a\n  type: {written}\n")
