@@ -53,7 +53,8 @@ def quickstart(session: nox.Session) -> None:
     """From a bare machine to an answer: prepare the host, build the smallest bundle, try it."""
     options.none("quickstart", session.posargs)
     host.prepare(install=True)
-    smoke.run(bundles.build(catalog.model(catalog.QUICKSTART), catalog.native_target().arch))
+    model, arch = catalog.model(catalog.QUICKSTART), catalog.native_target().arch
+    smoke.run(bundles.build(model, arch, bundles.Options(impls=catalog.IMPLEMENTATIONS[:1])))
 
 
 @task(name="host", tags=["start"])

@@ -23,6 +23,7 @@ from tasks.errors import CommandFailed, DiskFull, SmokeFailed
 from tasks.fetch import StoredModel
 from tasks.program import Program
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts, Stranger, stranger
+from tests.tea.llm.api_server import answer, chat, serve
 
 pytestmark = pytest.mark.integration
 
@@ -331,3 +332,22 @@ def test_the_readmes_question_gets_an_answer(clean: Stranger) -> None:
     output = clean.tea("chat", "What is the capital of France?", "--temperature", "0")
     assert output.exit_code == 0, output.stderr.decode()
     assert "Paris" in output.stdout.decode()
+
+
+def test_an_api_is_reached_from_the_bundle(engine: Engine, bundle: Path, home: str) -> None:
+    base = images.ensure(catalog.images()["smoke"], TARGET, engine)
+    workflow = b"nodes:\n- {name: ask, uses: llm.call, with: {prompt: hi, backend: api}}\n"
+    with serve() as api:
+        api.scripts = [answer(chat("from the API"))]
+        done = engine.run(
+            base.reference,
+            [f"/bundle/{bundle.name}", "run", "-"],
+            env={"HOME": smoke.HOME, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": api.url},
+            mounts=[Mount(bundle, f"/bundle/{bundle.name}", read_only=True)],
+            tmpfs={smoke.HOME: "size=512m,exec"},
+            network="host",
+            stdin=b"settings: {llm: {api_base: '" + api.url.encode() + b"'}}\n" + workflow,
+            timeout=smoke.START_TIMEOUT,
+        )
+    assert done.exit_code == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["content"] == "from the API"

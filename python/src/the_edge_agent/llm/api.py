@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import math
+import os
 import random
 import re
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from the_edge_agent.errors import ApiError, TeaError, Timeout
-from the_edge_agent.llm import openai_format
+from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
     BackendFactory,
     BackendName,
@@ -221,7 +222,11 @@ class ApiBackend:
         begun = False
         try:
             async with (
-                httpx.AsyncClient(timeout=None, headers=dict(self._where.headers)) as client,  # noqa: S113  # _post limits the time
+                httpx.AsyncClient(
+                    timeout=None,  # noqa: S113  # _post limits the time
+                    headers=dict(self._where.headers),
+                    verify=tls.context(os.environ),
+                ) as client,
                 client.stream("POST", f"{self._where.base}/{path}", json=body) as response,
             ):
                 if response.status_code != 200:
