@@ -54,7 +54,7 @@ def rust(engine: Engine, rust_bundle: Path) -> Iterator[Stranger]:
 
 
 def answers(machine: Stranger, temperature: float) -> dict[str, Any]:
-    workflow = json.dumps(questions(temperature)).encode()
+    workflow = json.dumps(questions(temperature), ensure_ascii=False).encode()
     done = machine.tea("run", "-", stdin=workflow)
     assert done.exit_code == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
