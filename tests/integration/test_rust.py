@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ import pytest
 
 from tasks import bundles
 from tasks.bundles import Options
+from tasks.catalog import ROOT
 from tasks.engine import Engine
+from tasks.program import BUILD
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
 
 pytestmark = pytest.mark.integration
@@ -75,6 +81,22 @@ def test_rust_bundle_says_what_it_is_and_which_cpu_backend_it_uses(rust: Strange
     lines = done.stdout.decode().splitlines()
     assert lines[0].endswith("(rust)")
     assert lines[1].startswith("CPU backend: libggml-cpu-")
+
+
+def test_the_rust_program_passes_the_tests_of_the_python_command_line(rust_bundle: Path) -> None:
+    """tests/tea/rust on the bundle's own AppDir; they are collected where a program is named."""
+    program = BUILD / f"rust-appdir-{TARGET.arch}" / "AppRun"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tea/rust"],
+        cwd=ROOT,
+        env={**os.environ, "TEA_RUST_PROGRAM": str(program)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None and int(passed[1]) > 100
 
 
 def test_rust_bundle_is_smaller_than_the_python_one(rust_bundle: Path, bundle: Path) -> None:
