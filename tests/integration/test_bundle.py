@@ -336,7 +336,8 @@ def test_the_readmes_question_gets_an_answer(clean: Stranger) -> None:
 
 def test_an_api_is_reached_from_the_bundle(engine: Engine, bundle: Path, home: str) -> None:
     base = images.ensure(catalog.images()["smoke"], TARGET, engine)
-    workflow = b"nodes:\n- {name: ask, uses: llm.call, with: {prompt: hi, backend: api, model: m}}\n"
+    call = b"{prompt: hi, backend: api, model: m}"
+    workflow = b"nodes:\n- {name: ask, uses: llm.call, with: " + call + b"}\n"
     with serve() as api:
         api.scripts = [answer(chat("from the API"))]
         done = engine.run(
