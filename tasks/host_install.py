@@ -318,11 +318,15 @@ def _answers() -> bool:
 
 
 def _alive(process: Path) -> bool:
-    """Whether a folder of /proc is a running process; a zombie has no command line left."""
+    """Whether a folder of /proc is a running process, and no zombie.
+
+    By its state: the command line is empty for a moment while a process becomes another program.
+    """
     try:
-        return (process / "cmdline").read_bytes() != b""
+        stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def _journal() -> str:

@@ -419,7 +419,7 @@ def test_an_engine_that_ended_is_not_waited_for() -> None:
 
 def test_a_process_that_is_gone_or_a_zombie_is_not_alive(tmp_path: Path) -> None:
     assert not host_install._alive(tmp_path / "gone")
-    (tmp_path / "cmdline").write_bytes(b"")
+    (tmp_path / "stat").write_text("7 (dockerd (x)) Z 1 7 7 0")
     assert not host_install._alive(tmp_path)
-    (tmp_path / "cmdline").write_bytes(b"dockerd\0")
+    (tmp_path / "stat").write_text("7 (dockerd (x)) S 1 7 7 0")
     assert host_install._alive(tmp_path)
