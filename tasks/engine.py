@@ -107,13 +107,6 @@ class Engine:
         """The row of the engine's own architecture."""
         return catalog.target(self.arch)
 
-    @property
-    def file_owner(self) -> str:
-        """The user that a container must run as for its files to be this process's own."""
-        if any("rootless" in str(option) for option in self.info.get("SecurityOptions") or ()):
-            return "0:0"  # root inside is this user outside
-        return f"{os.getuid()}:{os.getgid()}"
-
     def build(
         self,
         dockerfile: Path,
