@@ -135,13 +135,19 @@ class Layer:
 
 
 def pack(
-    program: Program, layer: Layer, runtime: Path, out: Path, *, mksquashfs: Sequence[str]
+    program: Program,
+    layer: Layer,
+    runtime: Path,
+    out: Path,
+    *,
+    mksquashfs: Sequence[str],
+    update: str = "",
 ) -> None:
     """Pack ``out`` from its three parts, bit for bit the same for the same parts.
 
-    ``mksquashfs`` is the command that runs it. ``out`` is replaced at the end, or left as it was.
-    The section .digest_md5 stays zero: nothing that runs or updates AppImages reads it, and MD5 of
-    1 GB takes longer than all the rest.
+    ``mksquashfs`` is the command that runs it, ``update`` the update information. ``out`` is
+    replaced at the end, or left as it was. The section .digest_md5 stays zero: nothing that runs or
+    updates AppImages reads it, and MD5 of 1 GB takes longer than all the rest.
 
     Raises:
         DiskFull: not enough space beside ``out``, before or in the middle of the work.
@@ -168,6 +174,7 @@ def pack(
                 _append(layer, part, offset, mksquashfs)
                 with part.open("r+b") as file:
                     _describe(file, sections, content, unpacked, offset)
+                    _tell_updates(file, sections, update)
                 part.chmod(0o755)
             part.replace(out)
             store.sync_folder(out.parent)
@@ -262,3 +269,16 @@ def _describe(
     squashfs = os.fstat(file.fileno()).st_size - offset
     file.seek(where)
     file.write(PAYLOAD.pack(PAYLOAD_MAGIC, content, squashfs, unpacked, 0))
+
+
+def _tell_updates(file: BinaryIO, sections: Mapping[str, tuple[int, int]], update: str) -> None:
+    """Write the update information, zero-padded, over whatever the runtime came with."""
+    text = update.encode()
+    where, size = sections.get(".upd_info", (0, 0))
+    if len(text) > size:
+        raise BuildError(
+            f"the runtime has {size} bytes for update information, {len(text)} are needed",
+            hint="leave out --runtime for the project's own",
+        )
+    file.seek(where)
+    file.write(text.ljust(size, b"\0"))

@@ -7,11 +7,11 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import appdir, appimage, catalog, console, fetch, gguf, models, stages, store
+from tasks import appdir, appimage, catalog, console, delta, fetch, gguf, models, stages, store
 from tasks.appimage import Layer
 from tasks.catalog import ROOT, Bundle, Model
 from tasks.engine import BuildOptions, Engine
@@ -41,6 +41,8 @@ class Options:
     impls: tuple[str, ...] = catalog.IMPLEMENTATIONS
     runtime: Path | None = None  # another runtime than the project's own
     dist: Path = DIST
+    # OWNER/NAME on GitHub, where the next version will be; None embeds no update information
+    repository: str | None = field(default_factory=delta.repository)
     build: BuildOptions = field(default_factory=BuildOptions)
     fetch: FetchOptions = field(default_factory=FetchOptions)
 
@@ -95,18 +97,22 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
     beside = stored.path.parent if os.access(stored.path.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
         appdir.write_layer(Path(folder), bundle.model, bundle.model.file)
+        update = delta.update_information(bundle, options.repository)
         inputs = {
             "program": program.digest,
             "runtime": store.sha256_of(runtime),
             "model": stored.sha256,
             "layer": stages.digest_of_files([Path(folder)], Path(folder)),
             "packer": stages.digest_of_files([ROOT / "tasks/appimage.py"], ROOT),
+            "update": update,
         }
         layer = Layer(Path(folder), stored.path, stored.sha256, bundle.model.file)
 
         def make() -> None:
             start = time.monotonic()
-            appimage.pack(program, layer, runtime, out, mksquashfs=builder.mksquashfs())
+            appimage.pack(
+                program, layer, runtime, out, mksquashfs=builder.mksquashfs(), update=update
+            )
             facts = {
                 **_facts(bundle, stored, out),
                 "inputs": inputs,
@@ -127,7 +133,7 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
 
 def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
     """The artefact's record: what it is, which model is in it, how large it is (bytes)."""
-    size = out.stat().st_size
+    size, found = out.stat().st_size, appimage.read(out)
     return {
         "file": out.name,
         "version": catalog.version(),
@@ -144,26 +150,29 @@ def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
         },
         "size": size,
         "size_without_model": size - stored.size,
-        "content": appimage.read(out).digest,
+        "content": found.digest,
+        "update_information": found.update_information,
     }
 
 
 def build_request(request: BuildRequest) -> list[Path]:
     """Build everything that `nox -s build` was asked for."""
-    _check(request.options, request.archs)
+    options = request.options
+    _check(options, request.archs)
     if request.model_file is not None:
         assert request.name is not None  # the options say so
-        model, stored = models.from_file(request.model_file, request.name, request.options.fetch)
+        model, stored = models.from_file(request.model_file, request.name, options.fetch)
         chosen = [(model, stored)]
+        options = replace(options, repository=None)  # no release has the user's own model
     else:
         chosen = [
-            (model, fetch.ensure(model, request.options.fetch))
+            (model, fetch.ensure(model, options.fetch))
             for model in map(catalog.model, request.models)
         ]
     with Engine.connect() as engine:
         return [
-            build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, request.options)
+            build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, options)
             for model, stored in chosen
             for arch in request.archs
-            for impl in request.options.impls
+            for impl in options.impls
         ]

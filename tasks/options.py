@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog, cpus
+from tasks import bench, bundles, catalog, cpus, delta
 from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
@@ -47,6 +47,11 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     parser.add_argument("--impl", help="python (default: all implementations)")
     parser.add_argument("--runtime", type=Path, help="begin the AppImage with this runtime")
     parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+    parser.add_argument(
+        "--update-repo",
+        metavar="OWNER/NAME",
+        help="where the next version will be released (default: this checkout's own, on GitHub)",
+    )
     parser.add_argument("--builder", help="buildx builder to use")
     parser.add_argument(
         "--cache-from", action="append", default=[], help="as in docker buildx build"
@@ -97,6 +102,9 @@ def pins(words: Sequence[str]) -> bool:
 
 def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     options = bundles.Options(
+        repository=(
+            delta.known_repository(given.update_repo) if given.update_repo else delta.repository()
+        ),
         impls=(known_impl(given.impl),) if given.impl else catalog.IMPLEMENTATIONS,
         runtime=given.runtime,
         dist=given.dist.absolute() if given.dist else bundles.DIST,

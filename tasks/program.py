@@ -168,12 +168,17 @@ class Builder:
         return output
 
     def mksquashfs(self) -> tuple[str, ...]:
-        """The command that runs the pinned mksquashfs on this machine, without a container."""
+        """The command that runs the pinned mksquashfs."""
+        return self.tool("mksquashfs", "pack", stage="mksquashfs")
+
+    def tool(self, program: str, dockerfile: str, stage: str = "export") -> tuple[str, ...]:
+        """The command that runs a pinned ``program`` on this machine, without a container."""
+        name = dockerfile if stage == "export" else stage
         folder = replace(self, target=self.engine.target)._build(
-            "mksquashfs", "pack", name="mksquashfs", stage="mksquashfs", sources=[], args={}
+            name, dockerfile, name=name, stage=stage, sources=[], args={}
         )
         loader = next(folder.glob("ld-linux-*"))
-        return (str(loader), "--library-path", str(folder), str(folder / "mksquashfs"))
+        return (str(loader), "--library-path", str(folder), str(folder / program))
 
     @staticmethod
     def _stamp_of(output: Path) -> str:

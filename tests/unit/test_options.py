@@ -29,6 +29,17 @@ def test_options_reach_the_build() -> None:
     assert given.fetch.locked
 
 
+def test_place_of_the_next_version_is_the_option_s_or_the_environment_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/of-ci")
+    assert options.build(SESSION, []).options.repository == "owner/of-ci"
+    words = ["--update-repo", "me/mine"]
+    assert options.build(SESSION, words).options.repository == "me/mine"
+    with pytest.raises(UsageError, match="repository 'mine': expected OWNER/NAME"):
+        options.build(SESSION, ["--update-repo", "mine"])
+
+
 @pytest.mark.parametrize(("ci", "word", "locked"), [
     ("1", None, True),
     ("", None, False),
