@@ -39,7 +39,14 @@ ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/build
 # Small: the program waits for models and networks, and a panic ends it anyway.
 ENV CARGO_PROFILE_RELEASE_OPT_LEVEL=z CARGO_PROFILE_RELEASE_PANIC=abort
 WORKDIR /src
-COPY rust/ .
+COPY rust/Cargo.toml rust/Cargo.lock ./
+COPY rust/.cargo/ .cargo/
+COPY rust/tea-core/ tea-core/
+COPY rust/tea-cli/ tea-cli/
+# Of the workspace's other members only the manifests count here.
+COPY rust/conformance/Cargo.toml conformance/
+COPY rust/tea-wasm-llm/Cargo.toml tea-wasm-llm/
+RUN mkdir conformance/src tea-wasm-llm/src && touch conformance/src/lib.rs tea-wasm-llm/src/lib.rs
 COPY --from=llama include /include
 # The declarations in the program must be those of the libraries' own headers.
 RUN cd /include && sha256sum --quiet --check /src/tea-cli/src/llama/headers.sha256

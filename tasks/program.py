@@ -23,7 +23,16 @@ DOCKER = ROOT / "docker"
 CHECKS = ("appdir", "elf", "instructions")  # modules that decide what a tree may be
 SOURCES = {  # what the program of each implementation is made of, beside its Dockerfile
     "python": ["docker/python", "python/src"],
-    "rust": ["docker/rust", "rust"],
+    "rust": [
+        "docker/rust",
+        "rust/.cargo",
+        "rust/Cargo.lock",
+        "rust/Cargo.toml",
+        "rust/conformance/Cargo.toml",
+        "rust/tea-cli",
+        "rust/tea-core",
+        "rust/tea-wasm-llm/Cargo.toml",
+    ],
 }
 EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 

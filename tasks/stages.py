@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks import console, store
 from tasks.errors import BuildError
 
-_IGNORED = {"__pycache__", "target"}
+_IGNORED = {"__pycache__", "node_modules", "target"}
 
 
 def digest_of_files(paths: Iterable[Path], root: Path) -> str:

@@ -1,0 +1,12 @@
+/** TEA workflows in a web page, with a model that stays in the visitor's browser. */
+
+export { TeaError, type TeaErrorCode } from './errors.js';
+export { modelOf, models } from './models.js';
+export type {
+  LongOptions,
+  ModelFile,
+  ModelSource,
+  ModelStore,
+  Progress,
+  StoredModel,
+} from './types.js';

@@ -1,0 +1,9 @@
+import { defineConfig } from 'vitest/config';
+
+// Units only: they need no browser. What needs one is in tests/browser, driven by a script.
+export default defineConfig({
+  test: {
+    include: ['tests/unit/**/*.test.ts'],
+    environment: 'node',
+  },
+});
