@@ -55,24 +55,31 @@ def finish(tree: Path) -> None:
         (tree / link).symlink_to(to)
 
 
-def write_layer(folder: Path, model: Model, file: str) -> None:
-    """Make ``folder``/bundle: all of the layer but the model, whose place is an empty file."""
+def write_layer(folder: Path, model: Model | None, file: str = "") -> None:
+    """Make ``folder``/bundle: all of the layer but the model, whose place is an empty file.
+
+    ``file`` is the model's name there, if not its row's. A bundle without a model has the same
+    folders, with nothing in them.
+    """
     layer = folder / LAYER
     (layer / "models").mkdir(parents=True)
-    (layer / "models" / file).touch()
     (layer / "licenses").mkdir()
-    for path in model.license_files:
-        shutil.copy(path, layer / "licenses" / path.name)
-    facts = {
-        "id": model.id,
-        "title": model.title,
-        "model": file,
-        "n_ctx": model.context,
-        "license": model.license,
-        "license_url": model.license_url,
-        "chat_system": model.chat_system,
-        "chat_template": model.chat_template and model.chat_template.read_text(encoding="utf-8"),
-    }
+    facts: dict[str, object] = {}
+    if model is not None:
+        (layer / "models" / (file or model.file)).touch()
+        for path in model.license_files:
+            shutil.copy(path, layer / "licenses" / path.name)
+        template = model.chat_template
+        facts = {
+            "id": model.id,
+            "title": model.title,
+            "model": file or model.file,
+            "n_ctx": model.context,
+            "license": model.license,
+            "license_url": model.license_url,
+            "chat_system": model.chat_system,
+            "chat_template": template and template.read_text(encoding="utf-8"),
+        }
     text = json.dumps({key: value for key, value in facts.items() if value is not None}, indent=2)
     (layer / "bundle.json").write_text(text + "\n", encoding="utf-8")
 

@@ -24,6 +24,7 @@ from tasks.catalog import Target
 from tasks.elf import NotElf
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull
 from tasks.program import EPOCH, Program
+from tasks.store import StoredModel
 
 MAGIC = b"AI\x02"  # at offset 8 of the ELF header
 PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
@@ -106,22 +107,24 @@ def _text(image: ELFFile, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What is added to the program: a folder that holds ``bundle/``, and the model in it."""
+    """What is added to the program: a folder that holds ``bundle/``, and the models in it."""
 
     folder: Path
-    model: Path
-    model_sha256: str
-    model_file: str  # name of the model in the bundle
+    models: Mapping[str, StoredModel]  # by their names in the bundle; none in a thin one
 
-    @property
-    def place(self) -> Path:
-        """Where the model goes; an empty file until the image is packed."""
-        return self.folder / appdir.LAYER / "models" / self.model_file
+    def place(self, name: str) -> Path:
+        """Where the model called ``name`` goes; an empty file until the image is packed."""
+        return self.folder / appdir.LAYER / "models" / name
 
     def files(self) -> list[Path]:
-        """All files but the model."""
+        """All files but the models."""
+        places = {self.place(name) for name in self.models}
         paths = sorted(self.folder.rglob("*"))
-        return [path for path in paths if path.is_file() and path != self.place]
+        return [path for path in paths if path.is_file() and path not in places]
+
+    def models_size(self) -> int:
+        """Bytes of all models."""
+        return sum(model.path.stat().st_size for model in self.models.values())
 
     def digest(self, program: Program) -> bytes:
         """Names the image's content: every byte of it follows from what is hashed here."""
@@ -129,7 +132,8 @@ class Layer:
         for path in self.files():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
-        total.update(f"{self.model_file} {self.model_sha256}\n".encode())
+        for name, model in sorted(self.models.items()):
+            total.update(f"{name} {model.sha256}\n".encode())
         total.update(store.sha256_of(program.squashfs).encode())
         return total.digest()
 
@@ -156,9 +160,9 @@ def pack(
         CommandFailed: mksquashfs stopped.
     """
     sections = check_runtime(runtime, program.target)
-    needed = layer.model.stat().st_size + program.squashfs.stat().st_size + SPARE
+    needed = layer.models_size() + program.squashfs.stat().st_size + SPARE
     content = layer.digest(program)
-    unpacked = program.unpacked_size + layer.model.stat().st_size
+    unpacked = program.unpacked_size + layer.models_size()
     unpacked += sum(path.stat().st_size for path in layer.files())
     with store.disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +197,7 @@ def _beside(out: Path) -> Iterator[Path]:
 
 def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> None:
     """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
-    _place_model(layer)
+    _place_models(layer)
     # Beside -mkfs-time the variable is a fatal error, and it would leave the time stamp of an
     # older model as it is.
     argv = ["env", "-u", "SOURCE_DATE_EPOCH", *mksquashfs, str(layer.folder), str(part)]
@@ -215,13 +219,15 @@ def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) ->
         ) from error
 
 
-def _place_model(layer: Layer) -> None:
-    """Put the model into the layer: by another name of the same file, or a copy of it."""
-    layer.place.unlink(missing_ok=True)
-    try:
-        layer.place.hardlink_to(layer.model)
-    except OSError:  # another file system, or another's file
-        shutil.copyfile(layer.model, layer.place)
+def _place_models(layer: Layer) -> None:
+    """Put the models into the layer: by another name of the same file, or a copy of it."""
+    for name, model in layer.models.items():
+        place = layer.place(name)
+        place.unlink(missing_ok=True)
+        try:
+            place.hardlink_to(model.path)
+        except OSError:  # another file system, or another's file
+            shutil.copyfile(model.path, place)
 
 
 def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]]:

@@ -14,6 +14,7 @@ from tasks.appimage import Layer
 from tasks.bench_lab import Bench
 from tasks.bench_table import Figure, Goal, Row
 from tasks.errors import CommandFailed, DiskFull
+from tasks.store import StoredModel
 
 LARGE = 1_069_306_400  # bytes: Gemma 3 1B, Q8_0
 BLOCK = 1 << 20
@@ -65,7 +66,8 @@ def _pack(bench: Bench, model: Path, folder: Path) -> float:
     row = catalog.model(catalog.QUICKSTART)
     with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=model.parent) as made:
         appdir.write_layer(Path(made), row, model.name)
-        layer = Layer(Path(made), model, "0" * 64, model.name)
+        stored = StoredModel(model, "0" * 64, model.stat().st_size, "bench", None)
+        layer = Layer(Path(made), {model.name: stored})
         start = time.perf_counter()
         appimage.pack(bench.program, layer, bench.runtime, out, mksquashfs=bench.mksquashfs)
         seconds = time.perf_counter() - start

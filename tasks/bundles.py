@@ -25,13 +25,14 @@ DIST = ROOT / "dist"
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What `nox -s build` was asked for: rows of the table, or a file of the user's own."""
+    """What `nox -s build` was asked for: rows of the table, a file of the user's own, or none."""
 
     models: tuple[str, ...]
     archs: tuple[str, ...]
     model_file: Path | None
     name: str | None
     options: Options
+    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +81,39 @@ def build(model: Model, arch: str, options: Options | None = None) -> list[Path]
         ]
 
 
-def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Options) -> Path:
+def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, options: Options) -> Path:
     """Build one AppImage, unless the same parts have made it before.
+
+    ``stored`` is the file of the bundle's model; a bundle without one has None.
 
     Raises:
         GgufError: the model is not what its row says.
         TaskError: of any stage; nothing new is at the final path then.
     """
-    gguf.check(stored.path, bundle.model)
+    models_ = {}
+    if bundle.model is not None:
+        assert stored is not None  # as the caller promises
+        gguf.check(stored.path, bundle.model)
+        models_[bundle.model.file] = stored
     builder = Builder.on(engine, bundle.target, options.build)
     program = builder.program(bundle.impl)
     runtime = options.runtime or builder.runtime()
     out = options.dist / bundle.file_name(catalog.version())
     record = out.with_suffix(".json")
     # Beside the stored model where that is possible, so that a second name is all it takes.
-    beside = stored.path.parent if os.access(stored.path.parent, os.W_OK) else None
+    beside = stored.path.parent if stored and os.access(stored.path.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
-        appdir.write_layer(Path(folder), bundle.model, bundle.model.file)
+        appdir.write_layer(Path(folder), bundle.model)
+        layer = Layer(Path(folder), models_)
         update = delta.update_information(bundle, options.repository)
         inputs = {
             "program": program.digest,
             "runtime": store.sha256_of(runtime),
-            "model": stored.sha256,
+            "model": stored.sha256 if stored else "",
             "layer": stages.digest_of_files([Path(folder)], Path(folder)),
             "packer": stages.digest_of_files([ROOT / "tasks/appimage.py"], ROOT),
             "update": update,
         }
-        layer = Layer(Path(folder), stored.path, stored.sha256, bundle.model.file)
 
         def make() -> None:
             start = time.monotonic()
@@ -126,20 +133,16 @@ def build_one(bundle: Bundle, stored: StoredModel, engine: Engine, options: Opti
             stage.stamp.unlink(missing_ok=True)
         if stage.run(make):
             size = out.stat().st_size
-            rest = (size - stored.size) / 1e6
+            rest = (size - layer.models_size()) / 1e6
             console.note(f"{out.name}: {size / 1e6:,.1f} MB, {rest:,.1f} MB beside the model")
     return out
 
 
-def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
+def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, Any]:
     """The artefact's record: what it is, which model is in it, how large it is (bytes)."""
-    size, found = out.stat().st_size, appimage.read(out)
-    return {
-        "file": out.name,
-        "version": catalog.version(),
-        "implementation": bundle.impl,
-        "architecture": bundle.target.arch,
-        "model": {
+    model = None
+    if bundle.model is not None and stored is not None:
+        model = {
             "id": bundle.model.id,
             "file": bundle.model.file,
             "sha256": stored.sha256,
@@ -147,9 +150,16 @@ def _facts(bundle: Bundle, stored: StoredModel, out: Path) -> dict[str, Any]:
             "source": stored.source,
             "revision": stored.revision,
             "license": bundle.model.license,
-        },
+        }
+    size, found = out.stat().st_size, appimage.read(out)
+    return {
+        "file": out.name,
+        "version": catalog.version(),
+        "implementation": bundle.impl,
+        "architecture": bundle.target.arch,
+        "model": model,
         "size": size,
-        "size_without_model": size - stored.size,
+        "size_without_model": size - (stored.size if stored else 0),
         "content": found.digest,
         "update_information": found.update_information,
     }
@@ -159,7 +169,10 @@ def build_request(request: BuildRequest) -> list[Path]:
     """Build everything that `nox -s build` was asked for."""
     options = request.options
     _check(options, request.archs)
-    if request.model_file is not None:
+    chosen: list[tuple[Model | None, StoredModel | None]]
+    if request.thin:
+        chosen = [(None, None)]
+    elif request.model_file is not None:
         assert request.name is not None  # the options say so
         model, stored = models.from_file(request.model_file, request.name, options.fetch)
         chosen = [(model, stored)]

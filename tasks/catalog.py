@@ -23,6 +23,7 @@ LICENSES = DATA / "licenses"
 CHAT_TEMPLATES = DATA / "chat_templates"
 IMPLEMENTATIONS = ("python", "rust")
 QUICKSTART = "smollm2-135m"  # the smallest model that answers
+THIN = "thin"  # where others have a model's id, a bundle that has none
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPO_FILE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
@@ -145,15 +146,20 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What one AppImage is made of."""
+    """What one AppImage is made of. Without a model it takes one that lies beside it."""
 
     impl: str
-    model: Model
+    model: Model | None
     target: Target
+
+    @property
+    def id(self) -> str:
+        """What tells it from other bundles of its implementation and architecture."""
+        return self.model.id if self.model else THIN
 
     def file_name(self, version: str) -> str:
         """Name of the artefact."""
-        return f"tea-{self.impl}-llm-{self.model.id}-{version}-{self.target.arch}.AppImage"
+        return f"tea-{self.impl}-llm-{self.id}-{version}-{self.target.arch}.AppImage"
 
 
 class Row:
@@ -277,7 +283,17 @@ def images(path: Path = DATA / "images.toml") -> Mapping[str, Image]:
 @cache
 def models(path: Path = DATA / "models.toml") -> Mapping[str, Model]:
     """All models by id."""
-    return {name: _model(name, row) for name, row in read_tables(path).items()}
+    found = {name: _model(name, row) for name, row in read_tables(path).items()}
+    for name in found:
+        if name == THIN:
+            raise CatalogError(f"{path.name}: {name}: the name of bundles without a model")
+        # An update looks for tea-IMPL-llm-ID-*-ARCH and must not find another model's bundle.
+        if longer := next((other for other in found if other.startswith(f"{name}-")), None):
+            raise CatalogError(
+                f"{path.name}: {longer}: updates of {name} would take its bundles for theirs",
+                hint=f"choose an id that does not begin with {name}-",
+            )
+    return found
 
 
 def _model(name: str, row: Row) -> Model:

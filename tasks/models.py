@@ -90,10 +90,8 @@ def from_file(
             f"model name {name!r}: lower-case letters, digits, dots and hyphens only",
             hint="it becomes part of the bundle's file name",
         )
-    if name in catalog.models():
-        raise UsageError(
-            f"model name {name!r}: the table has one of that name", hint="take another"
-        )
+    if name in catalog.models() or name == catalog.THIN:
+        raise UsageError(f"model name {name!r}: there is one of that name", hint="take another")
     facts = gguf.inspect(path)
     stored = _take_in(path, f"{name}.gguf", options)
     model = Model(

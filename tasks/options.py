@@ -65,6 +65,9 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
         parser.add_argument("--all", action="store_true", help="every model, and every --arch")
         parser.add_argument("--model-file", type=Path, help="a GGUF file of your own")
         parser.add_argument("--name", help="what to call the bundle of --model-file")
+        parser.add_argument(
+            "--thin", action="store_true", help="no model: it takes the one that lies beside it"
+        )
     given = parser.read(words)
     return _request(given, session == "build")
 
@@ -116,6 +119,7 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     if not chooses:
         return BuildRequest((), (), None, None, options)
     choices = {"--model": given.model, "--all": given.all, "--model-file": given.model_file}
+    choices["--thin"] = given.thin
     chosen = [name for name, value in choices.items() if value]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} do not go together", hint="choose one")
@@ -123,7 +127,8 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
         raise UsageError("--model-file and --name go together")
     if not chosen:
         raise UsageError(
-            "nothing to build", hint="give --model ID, --all or --model-file FILE --name NAME"
+            "nothing to build",
+            hint="give --model ID, --all, --thin or --model-file FILE --name NAME",
         )
     models = tuple(catalog.models()) if given.all else tuple(given.model)
     archs = tuple(given.arch or (catalog.targets() if given.all else ()))
@@ -132,7 +137,12 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     for arch in archs:
         catalog.target(arch)
     return BuildRequest(
-        models, archs or (catalog.native_target().arch,), given.model_file, given.name, options
+        models,
+        archs or (catalog.native_target().arch,),
+        given.model_file,
+        given.name,
+        options,
+        given.thin,
     )
 
 

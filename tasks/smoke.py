@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks import appimage, bundles, catalog, console, cpus, emulation, images, store, trial
+from tasks import (
+    appimage,
+    bundles,
+    catalog,
+    console,
+    cpus,
+    emulation,
+    fetch,
+    images,
+    store,
+    trial,
+)
 from tasks.appimage import AppImage
 from tasks.catalog import ROOT
 from tasks.cpus import Cpu
@@ -23,6 +34,7 @@ from tasks.trial import HOME, START_TIMEOUT, USER, Box, Bundle, Check
 __all__ = ["HOME", "START_TIMEOUT", "USER", "Check", "Report", "Request", "run", "run_request"]
 
 EXAMPLES = ROOT / "examples"
+PLACE, ALONE = "/bundle", "/alone"  # where a container has the bundle; ALONE, without any model
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +177,16 @@ def _identify(image: AppImage) -> Bundle:
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
         impl, version = str(facts["implementation"]), str(facts["version"])
-        model = catalog.models().get(str(facts["model"]["id"]))
+        thin = facts["model"] is None
+        name = catalog.QUICKSTART if thin else str(facts["model"]["id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AppImageError(
             f"{record}: no readable record of the bundle ({error})",
             hint="build the bundle again: its record is written beside it",
         ) from error
-    return Bundle(image, target, impl, version, model.smoke_answer if model else "")
+    model = catalog.models().get(name)
+    beside = fetch.ensure(catalog.model(name)).path if thin else None
+    return Bundle(image, target, impl, version, model.smoke_answer if model else "", beside)
 
 
 def _try(plan: _Plan, engine: Engine) -> Report:
@@ -181,10 +196,13 @@ def _try(plan: _Plan, engine: Engine) -> Report:
     name = bundle.image.path.name
     with console.stage(f"Try {name} in {base.reference}"), engine.volume() as home:
         mounts = [
-            Mount(bundle.image.path, f"/bundle/{name}", read_only=True),
+            Mount(bundle.image.path, f"{PLACE}/{name}", read_only=True),
             Mount(EXAMPLES, "/examples", read_only=True),
             Mount(home, HOME),
         ]
+        if bundle.beside:
+            mounts.append(Mount(bundle.beside, f"{PLACE}/{bundle.beside.name}", read_only=True))
+            mounts.append(Mount(bundle.image.path, f"{ALONE}/{name}", read_only=True))
         if plan.qemu and plan.cpus:
             mounts.append(Mount(plan.qemu, trial.QEMU, read_only=True))
         with engine.container(
@@ -195,17 +213,20 @@ def _try(plan: _Plan, engine: Engine) -> Report:
             tmpfs={"/tmp": "size=64m"},
         ) as container:
             container.exec(["chown", USER, HOME], timeout=60)
-            checks = _checks(plan, container, f"/bundle/{name}")
+            checks = _checks(plan, container, name)
     return Report(name, base.reference, tuple(checks), plan.not_run)
 
 
-def _checks(plan: _Plan, container: Container, file: str) -> list[Check]:
+def _checks(plan: _Plan, container: Container, name: str) -> list[Check]:
     """All that the bundle must do once, and what it must do on each CPU."""
     checks: list[Check] = []
+    file = f"{PLACE}/{name}"
     if not plan.foreign:
         own = Box(container, file, checks=checks)
         trial.start_checks(own, plan.bundle)
         trial.workflow_checks(own)
+        if plan.bundle.beside:
+            trial.no_model_check(Box(container, f"{ALONE}/{name}", checks=checks))
         trial.answer_check(own, plan.bundle)
     for index, cpu in enumerate(plan.cpus):
         box: Box | None
@@ -215,6 +236,9 @@ def _checks(plan: _Plan, container: Container, file: str) -> list[Check]:
             if index == 0:
                 trial.start_checks(box, plan.bundle)
                 trial.workflow_checks(box)
+                if plan.bundle.beside:
+                    alone = Box(container, f"{ALONE}/{name}", cpu, box.env, checks)
+                    trial.no_model_check(alone)
         else:
             box = trial.emulated(Box(container, file, checks=checks), cpu)
         if box:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tasks import console
 from tasks.appimage import AppImage
@@ -78,6 +79,7 @@ class Bundle:
     impl: str
     version: str
     answer: str  # text that the model's answer must contain
+    beside: Path | None = None  # the model to put beside one that has none of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,19 @@ def workflow_checks(box: Box) -> None:
     )
 
 
+def no_model_check(box: Box) -> None:
+    """Without a model in it or beside it, it says so, and what to do."""
+    box.check(
+        "without a model it says what to do",
+        lambda: box.tea("run", EXAMPLE),
+        lambda output: (
+            _exit_code(output, 3)
+            or _contains(output.stderr, "no model found")
+            or _contains(output.stderr, "beside the AppImage")
+        ),
+    )
+
+
 def answer_check(box: Box, bundle: Bundle) -> None:
     """It answers the example's question."""
     box.check(
@@ -200,7 +215,9 @@ def emulated(box: Box, cpu: Cpu) -> Box | None:
     For programs of the machine's own architecture, which binfmt_misc must leave alone.
     """
     folder = f"{HOME}/{cpu.name}"
-    other = Box(box.container, f"{folder}/squashfs-root/AppRun", cpu, box.env, box.checks)
+    # The runtime, which is passed by, would tell where the AppImage lies.
+    env = {**box.env, "APPIMAGE": box.file}
+    other = Box(box.container, f"{folder}/squashfs-root/AppRun", cpu, env, box.checks)
     words = ["sh", "-c", _EMULATE, "sh", box.file, folder, cpu.qemu]
     made = other.check(
         "unpacked for QEMU",

@@ -37,7 +37,8 @@ def layer(folder: Path, model: Path, sha256: str) -> Layer:
     """The layer of the smallest bundle, with ``model`` in the place of the model."""
     folder.mkdir()
     appdir.write_layer(folder, MODEL, MODEL.file)
-    return Layer(folder, model, sha256, MODEL.file)
+    stored = StoredModel(model, sha256, model.stat().st_size, "test", None)
+    return Layer(folder, {MODEL.file: stored})
 
 
 # -- what was built

@@ -124,6 +124,16 @@ def test_layer_carries_the_chat_template_that_the_row_names(tmp_path: Path) -> N
     assert facts["chat_template"] == model.chat_template.read_text()
 
 
+def test_layer_without_a_model_says_nothing_of_one(tree: Path, tmp_path: Path) -> None:
+    appdir.finish(tree)
+    appdir.write_layer(tree, None)
+    layer = tree / appdir.LAYER
+    assert json.loads((layer / "bundle.json").read_text()) == {}
+    assert [path.name for path in layer.rglob("*") if path.is_file()] == ["bundle.json"]
+    for path in tree.rglob("*"):
+        assert path.exists(), f"{path} leads to nothing"
+
+
 def test_layer_of_the_same_model_has_the_same_bytes(tmp_path: Path, small: Model) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:

@@ -14,6 +14,7 @@ from tasks import appimage, catalog, cmd, store
 from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC, Layer
 from tasks.errors import AppImageError, BuildError, CommandFailed, DiskFull, NotWritable, TaskError
 from tasks.program import Program
+from tasks.store import StoredModel
 from tests.support.elf import AARCH64, Elf
 from tests.support.packing import COMMAND, RUNTIME, SECTIONS, FakePacker, squashfs
 
@@ -172,8 +173,10 @@ class Parts:
 
     @property
     def layer(self) -> Layer:
-        sha256 = hashlib.sha256(self.model.read_bytes()).hexdigest()
-        return Layer(self.root / "layer", self.model, sha256, "m.gguf")
+        content = self.model.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        stored = StoredModel(self.model, sha256, len(content), "test", None)
+        return Layer(self.root / "layer", {"m.gguf": stored})
 
     def pack(self, update: str = "") -> None:
         appimage.pack(

@@ -190,6 +190,33 @@ def never(*words: object, **options: object) -> Any:
     raise AssertionError("this is work, and the request was bound to fail")
 
 
+# -- without a model
+
+
+def thin(workshop: Workshop) -> Path:
+    options = Options(dist=workshop.dist)
+    return bundles.build_one(Bundle("python", None, TARGET), None, cast(Engine, None), options)
+
+
+def test_bundle_without_a_model_is_called_thin_and_its_record_says_none(workshop: Workshop) -> None:
+    out = thin(workshop)
+    assert out.name == f"tea-python-llm-thin-{catalog.version()}-x86_64.AppImage"
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["model"] is None
+    assert record["inputs"]["model"] == ""
+    assert record["size"] == record["size_without_model"] == out.stat().st_size
+    assert record["content"] == appimage.read(out).digest
+
+
+def test_bundle_without_a_model_is_packed_once_for_its_parts(workshop: Workshop) -> None:
+    thin(workshop)
+    thin(workshop)
+    assert workshop.packed == 1
+    (workshop.root / "program.squashfs").write_bytes(squashfs(b"other"))
+    thin(workshop)
+    assert workshop.packed == 2
+
+
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the network nor the engine may be asked."""
@@ -238,7 +265,7 @@ def test_request_builds_every_model_for_every_architecture(
     built: list[tuple[str, str, str]] = []
 
     def build_one(bundle: Bundle, *words: object) -> Path:
-        built.append((bundle.impl, bundle.model.id, bundle.target.arch))
+        built.append((bundle.impl, bundle.id, bundle.target.arch))
         return tmp_path
 
     class NoEngine:
@@ -257,6 +284,10 @@ def test_request_builds_every_model_for_every_architecture(
         archs=("x86_64", "aarch64"),
     )
     assert len(bundles.build_request(both)) == len(built)
+    monkeypatch.setattr(fetch, "ensure", never)
+    bare = dataclasses.replace(both, models=(), thin=True)
+    assert bundles.build_request(bare) == [tmp_path] * 4
+    assert {built.pop()[1] for _ in range(4)} == {"thin"}
     assert set(built) == {
         (impl, model, arch)
         for impl in catalog.IMPLEMENTATIONS

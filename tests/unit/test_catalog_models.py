@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ HEAD = {
 
 
 def load(tmp_path: Path, **changes: str | None) -> Model:
+    return load_all(tmp_path, "m", **changes)["m"]
+
+
+def load_all(tmp_path: Path, *names: str, **changes: str | None) -> Mapping[str, Model]:
     path = tmp_path / "models.toml"
     keys = {**HEAD, **changes}
     lines = [f"{key} = {value}" for key, value in keys.items() if value is not None]
-    path.write_text("[m]\n" + "\n".join(lines) + "\n")
-    return catalog.models(path)["m"]
+    path.write_text("\n".join(f"[{name}]\n" + "\n".join(lines) for name in names) + "\n")
+    return catalog.models(path)
 
 
 def test_the_five_rows_are_there() -> None:
@@ -129,6 +134,21 @@ def test_a_bad_row_is_refused_by_file_and_key(
 ) -> None:
     with pytest.raises(CatalogError, match=said):
         load(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("names", [("a-b", "a"), ("a", "a-b-c")], ids=" ".join)
+def test_row_whose_bundles_another_row_s_updates_would_find_is_refused(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(CatalogError, match=r"models.toml: a-\S+: updates of a would") as caught:
+        load_all(tmp_path, *names)
+    assert "a-" in caught.value.hint
+    assert set(load_all(tmp_path, "ab", "a")) == {"ab", "a"}
+
+
+def test_name_of_bundles_without_a_model_is_no_row_s(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"models.toml: thin: the name of bundles without"):
+        load_all(tmp_path, "thin")
 
 
 def test_unknown_model_names_the_nearest() -> None:

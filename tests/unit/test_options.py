@@ -77,6 +77,13 @@ def test_build_takes_a_file_of_one_s_own() -> None:
     assert request.models == ()
 
 
+def test_build_takes_no_model_at_all() -> None:
+    request = options.build("build", ["--thin", "--arch", "aarch64", "--impl", "rust"])
+    assert (request.thin, request.models, request.archs) == (True, (), ("aarch64",))
+    assert request.options.impls == ("rust",)
+    assert not options.build("build", ["--model", "smollm2-135m"]).thin
+
+
 UNKNOWN = [
     (["--model", "gemma3-1"], "model", "gemma3-1", "gemma3-1b"),
     (["--model", "smollm2-135m", "--arch", "x86-64"], "architecture", "x86-64", "x86_64"),
@@ -111,6 +118,8 @@ MISUSED = [
     (["--name", "mine", "--model", "smollm2-135m"], "--model-file and --name go together"),
     (["--all", "--model", "smollm2-135m"], "--model and --all do not go together"),
     (["--all", "--model-file", "a", "--name", "a"], "--all and --model-file do not go together"),
+    (["--thin", "--model", "smollm2-135m"], "--model and --thin do not go together"),
+    (["--thin", "--name", "mine"], "--model-file and --name go together"),
     (["--model"], "argument --model: expected one argument"),
     (["smollm2-135m"], "unexpected argument 'smollm2-135m'"),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks import catalog, emulation, images, smoke
+from tasks import catalog, emulation, fetch, images, smoke
 from tasks.appimage import MAGIC
 from tasks.engine import Engine, Output
 from tasks.errors import (
@@ -22,6 +22,7 @@ from tasks.errors import (
     SmokeNotRun,
     TaskError,
 )
+from tasks.fetch import StoredModel
 from tasks.images import Base
 from tests.support.elf import AARCH64, RISCV, X86_64, Elf
 
@@ -34,6 +35,9 @@ CHECKS = [
     "a broken workflow is refused",
     "the model answers",
 ]
+
+
+NO_MODEL = "error: no model found\n  → name a GGUF file, or put one beside the AppImage\n"
 
 
 def said(text: str = "", *, code: int = 0, error: str = "") -> Output:
@@ -51,6 +55,7 @@ class Bundle:
         default_factory=lambda: said(code=2, error="1:2: no action 'llm.cal', is it 'llm.call'?")
     )
     answer: Output = field(default_factory=lambda: said('{"answer": "It is Paris."}'))
+    alone: Output = field(default_factory=lambda: said(code=3, error=NO_MODEL))
     unpacks: Callable[[int], str] = lambda starts: "/home/user/.cache/x/usr/lib/libc.so.6 1 2 3\n"
     failure: TaskError | None = None
     starts: int = 0
@@ -65,6 +70,8 @@ class Bundle:
             return said(self.unpacks(self.starts) + "/home/user/.cache/x/last-used 9 9 0\n")
         assert options["user"] == "1000:1000"
         self.starts += 1
+        if argv[1] == "run" and argv[0].startswith("/alone/"):
+            return self.alone
         if argv[1] == "run":
             return self.broken if options["stdin"] else self.answer
         return {"--version": self.version, "--impl": self.impl, "validate": self.validate}[argv[1]]
@@ -156,6 +163,52 @@ def test_container_is_a_stranger_s_machine(engine: FakeEngine, tmp_path: Path) -
     mounts = {mount.target: mount for mount in box["mounts"]}
     assert mounts.keys() == {"/bundle/a.AppImage", "/examples", "/home/user"}
     assert mounts["/bundle/a.AppImage"].read_only and mounts["/examples"].read_only
+
+
+# -- a bundle without a model
+
+THIN = {**RECORD, "model": None}
+ALONE = "without a model it says what to do"
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model that the store has."""
+    path = tmp_path / "small.gguf"
+    stored = StoredModel(path, "0" * 64, 1, "test", None)
+    monkeypatch.setattr(fetch, "ensure", lambda model: stored)
+    return path
+
+
+def test_thin_bundle_is_tried_with_a_model_beside_it_and_without_one(
+    engine: FakeEngine, beside: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path, record=THIN)
+    smoke.run([path])
+    assert [check["name"] for check in report(path)["checks"]] == [*CHECKS[:-1], ALONE, CHECKS[-1]]
+    (box,) = engine.boxes
+    places = {mount.target: str(mount.source) for mount in box["mounts"]}
+    assert places["/bundle/small.gguf"] == str(beside)
+    assert places["/bundle/a.AppImage"] == places["/alone/a.AppImage"] == str(path)
+    assert not any(place.endswith(".gguf") for place in places if place.startswith("/alone"))
+
+
+@pytest.mark.usefixtures("engine", "beside")
+@pytest.mark.parametrize(("alone", "detail"), [
+    (said(code=1, error=NO_MODEL), "exit code 1, expected 3"),
+    (said(code=3, error="error: broken"), "says nothing of 'no model found'"),
+    (said(code=3, error="error: no model found"), "says nothing of 'beside the AppImage'"),
+    (said('{"answer": "Paris"}'), "exit code 0, expected 3"),
+])  # fmt: skip
+def test_thin_bundle_that_does_not_say_what_it_lacks_fails(
+    alone: Output, detail: str, bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle.alone = alone
+    path = write(tmp_path, record=THIN)
+    with pytest.raises(SmokeFailed):
+        smoke.run([path])
+    assert list(failed(path)) == [ALONE]
+    assert detail in failed(path)[ALONE]
 
 
 def behave(**outputs: Output) -> Callable[[Bundle], None]:

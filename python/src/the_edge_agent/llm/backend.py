@@ -20,7 +20,7 @@ FinishReason = Literal["stop", "length"]
 NO_MODEL = "no model found"
 NO_MODEL_HINT = (
     "name a GGUF file with --gguf, TEA_MODEL_PATH or settings.llm.model_path,"
-    " or put one into ~/.cache/tea/models"
+    " or put one beside the AppImage or into ~/.cache/tea/models"
 )
 NO_API = "no API is configured"
 NO_API_HINT = "set settings.llm.api_base, or OPENAI_API_KEY in the environment"

@@ -15,7 +15,8 @@ use crate::value::Map;
 pub const NO_MODEL: &str = "no model found";
 /// What to do about it.
 pub const NO_MODEL_HINT: &str = "name a GGUF file with --gguf, TEA_MODEL_PATH or \
-                                 settings.llm.model_path, or put one into ~/.cache/tea/models";
+                                 settings.llm.model_path, or put one beside the AppImage \
+                                 or into ~/.cache/tea/models";
 const NO_API: &str = "no API is configured";
 const NO_API_HINT: &str = "set settings.llm.api_base, or OPENAI_API_KEY in the environment";
 
