@@ -143,9 +143,8 @@ def bench_(session: nox.Session) -> None:
 @task(tags=["check"])
 @reported
 def rust(session: nox.Session) -> None:
-    """Format, lint and tests of the Rust program, in a container."""
-    options.none("rust", session.posargs)
-    checks.rust()
+    """Format, lint, tests and dependencies of the Rust program; `-- --advisories` asks GitHub."""
+    checks.rust(advisories=options.rust(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)

@@ -1,17 +1,53 @@
-# Format, lints and tests of the Rust program, with the compiler that builds it.
-# Nothing is exported: the build ends well when every check passes, and is not run again until
-# something that it reads has changed.
+# Format, lints, tests, and the check of the dependencies of the Rust program, with the compiler that
+# builds it. The results are all that is exported: the build ends well when every check passes, and
+# is not run again until something that it reads has changed.
 ARG BASE
 FROM --platform=$BUILDPLATFORM ${BASE} AS toolchain
-ENV DEBIAN_FRONTEND=noninteractive
+ENV DEBIAN_FRONTEND=noninteractive CARGO_HOME=/cargo
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     rm -f /etc/apt/apt.conf.d/docker-clean; \
     apt-get update && \
-    apt-get install -y --no-install-recommends ca-certificates cargo gcc libc6-dev rust-clippy rustfmt
+    apt-get install -y --no-install-recommends ca-certificates cargo gcc libc6-dev \
+        libstd-rust-dev-wasm32 python3-pip rust-clippy rustfmt
+
+FROM toolchain AS deny
+COPY docker/rust-check/requirements.txt /src/
+RUN --mount=type=cache,target=/root/.cache/pip,id=tea-pip \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    set -eu; \
+    if [ -s /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem; fi; \
+    export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1; \
+    pip install --require-hashes --requirement /src/requirements.txt
+WORKDIR /src/rust
+COPY rust/ .
+# What the crates' licences are, where they come from, and which are forbidden: rust/deny.toml.
+RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    set -eu; \
+    if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    cargo deny --locked check bans licenses sources > /deny.txt 2>&1 || { cat /deny.txt; exit 1; }
+
+# Known faults of the crates, from the RustSec database at GitHub. Asked for by name alone: what it
+# says depends on the day (ASKED), not only on what the project holds.
+FROM deny AS advisories
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install -y --no-install-recommends git
+ARG ASKED
+RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    set -eu; \
+    if [ -s /run/secrets/ca.pem ]; then \
+        export CARGO_HTTP_CAINFO=/run/secrets/ca.pem GIT_SSL_CAINFO=/run/secrets/ca.pem; \
+    fi; \
+    echo "asked at $ASKED"; \
+    cargo deny --locked check advisories
 
 FROM toolchain AS check
-ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/build
+ENV CARGO_TARGET_DIR=/build
+# After that stage, not beside it: two cargos would unpack into one cache.
+COPY --from=deny /deny.txt /
 WORKDIR /src/rust
 COPY rust/ .
 COPY conformance/ /src/conformance/
@@ -25,7 +61,9 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
     cargo fmt --all --check; \
     cargo clippy --locked --workspace --all-targets -- -D warnings; \
+    # The engine is for the browser too.
+    cargo check --locked --package tea-core --target wasm32-unknown-unknown; \
     cargo test --locked --workspace > /tests.txt 2>&1 || { cat /tests.txt; exit 1; }
 
 FROM scratch AS export
-COPY --from=check /tests.txt /
+COPY --from=check /tests.txt /deny.txt /

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import nox
 
@@ -42,23 +44,35 @@ def integration(session: nox.Session) -> None:
     session.run("pytest", "-q", "-m", "integration", *session.posargs)
 
 
-def rust() -> None:
-    """Format, clippy and tests of the Rust program, with Debian's own compiler in a container."""
+def rust(*, advisories: bool = False) -> None:
+    """Format, clippy, tests and dependencies of the Rust program, with Debian's own compiler.
+
+    ``advisories``: also ask the RustSec database, at GitHub, for known faults of the dependencies.
+    """
     host.prepare(install=True)
     output = BUILD / "rust-check"
-    with Engine.connect() as engine, console.stage("Check the Rust program"):
+    with Engine.connect() as engine:
         base = images.ensure(catalog.images()["build"], engine.target, engine)
-        engine.build(
-            ROOT / "docker/rust-check.Dockerfile",
-            context=ROOT,
-            stage="export",
-            target=engine.target,
-            args={"BASE": base.reference},
-            output=output,
-        )
+
+        def check(stage: str, output: Path | None, **args: str) -> None:
+            engine.build(
+                ROOT / "docker/rust-check.Dockerfile",
+                context=ROOT,
+                stage=stage,
+                target=engine.target,
+                args={"BASE": base.reference, **args},
+                output=output,
+            )
+
+        with console.stage("Check the Rust program"):
+            check("export", output)
+        if advisories:
+            with console.stage("Ask for known faults of its dependencies"):
+                check("advisories", None, ASKED=str(int(time.time())))
     results = re.findall(
         r"^test result: ok\. (\d+) passed", (output / "tests.txt").read_text(), re.MULTILINE
     )
+    console.note((output / "deny.txt").read_text().splitlines()[-1])
     console.note(f"{sum(map(int, results))} tests of the Rust program passed")
 
 

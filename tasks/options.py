@@ -178,6 +178,15 @@ def host(words: Sequence[str]) -> bool:
     return bool(parser.read(words).install)
 
 
+def rust(words: Sequence[str]) -> bool:
+    """Whether `nox -s rust` asks for known faults of the dependencies, which needs GitHub."""
+    parser = _parser("rust")
+    parser.add_argument(
+        "--advisories", action="store_true", help="ask the RustSec database at GitHub too"
+    )
+    return bool(parser.read(words).advisories)
+
+
 def bench_request(words: Sequence[str]) -> bench.Request:
     """What `nox -s bench` is to measure, and how often.
 
