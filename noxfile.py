@@ -30,6 +30,7 @@ from tasks import (
     host,
     models,
     options,
+    plan,
     smoke,
 )
 from tasks.catalog import Model
@@ -104,6 +105,13 @@ def build(session: nox.Session) -> None:
 def smoke_(session: nox.Session) -> None:
     """Try AppImages in clean containers: all of dist/, or `-- FILE…`; `--cpu NAME` under QEMU."""
     smoke.run_request(options.smoke(session.posargs))
+
+
+@task(name="plan", tags=["release"])
+@reported
+def plan_(session: nox.Session) -> None:
+    """Print what a tag would make, and from what; `-- --json` for the workflow's matrix."""
+    plan.show(options.plan(session.posargs))
 
 
 @task(name="models", tags=["fetch"])

@@ -40,6 +40,7 @@ class Target:
     elf: str
     loader: str
     wheel: str
+    runner: str
 
     @property
     def platform(self) -> str:
@@ -142,6 +143,7 @@ class Model:
     chat_template: Path | None  # Jinja text for a file that has none of its own
     chat_system: str | None = None  # system text of `tea chat`, where the user gives none
     smoke_answer: str = ""  # what its answer to "capital of France?" holds, where that is known
+    release: bool = False  # whether a tag makes bundles of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,14 @@ class Row:
         if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
             raise self.error(key, f"a whole number of {unit}")
         del self._values[key]
+        return value
+
+    def flag(self, key: str) -> bool:
+        """True or false; false where the key is not there."""
+        value = self._values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, "true or false")
+        self._values.pop(key, None)
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -257,7 +267,7 @@ def targets(path: Path = DATA / "targets.toml") -> Mapping[str, Target]:
     """All architectures by ``uname -m``'s name."""
     found = {}
     for arch, row in read_tables(path).items():
-        keys = ("debian", "gnu", "rust", "elf", "loader", "wheel")
+        keys = ("debian", "gnu", "rust", "elf", "loader", "wheel", "runner")
         found[arch] = Target(arch, *(row.text(key) for key in keys))
         row.end()
     return found
@@ -318,6 +328,7 @@ def _model(name: str, row: Row) -> Model:
         chat_template=_chat_template(row),
         chat_system=row.optional_text("chat_system"),
         smoke_answer=row.optional_text("smoke_answer") or "",
+        release=row.flag("release"),
     )
     row.end()
     return model

@@ -31,7 +31,7 @@ from tasks.store import Store, StoredModel
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["FetchOptions", "StoredModel", "ensure", "stored"]
+__all__ = ["FetchOptions", "Promise", "StoredModel", "ensure", "promised", "stored"]
 
 # Another source may have what these say that one has not. Wrong bytes are no reason to go on.
 _TRY_NEXT = (Unreachable, NotPublished, AccessDenied, NotLocked)
@@ -75,7 +75,7 @@ def _chosen_lock(environ: Mapping[str, str]) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Promise:
+class Promise:
     """What a source is known to give. ``revision`` is what to ask for."""
 
     size: int
@@ -115,7 +115,7 @@ def stored(model: Model, options: FetchOptions) -> StoredModel | None:
     """The file of any source of the model that is in the store; no network is used."""
     shelf = Store(options.root)
     for source in model.sources:
-        promise = _promise(model, source, options)
+        promise = promised(model, source, options)
         found = shelf.find(promise.sha256, verify=options.verify) if promise else None
         if found:
             return found
@@ -132,17 +132,17 @@ def _together(errors: list[FetchError]) -> FetchError:
     return error
 
 
-def _promise(model: Model, source: Source, options: FetchOptions) -> _Promise | None:
+def promised(model: Model, source: Source, options: FetchOptions) -> Promise | None:
     """What is written down about a source, in the row or a lock file."""
     if not isinstance(source, HubSource):
-        return _Promise(source.size, source.sha256, None)
+        return Promise(source.size, source.sha256, None)
     if source.sha256 is not None and source.size is not None:
-        return _Promise(source.size, source.sha256, source.revision)
+        return Promise(source.size, source.sha256, source.revision)
     for path in options.locks_read:
         entry = model_lock.find(model_lock.read(path), model.id, source)
         if entry:
             _agree(source, entry.size)
-            return _Promise(entry.size, entry.sha256, entry.commit)
+            return Promise(entry.size, entry.sha256, entry.commit)
     return None
 
 
@@ -152,7 +152,7 @@ def _agree(source: HubSource, size: int) -> None:
 
 
 def _from_source(model: Model, source: Source, options: FetchOptions) -> StoredModel:
-    promise = _promise(model, source, options) or _lock(model, source, options)
+    promise = promised(model, source, options) or _lock(model, source, options)
     shelf = Store(options.root)
     with shelf.fetching(promise.sha256, model.id):
         found = shelf.find(promise.sha256)
@@ -173,7 +173,7 @@ def _from_source(model: Model, source: Source, options: FetchOptions) -> StoredM
             )
 
 
-def _lock(model: Model, source: Source, options: FetchOptions) -> _Promise:
+def _lock(model: Model, source: Source, options: FetchOptions) -> Promise:
     """Ask the Hub what the file is, and write it down."""
     assert isinstance(source, HubSource)  # every other kind carries its digest
     if options.locked:
@@ -197,11 +197,11 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> _Promise:
         f"{model.id}: {options.endpoint} says sha256 {fact.sha256} at commit {fact.commit[:12]}; "
         f"written to {options.lock_written} and enforced from now on"
     )
-    return _Promise(fact.size, fact.sha256, fact.commit)
+    return Promise(fact.size, fact.sha256, fact.commit)
 
 
 def _fill(
-    model: Model, source: Source, promise: _Promise, part: Path, options: FetchOptions
+    model: Model, source: Source, promise: Promise, part: Path, options: FetchOptions
 ) -> None:
     """Make ``part`` the promised file."""
     shelf = Store(options.root)

@@ -36,7 +36,7 @@ def show(options: FetchOptions | None = None) -> None:
                 f"{model.context:,}",
                 f"{'' if exact else 'about '}{size / 1e6:,.0f} MB",
                 model.license,
-                _digest(model, options),
+                where_digest_is(model, options),
                 str(stored.path) if stored else "not in the store",
             )
         )
@@ -44,7 +44,7 @@ def show(options: FetchOptions | None = None) -> None:
     console.table(f"Models (store: {options.root})", columns, rows)
 
 
-def _digest(model: Model, options: FetchOptions) -> str:
+def where_digest_is(model: Model, options: FetchOptions) -> str:
     """Where the digest of the model's first source is written down."""
     source = model.sources[0]
     if source.sha256 is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tasks import bench, bundles, catalog, cpus, delta
+from tasks import plan as plan_
 from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
@@ -110,7 +111,7 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
         ),
         impls=(known_impl(given.impl),) if given.impl else catalog.IMPLEMENTATIONS,
         runtime=given.runtime,
-        dist=given.dist.absolute() if given.dist else bundles.DIST,
+        dist=_dist(given),
         build=BuildOptions(
             given.builder, tuple(given.cache_from), tuple(given.cache_to), given.no_cache
         ),
@@ -144,6 +145,43 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
         options,
         given.thin,
     )
+
+
+def plan(words: Sequence[str]) -> plan_.Request:
+    """What `nox -s plan` is to print.
+
+    Raises:
+        UnknownName: a model, implementation or architecture that there is not, with the nearest.
+    """
+    parser = _parser("plan")
+    _add_choice(parser)
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="as one line of JSON (default: stdout)"
+    )
+    given = parser.read(words)
+    return plan_.Request(_choice(given), given.json, _dist(given))
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    """Options that name some of a release's bundles."""
+    for name, what in (("model", f"id of a model, or {catalog.THIN}"), ("impl", "python or rust"),
+                       ("arch", "x86_64 or aarch64")):  # fmt: skip
+        parser.add_argument(
+            f"--{name}", action="append", default=[], help=f"{what} (default: all of the release)"
+        )
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+
+
+def _choice(given: argparse.Namespace) -> plan_.Choice:
+    return plan_.Choice(
+        tuple(name if name == catalog.THIN else catalog.model(name).id for name in given.model),
+        tuple(known_impl(name) for name in given.impl),
+        tuple(catalog.target(name).arch for name in given.arch),
+    )
+
+
+def _dist(given: argparse.Namespace) -> Path:
+    return given.dist.absolute() if given.dist else bundles.DIST
 
 
 def known_impl(name: str) -> str:
