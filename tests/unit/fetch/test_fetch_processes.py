@@ -109,14 +109,14 @@ def test_disk_full_in_mid_body_keeps_the_part_and_says_so(
 ) -> None:
     from tasks import download
 
-    take = download._Sink._take
+    write = download._Body._write
 
     def full(self: Any, block: bytes) -> None:
         if self._file.tell() + len(block) > 100_000:
             raise OSError(code, os.strerror(code))
-        take(self, block)
+        write(self, block)
 
-    monkeypatch.setattr(download._Sink, "_take", full)
+    monkeypatch.setattr(download._Body, "_write", full)
     hub.plan(faults=[{"on": "cdn", "kind": "reset", "after": 50_000}])
     with pytest.raises(errors.DiskFull):
         fetch.ensure(fetching.model(), fetching.options(hub, store, waits))
