@@ -11,10 +11,13 @@ export type TeaErrorCode =
   | 'wasm-unavailable' // a .wasm file cannot be fetched or compiled: address, headers or policy
   | 'unsupported-browser'
   | 'engine-crashed'
-  | 'download-failed'
+  | 'offline' // before all is downloaded
+  | 'http-status' // the server refuses the file; `status` says how
+  | 'range-not-honoured' // the server sends other parts of the file than are asked for
+  | 'download-failed' // no connection, or one that breaks again and again
   | 'download-changed' // the file at the address is another than the one begun
   | 'digest-mismatch'
-  | 'quota-exceeded'
+  | 'quota-exceeded' // the browser has no room; `need` says how many bytes are missing
   | 'store-unavailable'; // no IndexedDB: private mode, blocked, or a damaged database
 
 /** The one class of errors that this package throws. */
@@ -25,14 +28,27 @@ export class TeaError extends Error {
     readonly code: TeaErrorCode,
     message: string,
     /** `hint` says what to do about it. */
-    options: { readonly hint?: string; readonly cause?: unknown } = {},
+    options: {
+      readonly hint?: string;
+      readonly cause?: unknown;
+      readonly status?: number;
+      readonly need?: number;
+    } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.hint = options.hint;
+    this.status = options.status;
+    this.need = options.need;
   }
 
   /** What to do about it, where that is known. */
   readonly hint: string | undefined;
+
+  /** Of HTTP, for `http-status`. */
+  readonly status: number | undefined;
+
+  /** Bytes, for `quota-exceeded`. */
+  readonly need: number | undefined;
 }
 
 /** The error of a signal that was aborted; what the signal gave as reason is its cause. */

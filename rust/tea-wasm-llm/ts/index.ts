@@ -2,6 +2,7 @@
 
 export { TeaError, type TeaErrorCode } from './errors.js';
 export { modelOf, models } from './models.js';
+export { openModelStore, type StoreOptions } from './store/store.js';
 export type {
   LongOptions,
   ModelFile,

@@ -25,7 +25,12 @@ export interface ModelSource {
 
 /** How far something long is. */
 export interface Progress {
-  readonly phase: 'download' | 'verify' | 'load';
+  readonly phase:
+    | 'wait' // another tab is at work on the model; the figures are its
+    | 'verify' // what is stored is read and compared with its digests
+    | 'download'
+    | 'retry' // the connection is lost, and another try comes
+    | 'load'; // into memory
   /** Bytes of all files of the model. */
   readonly loaded: number;
   readonly total: number;

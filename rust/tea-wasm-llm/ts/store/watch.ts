@@ -1,0 +1,30 @@
+import { TeaError } from '../errors.js';
+import { PassingFailure } from './failures.js';
+
+/** Gives a connection up that nobody wants any more, or that sends nothing for `stall` ms. */
+export class Watch {
+  readonly #stalled = new AbortController();
+  readonly signal: AbortSignal;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    outer: AbortSignal,
+    readonly stall: number,
+  ) {
+    this.signal = AbortSignal.any([outer, this.#stalled.signal]);
+  }
+
+  /** Wait for the server from now on. */
+  start(): void {
+    this.stop();
+    this.#timer = setTimeout(() => {
+      const text = `nothing has come from the server for ${Math.round(this.stall / 1000)} seconds`;
+      this.#stalled.abort(new PassingFailure(new TeaError('download-failed', text)));
+    }, this.stall);
+  }
+
+  /** Something has come; what we do with it is not the server's fault. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// What needs a real browser; one at a time, since each measures what it does.
+export default defineConfig({
+  test: {
+    include: ['tests/browser/**/*.test.ts'],
+    environment: 'node',
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
