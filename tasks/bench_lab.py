@@ -18,6 +18,7 @@ from tasks.program import Program
 
 HOME = "/home/user"
 TREE = f"{HOME}/squashfs-root"  # where --appimage-extract puts the plain tree
+PYTHON = "/bench/python"  # the Python program's tree, whose interpreter does the measuring
 LLAMA_BENCH = "/bench/llama-bench"
 TIMEOUT = 1800.0  # seconds that all runs of one plan may take
 ANSWER_TOKENS = 128
@@ -66,33 +67,33 @@ class Result:
     seconds: float
     lines: tuple[tuple[float, str], ...]
     stderr: str
+    peak: int = 0  # bytes of memory that it had at most
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything that rows are measured with."""
+    """Everything that the rows of one program are measured with."""
 
     engine: Engine
     image: str  # the clean container's
     bundle: Path
     program: Program
+    interpreter: Path  # the Python program's tree
     model: StoredModel
     runtime: Path
     mksquashfs: tuple[str, ...]  # the command that runs it
     llama_bench: Path
     runs: int
 
-    @property
-    def _loader(self) -> tuple[str, ...]:
-        """The tree's own loader and library path, as AppRun gives them."""
-        lib = f"{TREE}/usr/lib"
+    def _loader(self, tree: str) -> tuple[str, ...]:
+        """A tree's own loader and library path, as AppRun gives them."""
+        lib = f"{tree}/usr/lib"
         loader = f"{lib}/{self.program.target.loader}"
         return (loader, "--inhibit-cache", "--library-path", f"{lib}:{lib}/llama")
 
-    @property
-    def python(self) -> tuple[str, ...]:
-        """The tree's own interpreter, as AppRun starts it."""
-        return (*self._loader, f"{TREE}/usr/bin/python3", "-I", "-S", "-X", "utf8")
+    def python(self, tree: str = PYTHON) -> tuple[str, ...]:
+        """A tree's own interpreter, as AppRun starts it."""
+        return (*self._loader(tree), f"{tree}/usr/bin/python3", "-I", "-S", "-X", "utf8")
 
     def tea(self, place: str, *words: str, stdin: str = "", name: str = "") -> Step:
         """The program: in the ``mounted`` or ``cached`` AppImage, or in the plain ``tree``."""
@@ -121,7 +122,7 @@ class Bench:
         words = ["-m", models, "-p", "0", "-n", str(ANSWER_TOKENS - 1), "-d", str(depth)]
         words += ["-t", str(threads), "-r", "1", "-o", "json"]
         folder = f"{TREE}/usr/lib/llama"
-        return Step("llama-bench", (*self._loader, LLAMA_BENCH, *words), cwd=folder)
+        return Step("llama-bench", (*self._loader(TREE), LLAMA_BENCH, *words), cwd=folder)
 
     @contextmanager
     def box(self, **options: Any) -> Iterator[Box]:
@@ -131,6 +132,7 @@ class Bench:
                 Mount(self.bundle, f"/bundle/{self.bundle.name}", read_only=True),
                 Mount(Path(bench_probe.__file__), "/bench/probe.py", read_only=True),
                 Mount(self.llama_bench, LLAMA_BENCH, read_only=True),
+                Mount(self.interpreter, PYTHON, read_only=True),
                 Mount(home, HOME),
             ]
             env = {"HOME": HOME, "PATH": "/usr/bin:/bin"}
@@ -138,7 +140,7 @@ class Bench:
             with self.engine.container(
                 self.image, target=target, mounts=mounts, env=env, **options
             ) as container:
-                box = Box(container, self.python)
+                box = Box(container, self.python())
                 box.say([f"/bundle/{self.bundle.name}", "--appimage-extract"])
                 yield box
 
@@ -159,7 +161,7 @@ class Box:
         return done.stdout.decode(errors="replace")
 
     def python(self, code: str) -> str:
-        """What ``code`` prints, run by the tree's own interpreter."""
+        """What ``code`` prints, run by the interpreter that measures."""
         return self.say([*self._python, "-c", code]).strip()
 
     def measure(self, steps: Sequence[Step], runs: int) -> dict[str, list[Result]]:
@@ -180,7 +182,7 @@ class Box:
 
 def _result(facts: dict[str, Any]) -> Result:
     lines = tuple((moment, text) for moment, text in facts["lines"])
-    return Result(facts["seconds"], lines, facts["stderr"])
+    return Result(facts["seconds"], lines, facts["stderr"], facts["peak"])
 
 
 def workflow(threads: int | None, tokens: int = ANSWER_TOKENS) -> str:

@@ -6,7 +6,8 @@ Standard library only, so that any Python can run it. Reads a plan from standard
 
 All steps are run in their order, ``runs`` times and once more before that to warm up, so that noise
 hits each alike. ``busy`` processes compute beside a step. Writes one JSON list: for each run a map
-of step names to {"seconds": …, "lines": [[seconds since the start, text], …], "stderr": …}.
+of step names to {"seconds": …, "lines": [[seconds since the start, text], …], "stderr": …,
+"peak": …}: the most memory that the program, or one that it waited for, had at one time, in bytes.
 """
 
 from __future__ import annotations
@@ -60,14 +61,15 @@ def run(step: dict[str, Any]) -> dict[str, Any]:
             ) as process:
                 assert process.stdout is not None
                 lines = [(perf_counter() - start, line) for line in process.stdout]
-                code = process.wait()
+                _, status, usage = os.wait4(process.pid, 0)
                 seconds = perf_counter() - start
+                code = process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         said = errors.read().decode(errors="replace")
     if code:
         sys.exit(f"{step['name']}: exit code {code}: {said[-ERROR_KEPT:]}")
     texts = [(moment, line.decode(errors="replace")) for moment, line in lines]
-    return {"seconds": seconds, "lines": texts, "stderr": said}
+    return {"seconds": seconds, "lines": texts, "stderr": said, "peak": usage.ru_maxrss * 1024}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -47,15 +48,20 @@ def _rates(what: str, place: str, results: Sequence[Result]) -> Figure:
 
 
 def start(bench: Bench) -> Iterator[Row]:
-    """``tea --version`` against the same interpreter doing nothing."""
+    """``tea --version`` against a program that does nothing: Python's, or the system's."""
+    if bench.program.impl == "python":
+        nothing = Step("python3 -c pass", (*bench.python(TREE), "-c", "pass"))
+        goal = Goal(0.15)
+    else:
+        nothing = Step("/bin/true", ("/bin/true",))
+        goal = Goal(0.02)
     steps = [bench.tea("mounted", "--version"), bench.tea("cached", "--version")]
-    python = Step("python", (*bench.python, "-c", "pass"))
     with bench.box(**FUSE) as box:
-        results = box.measure([*steps, python], bench.runs * SHORT)
-    peer = _seconds("python3 -c pass", results["python"])
+        results = box.measure([*steps, nothing], bench.runs * SHORT)
+    peer = _seconds(nothing.name, results[nothing.name])
     for step in steps:
         ours = _seconds("tea --version", results[step.name])
-        yield Row(f"start, {step.name}", "s", ours, peer, Goal(0.15), difference=True)
+        yield Row(f"start, {step.name}", "s", ours, peer, goal, difference=True)
 
 
 def first_token(bench: Bench) -> Iterator[Row]:
@@ -126,8 +132,7 @@ def _tries(cores: int) -> list[int]:
 
 def _threads(box: Box) -> int:
     """The number of threads that the program takes here by itself."""
-    code = "from the_edge_agent.llm.threads import default_threads; print(default_threads())"
-    return int(box.python(code))
+    return int(json.loads(box.say([f"{TREE}/AppRun", "model", "--json"]))["threads"])
 
 
 def _check_backends(box: Box, llama_bench: Step) -> None:

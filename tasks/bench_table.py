@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,7 @@ class Row:
     peer: Figure | None
     goal: Goal | None
     difference: bool = False
+    impl: str = ""  # the program measured; "" where both have it in common
 
     @property
     def value(self) -> float:
@@ -80,6 +81,7 @@ class Row:
         in_unit = self.difference or self.peer is None
         return (
             self.name,
+            self.impl,
             _figure(self.ours, self.unit),
             _figure(self.peer, self.unit) if self.peer else "",
             f"{self.value:.3f} {self.unit}" if in_unit else f"{self.value:.3f}",
@@ -98,7 +100,7 @@ class Row:
         }
 
 
-COLUMNS = ("row", "measured", "against", "value", "goal", "verdict", "runs")
+COLUMNS = ("row", "program", "measured", "against", "value", "goal", "verdict", "runs")
 
 
 def _figure(figure: Figure, unit: str) -> str:
@@ -112,22 +114,27 @@ def largest_files(tree: Path, count: int = 10) -> list[tuple[str, int]]:
     return sorted(sizes, key=lambda item: (-item[1], item[0]))[:count]
 
 
-def show(rows: Sequence[Row], files: Sequence[tuple[str, int]]) -> None:
-    """Print the table, and the table of sizes where there is one."""
+Files = Mapping[str, Sequence[tuple[str, int]]]  # by program
+
+
+def show(rows: Sequence[Row], files: Files) -> None:
+    """Print the table, and a table of sizes for each program."""
     console.table("Medians, and how they compare", COLUMNS, [row.cells() for row in rows])
-    if files:
-        cells = [(name, f"{size / 1e6:.2f}") for name, size in files]
-        console.table("The largest files of the AppDir, unpacked", ("file", "MB"), cells)
+    for impl, sizes in files.items():
+        cells = [(name, f"{size / 1e6:.2f}") for name, size in sizes]
+        title = f"The largest files of the {impl} AppDir, unpacked"
+        console.table(title, ("file", "MB"), cells)
 
 
-def write(
-    path: Path, rows: Sequence[Row], files: Sequence[tuple[str, int]], about: dict[str, Any]
-) -> None:
+def write(path: Path, rows: Sequence[Row], files: Files, about: dict[str, Any]) -> None:
     """Write everything as JSON; times in seconds, sizes in MB (files: bytes)."""
     facts = {
         **about,
         "rows": [row.facts() for row in rows],
-        "largest_files": [{"file": name, "bytes": size} for name, size in files],
+        "largest_files": {
+            impl: [{"file": name, "bytes": size} for name, size in sizes]
+            for impl, sizes in files.items()
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     store.write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")

@@ -14,6 +14,8 @@ from pathlib import Path
 from tasks import console
 from tasks.catalog import Target
 
+# What a Dockerfile may read, or BuildKit itself does, where it is set.
+PASSED = ("SOURCE_DATE_EPOCH", "BUILDKIT_CACHE_MOUNT_NS")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 NO_SPACE = re.compile(r"no space left on device|don't have enough free space", re.IGNORECASE)
 SHOW_EVERY = 5.0  # seconds between two lines of one step's own output
@@ -92,7 +94,7 @@ def command(
 ) -> list[str]:
     """The words of the build.
 
-    Proxies and SOURCE_DATE_EPOCH go by name only, so that a password in a proxy's address is
+    Proxies and PASSED go by name only, so that a password in a proxy's address is
     never shown; buildx takes their values from its environment.
     """
     words = ["docker", "buildx", "build", "--progress", "plain", "--network", "host"]
@@ -101,7 +103,7 @@ def command(
     words += ["--file", str(dockerfile)]
     for name, value in args.items():
         words += ["--build-arg", f"{name}={value}"]
-    for name in (*PROXIES, "SOURCE_DATE_EPOCH"):
+    for name in (*PROXIES, *PASSED):
         if environ.get(name):
             words += ["--build-arg", name]
     for name, place in contexts.items():

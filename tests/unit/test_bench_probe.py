@@ -54,3 +54,14 @@ def test_busy_processes_live_as_long_as_their_step() -> None:
     (run,) = json.loads(probe(alone, beside, alone, runs=1).stdout)
     children = {name: int(run[name]["lines"][0][1]) for name in run}
     assert children == {"alone": 1, "beside": 3}
+
+
+def test_the_peak_is_that_of_the_step_and_of_what_it_waited_for() -> None:
+    small = step("small", "pass")
+    large = step("large", "x = b'1' * 80_000_000")
+    child = step("child", f"import subprocess; subprocess.run({large['argv']!r})")
+    (run,) = json.loads(probe(small, large, child, runs=1).stdout)
+    peaks = {name: run[name]["peak"] for name in run}
+    assert peaks["small"] < 40_000_000
+    assert 80_000_000 < peaks["large"] < 120_000_000
+    assert peaks["child"] > 80_000_000

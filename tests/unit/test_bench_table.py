@@ -42,10 +42,12 @@ def test_a_goal_counts_its_own_limit_as_met(goal: Goal | None, verdict: str) -> 
     assert Row("row", "s", OURS, PEER, goal).verdict == verdict
 
 
-def test_the_printed_row_has_both_medians_the_goal_and_the_number_of_runs() -> None:
-    cells = Row("rate", "tokens/s", OURS, PEER, Goal(0.97, at_most=False)).cells()
+def test_the_printed_row_has_the_program_both_medians_the_goal_and_the_number_of_runs() -> None:
+    goal = Goal(0.97, at_most=False)
+    cells = Row("rate", "tokens/s", OURS, PEER, goal, impl="rust").cells()
     assert cells == (
         "rate",
+        "rust",
         "ours: 2.000 tokens/s",
         "peer: 4.000 tokens/s",
         "0.500",
@@ -56,7 +58,7 @@ def test_the_printed_row_has_both_medians_the_goal_and_the_number_of_runs() -> N
 
 
 def test_a_difference_is_printed_in_its_unit() -> None:
-    assert Row("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[3] == "-2.000 s"
+    assert Row("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[4] == "-2.000 s"
 
 
 def test_the_largest_files_leave_links_out(tmp_path: Path) -> None:
@@ -69,10 +71,10 @@ def test_the_largest_files_leave_links_out(tmp_path: Path) -> None:
 
 def test_the_json_has_every_sample_and_the_verdict(tmp_path: Path) -> None:
     rows = [Row("rate", "tokens/s", OURS, PEER, Goal(0.4, at_most=False))]
-    bench_table.write(tmp_path / "dist/bench.json", rows, [("file", 7)], {"bundle": "b"})
+    bench_table.write(tmp_path / "dist/bench.json", rows, {"rust": [("file", 7)]}, {"bundle": "b"})
     facts = json.loads((tmp_path / "dist/bench.json").read_text())
     (row,) = facts["rows"]
     assert row["ours"]["samples"] == [3.0, 1.0, 2.0]
     assert (row["value"], row["compare"], row["verdict"]) == (0.5, "ratio", "met")
-    assert facts["largest_files"] == [{"file": "file", "bytes": 7}]
+    assert facts["largest_files"] == {"rust": [{"file": "file", "bytes": 7}]}
     assert facts["bundle"] == "b"
