@@ -186,7 +186,22 @@ def _identify(image: AppImage) -> Bundle:
         ) from error
     model = catalog.models().get(name)
     beside = fetch.ensure(catalog.model(name)).path if thin else None
-    return Bundle(image, target, impl, version, model.smoke_answer if model else "", beside)
+    return Bundle(
+        image,
+        target,
+        impl,
+        version,
+        answer=model.smoke_answer if model else "",
+        beside=beside,
+        own_example=_own_example(model.id) if model else "",
+    )
+
+
+def _own_example(model: str) -> str:
+    """The example for ``model`` as a container sees it, or nothing where there is none."""
+    inside = trial.OWN_EXAMPLE.format(model=model)
+    there = EXAMPLES / inside.removeprefix("/examples/")
+    return inside if there.is_file() else ""
 
 
 def _try(plan: _Plan, engine: Engine) -> Report:
@@ -228,6 +243,7 @@ def _checks(plan: _Plan, container: Container, name: str) -> list[Check]:
         if plan.bundle.beside:
             trial.no_model_check(Box(container, f"{ALONE}/{name}", checks=checks))
         trial.answer_check(own, plan.bundle)
+        trial.own_example_check(own, plan.bundle)
     for index, cpu in enumerate(plan.cpus):
         box: Box | None
         if plan.foreign:

@@ -28,6 +28,7 @@ LARGE = 500_000_000  # bytes of a bundle whose model says only a few tokens unde
 TOKENS, FEW_TOKENS = 16, 4
 BROKEN = b"name: broken\nnodes:\n  - name: one\n    uses: llm.cal\n"
 EXAMPLE = "/examples/llm/local-chat.yaml"
+OWN_EXAMPLE = "/examples/llm/local-chat-{model}.yaml"  # a model may have one beside it
 
 # The question of the example, with a small context and a short answer.
 _SHORT = """\
@@ -80,6 +81,7 @@ class Bundle:
     version: str
     answer: str  # text that the model's answer must contain
     beside: Path | None = None  # the model to put beside one that has none of its own
+    own_example: str = ""  # the example that is written for its model, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,16 @@ def answer_check(box: Box, bundle: Bundle) -> None:
         lambda: box.tea("run", EXAMPLE, timeout=ANSWER_TIMEOUT),
         lambda output: _answered(output, bundle.answer),
     )
+
+
+def own_example_check(box: Box, bundle: Bundle) -> None:
+    """It answers the question of the example that is written for its model, where there is one."""
+    if bundle.own_example:
+        box.check(
+            "the model answers its own example",
+            lambda: box.tea("run", bundle.own_example, timeout=ANSWER_TIMEOUT),
+            lambda output: _answered(output, bundle.answer),
+        )
 
 
 def cpu_checks(box: Box, bundle: Bundle, cpu: Cpu) -> None:

@@ -127,6 +127,14 @@ def write(folder: Path, name: str = "a", machine: int = X86_64, record: object =
     return path
 
 
+def test_model_with_an_example_of_its_own_answers_that_too(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    smoke.run([write(tmp_path, record={**RECORD, "model": {"id": "gemma3-1b"}})])
+    names = [check["name"] for check in report(tmp_path / "a.AppImage")["checks"]]
+    assert names == [*CHECKS, "the model answers its own example"]
+
+
 def report(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.with_name(f"{path.stem}.smoke.json").read_text())
     return found
