@@ -8,7 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks import console
@@ -60,12 +60,24 @@ _HINTS = (
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What a user may choose about builds; names as in `docker buildx build`."""
+    """What a user may choose about builds; names as in `docker buildx build`.
+
+    Each part of a bundle is a build of its own, and a cache holds the last one that was put there.
+    So ``{part}`` in a cache's name stands for the part, such as ``llama-x86_64``.
+    """
 
     builder: str | None = None
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     no_cache: bool = False
+
+    def for_part(self, part: str) -> BuildOptions:
+        """The options of one build."""
+
+        def named(caches: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(cache.replace("{part}", part) for cache in caches)
+
+        return replace(self, cache_from=named(self.cache_from), cache_to=named(self.cache_to))
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class Builder:
                 args={"BASE": self.base.reference, **args},
                 output=output,
                 contexts=contexts or {},
-                options=self.options,
+                options=self.options.for_part(output.name),
             )
         )
         return output

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,6 +114,16 @@ def test_nothing_is_built_twice(engine: FakeEngine, root: Path) -> None:
     assert builder(engine).program("python") == first
     builder(engine).runtime()
     assert engine.since() == []
+
+
+def test_each_part_has_a_cache_of_its_own(engine: FakeEngine, root: Path) -> None:
+    options = BuildOptions("far", ("type=registry,ref=r:{part}",), ("type=local,dest=/c/{part}",))
+    replace(builder(engine), options=options).program("python")
+    for dockerfile, part in (("llama", "llama"), ("python", "python"), ("pack", "python-squashfs")):
+        given = engine.asked[dockerfile]["options"]
+        assert given.builder == "far"
+        assert given.cache_from == (f"type=registry,ref=r:{part}-x86_64",)
+        assert given.cache_to == (f"type=local,dest=/c/{part}-x86_64",)
 
 
 def append(name: str) -> Callable[[Path], None]:

@@ -1,0 +1,148 @@
+"""Parts of a bundle from a builder that is not the engine's own, with caches in a registry.
+
+The builder and the registry are made from source, which takes some minutes; so `--scale` asks for
+it: `nox -s integration -- --scale`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tasks import catalog, cmd, images, program, store
+from tasks.catalog import ROOT
+from tasks.engine import BuildOptions, Engine
+from tasks.images import Base
+from tasks.program import Builder
+
+pytestmark = [pytest.mark.integration, pytest.mark.scale]
+TARGET = catalog.native_target()
+BUILDKIT = "v0.16.0"
+NAME = "tea-test-scale"
+DOCKERFILE = ROOT / "tests/support/builder.Dockerfile"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Another builder, and a registry that it takes Docker Hub's images and caches from."""
+
+    builder: str
+    registry: str
+
+    def options(self, *, write: bool) -> BuildOptions:
+        """Build there, and write the cache or read it."""
+        cache = f"type=registry,ref={self.registry}/cache:{{part}}"
+        if write:
+            return BuildOptions(self.builder, cache_to=(f"{cache},mode=max",))
+        return BuildOptions(self.builder, cache_from=(cache,))
+
+    def tags(self) -> list[str]:
+        """The caches that the registry holds."""
+        with urllib.request.urlopen(f"http://{self.registry}/v2/cache/tags/list") as answer:
+            return sorted(json.load(answer)["tags"])
+
+
+@pytest.fixture(scope="module")
+def base(engine: Engine) -> Base:
+    return images.ensure(catalog.images()["build"], TARGET, engine)
+
+
+@pytest.fixture(scope="module")
+def site(engine: Engine, base: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    for stage in ("builder", "registry"):
+        engine.build(
+            DOCKERFILE,
+            context=folder,
+            stage=stage,
+            target=TARGET,
+            args={"BASE": base.reference, "BUILDKIT": BUILDKIT},
+            tag=f"tea-test/{stage}:{TARGET.debian}",
+        )
+    with registry(engine) as address:
+        # As on Docker Hub, the base image is at the name that the builds ask for.
+        there = f"{address}/{base.reference}"
+        cmd.run(["docker", "tag", base.reference, there], quiet=True)
+        cmd.run(["docker", "push", there], quiet=True)
+        with builder(address, folder) as name:
+            yield Site(name, address)
+        cmd.run(["docker", "image", "rm", there], quiet=True)
+
+
+@contextmanager
+def registry(engine: Engine) -> Iterator[str]:
+    """A registry on a free port of the loopback interface, empty, and gone afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with engine.container(
+        f"tea-test/registry:{TARGET.debian}", target=TARGET, network="host"
+    ) as box:
+        serve = "docker-registry serve /etc/docker/registry/config.yml >/dev/null 2>&1 &"
+        box.exec(["sh", "-c", f"REGISTRY_HTTP_ADDR={address} {serve}"], timeout=30)
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"http://{address}/v2/").close()
+                break
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+        yield address
+
+
+@contextmanager
+def builder(registry: str, folder: Path) -> Iterator[str]:
+    """A builder of its own in a container, which asks ``registry`` in place of Docker Hub."""
+    config = folder / "buildkitd.toml"
+    config.write_text(
+        f'[registry."docker.io"]\nmirrors = ["{registry}"]\n[registry."{registry}"]\nhttp = true\n'
+    )
+    words = ["docker", "buildx", "create", "--name", NAME, "--driver", "docker-container"]
+    words += ["--driver-opt", f"image=tea-test/builder:{TARGET.debian}"]
+    words += ["--driver-opt", "network=host", "--config", str(config)]
+    words += ["--buildkitd-flags", "--allow-insecure-entitlement network.host", "--bootstrap"]
+    cmd.capture(["docker", "buildx", "rm", "--force", NAME], check=False)
+    cmd.run(words, quiet=True)
+    try:
+        yield NAME
+    finally:
+        cmd.run(["docker", "buildx", "rm", "--force", NAME], quiet=True)
+
+
+def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_its_cache(
+    engine: Engine,
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = Builder.on(engine, TARGET, BuildOptions())
+    expected = store.sha256_of(here.runtime())
+    monkeypatch.setattr(program, "BUILD", tmp_path / "build")
+
+    there = Builder.on(engine, TARGET, site.options(write=True))
+    assert store.sha256_of(there.runtime()) == expected
+    there.mksquashfs()
+    parts = [f"mksquashfs-{TARGET.arch}", f"runtime-{TARGET.arch}"]
+    assert site.tags() == parts
+
+    # Another machine: neither the parts nor the builder's own cache are there, only the registry.
+    shutil.rmtree(tmp_path / "build")
+    cmd.run(
+        ["docker", "buildx", "prune", "--builder", site.builder, "--all", "--force"], quiet=True
+    )
+    capsys.readouterr()
+    again = Builder.on(engine, TARGET, site.options(write=False))
+    assert store.sha256_of(again.runtime()) == expected
+    steps = capsys.readouterr().err
+    assert "gcc" in steps or "runtime" in steps
+    assert steps.count("taken from the build cache") >= 3
