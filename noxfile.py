@@ -31,6 +31,7 @@ from tasks import (
     models,
     options,
     plan,
+    publish,
     smoke,
 )
 from tasks.catalog import Model
@@ -61,8 +62,8 @@ def quickstart(session: nox.Session) -> None:
 @task(name="host", tags=["start"])
 @reported
 def host_(session: nox.Session) -> None:
-    """Say what the machine has and lacks; with `-- --install`, install what is missing."""
-    host.session(install=options.host(session.posargs))
+    """Say what the machine has and lacks; `-- --install` installs it, `--room GB` makes room."""
+    host.session(options.host(session.posargs))
 
 
 def _build_sessions(model: Model, arch: str) -> None:
@@ -125,8 +126,15 @@ def models_(session: nox.Session) -> None:
 @task(tags=["fetch"])
 @reported
 def pins(session: nox.Session) -> None:
-    """Refresh the models' digests from the Hub; with `-- --check`, only show what changed."""
-    models.pins(check=options.pins(session.posargs))
+    """Refresh the models' digests from the Hub; `-- --check` only shows, `--propose` asks."""
+    options.pins(session.posargs)()
+
+
+@task(name="publish", tags=["release"])
+@reported
+def publish_(session: nox.Session) -> None:
+    """Publish what SHA256SUMS lists, as `-- --tag vVERSION`: a draft until all is verified."""
+    publish.run(options.publish(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)
@@ -153,6 +161,12 @@ def bench_(session: nox.Session) -> None:
 def rust(session: nox.Session) -> None:
     """Format, lint, tests and dependencies of the Rust program; `-- --advisories` asks GitHub."""
     checks.rust(advisories=options.rust(session.posargs))
+
+
+@nox.session(tags=["check"], reuse_venv=True)
+def workflow(session: nox.Session) -> None:
+    """Run the steps of .github/workflows/ci.yml on this machine, one after another."""
+    checks.workflow(session)
 
 
 @nox.session(tags=["check"], reuse_venv=True)

@@ -16,6 +16,7 @@ from tasks.program import BUILD
 
 SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh")
 REQUIREMENTS = "requirements/dev.txt"
+WORKFLOWS = ".github/workflows"
 
 
 def _install(session: nox.Session) -> None:
@@ -29,12 +30,22 @@ def unit(session: nox.Session) -> None:
 
 
 def lint(session: nox.Session) -> None:
-    """ruff, mypy and shellcheck."""
+    """ruff, mypy, the workflows' checkers, and shellcheck."""
     _install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
+    workflows = [str(path) for path in sorted((ROOT / WORKFLOWS).glob("*.yml"))]
+    schema = ("--builtin-schema", "vendor.github-workflows")  # the one that the checker brings
+    session.run("check-jsonschema", *schema, *workflows)
+    session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", WORKFLOWS)
     console.reported(_shellcheck)()
+
+
+def workflow(session: nox.Session) -> None:
+    """The steps of ci.yml, as tests, in the order written; each takes as long as in CI."""
+    _install(session)
+    session.run("pytest", "-q", "-s", "-m", "workflow", "--workflow", *session.posargs)
 
 
 def integration(session: nox.Session) -> None:

@@ -20,6 +20,7 @@ INSTALL_HINTS = {
     "docker": "install a Docker engine with buildx, or run: nox -s host -- --install",
     "mmdebstrap": "install the package mmdebstrap, or run: nox -s host -- --install",
     "git": "install git",
+    "gh": "install GitHub's command line, gh, and log in: gh auth login",
 }
 
 

@@ -259,6 +259,12 @@ class BenchFailed(TaskError):
     exit_code = 32
 
 
+class PublishFailed(TaskError):
+    """A release could not be made whole on GitHub, and is not visible. Exit code 33."""
+
+    exit_code = 33
+
+
 def describe(error: TaskError) -> str:
     """The text that a user reads: one line of cause, one of remedy when there is one."""
     return f"{error.message}\n  → {error.hint}" if error.hint else error.message

@@ -18,6 +18,7 @@ from tasks import (
     emulation,
     emulation_install,
     host_install,
+    runner,
     store,
 )
 from tasks.catalog import Target
@@ -216,9 +217,19 @@ def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[Ch
     return checks
 
 
-def session(install: bool) -> None:
-    """`nox -s host`: the table, after installing what is missing where that is allowed."""
-    if install:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `nox -s host` was asked for; ``room`` in bytes, 0 for none."""
+
+    install: bool = False
+    room: int = 0
+
+
+def session(request: Request) -> None:
+    """`nox -s host`: the table, after installing and making room where that was asked for."""
+    if request.room:
+        runner.make_room(request.room)
+    if request.install:
         prepare(install=True)
         emulation_install.prepare_all(list(catalog.targets().values()))
     show()

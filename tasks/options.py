@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog, cpus, delta
+from tasks import bench, bundles, catalog, cpus, delta, models, propose
+from tasks import host as host_
 from tasks import plan as plan_
+from tasks import publish as publish_
 from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
@@ -55,9 +58,12 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     )
     parser.add_argument("--builder", help="buildx builder to use")
     parser.add_argument(
-        "--cache-from", action="append", default=[], help="as in docker buildx build"
+        "--cache-from",
+        action="append",
+        default=[],
+        help="as in docker buildx build; {part} in it stands for the part that is built",
     )
-    parser.add_argument("--cache-to", action="append", default=[], help="as in docker buildx build")
+    parser.add_argument("--cache-to", action="append", default=[], help="the same")
     parser.add_argument("--no-cache", action="store_true", help="build every step again")
     _add_fetch_options(parser)
     if session == "build":
@@ -97,11 +103,14 @@ def _fetch_options(given: argparse.Namespace) -> FetchOptions:
     return options if given.locked is None else replace(options, locked=given.locked)
 
 
-def pins(words: Sequence[str]) -> bool:
-    """Whether `nox -s pins` only shows."""
+def pins(words: Sequence[str]) -> Callable[[], None]:
+    """What `nox -s pins` is to do: write, only show, or open a change."""
     parser = _parser("pins")
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    return bool(parser.read(words).check)
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    ways.add_argument("--propose", action="store_true", help="open a change on GitHub, with gh")
+    given = parser.read(words)
+    return propose.pins if given.propose else partial(models.pins, check=given.check)
 
 
 def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
@@ -209,11 +218,51 @@ def smoke(words: Sequence[str]) -> smoke_.Request:
     return smoke_.Request(tuple(given.files), None if given.cpu is None else cpus.named(given.cpu))
 
 
-def host(words: Sequence[str]) -> bool:
-    """Whether `nox -s host` may install what is missing."""
+def host(words: Sequence[str]) -> host_.Request:
+    """What `nox -s host` may change."""
     parser = _parser("host")
     parser.add_argument("--install", action="store_true", help="install what is missing")
-    return bool(parser.read(words).install)
+    parser.add_argument(
+        "--room",
+        type=int,
+        default=0,
+        metavar="GB",
+        help="have so much disk free: on GitHub's machines by deleting toolchains",
+    )
+    given = parser.read(words)
+    if given.room < 0:
+        raise UsageError("--room must be 0 or more")
+    return host_.Request(given.install, given.room * host_.GB)
+
+
+def publish(words: Sequence[str]) -> publish_.Request:
+    """What `nox -s publish` is to publish."""
+    parser = _parser("publish")
+    parser.add_argument("--tag", required=True, help="tag of the release, v and the version")
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+    parser.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="also publish FILE, as NAME: a signature that was made of SHA256SUMS",
+    )
+    parser.add_argument(
+        "--attested", action="store_true", help="refuse a file without an attestation on GitHub"
+    )
+    parser.add_argument("--draft", action="store_true", help="leave the release a draft")
+    given = parser.read(words)
+    pairs = [word.partition("=") for word in given.add]
+    for name, _, file in pairs:
+        if not name or not file:
+            raise UsageError(f"--add {name}: expected NAME=FILE")
+    return publish_.Request(
+        tag=given.tag,
+        dist=given.dist.absolute() if given.dist else bundles.DIST,
+        added=tuple((name, Path(file)) for name, _, file in pairs),
+        attested=given.attested,
+        draft=given.draft,
+    )
 
 
 def rust(words: Sequence[str]) -> bool:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+# Marks of tests that run only when they are asked for.
+ASKED = {
+    "large": "also run what needs gigabytes",
+    "scale": "also try a builder and a registry of their own, which take minutes to make",
+    "workflow": "also run the steps of the CI workflow",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--large", action="store_true", help="also run what needs gigabytes")
+    for mark, what in ASKED.items():
+        parser.addoption(f"--{mark}", action="store_true", help=what)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the large tests out, visibly, unless they are asked for."""
-    if config.getoption("--large"):
-        return
-    large = [item for item in items if item.get_closest_marker("large")]
-    if large:
-        config.hook.pytest_deselected(items=large)
-        items[:] = [item for item in items if item not in large]
+    """Leave out, visibly, what is not asked for."""
+    for mark in ASKED:
+        if config.getoption(f"--{mark}"):
+            continue
+        left_out = [item for item in items if item.get_closest_marker(mark)]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]

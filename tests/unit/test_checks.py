@@ -106,4 +106,5 @@ def test_lint_tells_what_shellcheck_found(
         checks.lint(given)
     assert ended.value.code == 1
     assert "SC2086" in capsys.readouterr().err
-    assert [words[0] for words in given.ran] == ["install", "ruff", "ruff", "mypy"]
+    ran = [words[0] for words in given.ran]
+    assert ran == ["install", "ruff", "ruff", "mypy", "check-jsonschema", "zizmor"]

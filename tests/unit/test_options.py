@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import bundles, catalog, cpus, options, smoke
+from tasks import bundles, catalog, cpus, host, options, smoke
 from tasks.errors import UnknownName, UsageError
 
 SESSION = "build-smollm2-135m-x86_64"
@@ -139,11 +139,14 @@ def test_session_of_one_model_takes_no_other() -> None:
         options.build(SESSION, ["--model", "gemma3-1b"])
 
 
-def test_smoke_takes_files_and_host_takes_leave_to_install() -> None:
+def test_smoke_takes_files_and_host_takes_leave_to_install_and_a_need_of_room() -> None:
     assert options.smoke(["a", "b"]).files == (Path("a"), Path("b"))
     assert options.smoke([]) == smoke.Request((), None)
-    assert options.host(["--install"])
-    assert not options.host([])
+    assert options.host(["--install"]) == host.Request(install=True)
+    assert options.host(["--room", "20"]) == host.Request(room=20_000_000_000)
+    assert options.host([]) == host.Request()
+    with pytest.raises(UsageError, match="0 or more"):
+        options.host(["--room", "-1"])
 
 
 def test_smoke_takes_cpus_by_name_and_all_of_them() -> None:

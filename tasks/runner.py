@@ -1,0 +1,62 @@
+"""Room on a hosted CI machine: large toolchains that come with it and that no build here uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tasks import catalog, cmd, console, host_install, store
+from tasks.errors import DiskFull, HostError
+
+GB = 1_000_000_000
+# Of GitHub's Ubuntu images, the largest first; together some 25 GB.
+TOOLCHAINS = (
+    Path("/usr/local/lib/android"),
+    Path("/usr/share/dotnet"),
+    Path("/usr/share/swift"),
+    Path("/opt/hostedtoolcache/CodeQL"),
+    Path("/usr/local/.ghcup"),
+    Path("/opt/ghc"),
+    Path("/usr/local/share/powershell"),
+    Path("/usr/local/share/chromium"),
+    Path("/usr/local/julia*"),
+    Path("/opt/microsoft"),
+    Path("/opt/google"),
+)
+
+
+def make_room(
+    needed: int,
+    environ: Mapping[str, str] = os.environ,
+    toolchains: Sequence[Path] = TOOLCHAINS,
+    free_bytes: Callable[[Path], int] = store.free_bytes,
+) -> None:
+    """See that ``needed`` bytes are free, deleting one ``toolchain`` after another until they are.
+
+    Only a machine that GitHub hosts, and that is thrown away after the job, loses anything.
+
+    Raises:
+        HostError: there is too little, and the machine is not such a one.
+        DiskFull: there is too little although all are gone.
+    """
+    place = catalog.ROOT
+    free = free_bytes(place)
+    if free >= needed:
+        console.note(f"{free / GB:,.0f} GB are free, {needed / GB:,.0f} GB are wanted")
+        return
+    if environ.get("RUNNER_ENVIRONMENT") != "github-hosted":
+        raise HostError(
+            f"{free / GB:,.0f} GB are free, {needed / GB:,.0f} GB are wanted",
+            hint="free some: only on machines that GitHub hosts is anything deleted",
+        )
+    root = host_install.root_prefix()
+    for folder in toolchains:
+        for found in sorted(folder.parent.glob(folder.name)):
+            cmd.run([*root, "rm", "-rf", "--one-file-system", "--", found])
+        if free_bytes(place) >= needed:
+            break
+    free = free_bytes(place)
+    if free < needed:
+        raise DiskFull(place, needed, free)
+    console.note(f"{free / GB:,.0f} GB are free now")
