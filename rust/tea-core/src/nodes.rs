@@ -139,8 +139,8 @@ impl NodeReader<'_> {
             return None;
         };
         // What a step leaves out because it was refused may have any of these keys.
-        let any_step: Vec<&str> =
-            [keys::STEP.unsupported, &["name", "description", "metadata"]].concat();
+        let unsupported = keys::STEP.unsupported.iter();
+        let any_step: Vec<&str> = unsupported.chain(keys::ANY_STEP.iter().copied()).collect();
         let mut steps = Vec::new();
         for item in items {
             let NodeKind::Table(step) = &item.kind else {

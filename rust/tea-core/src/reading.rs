@@ -58,12 +58,12 @@ impl Reader {
     pub fn keys(&mut self, table: &Table, level: &Level) {
         for entry in table.iter() {
             let key = &*entry.key;
-            if level.known.contains(&key) {
+            if level.known.contains(key) {
                 continue;
             }
-            if level.ignored.contains(&key) {
+            if level.ignored.contains(key) {
                 self.warn(&entry.place, format!("\"{key}\" in {} has no effect here", level.name));
-            } else if level.unsupported.contains(&key) {
+            } else if level.unsupported.contains(key) {
                 let shown = match entry.value.text() {
                     Some(value) => format!("\"{key}: {value}\""),
                     None => format!("\"{key}\""),
@@ -71,7 +71,7 @@ impl Reader {
                 let message = format!("{shown} in {} is not supported here", level.name);
                 self.problem(&entry.place, message, "");
             } else {
-                let hint = nearest_or_all(key, level.known);
+                let hint = nearest_or_all(key, level.known.iter());
                 let message = format!("unknown key \"{key}\" in {}", level.name);
                 self.problem(&entry.place, message, hint);
             }
@@ -122,12 +122,12 @@ impl Reader {
 }
 
 /// The nearest known word, or all of them.
-pub(crate) fn nearest_or_all(word: &str, known: &[&str]) -> String {
+pub(crate) fn nearest_or_all<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let mut known: Vec<&str> = known.collect();
     let hint = nearest(word, known.iter().copied());
     if !hint.is_empty() {
         return hint;
     }
-    let mut known = known.to_vec();
     known.sort_unstable();
     format!("known: {}", known.join(", "))
 }

@@ -22,7 +22,7 @@ pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
         }
     }
     let mut tree = Vec::new();
-    for entry in table.iter().filter(|entry| keys::SETTINGS.known.contains(&&*entry.key)) {
+    for entry in table.iter().filter(|entry| keys::SETTINGS.known.contains(&entry.key)) {
         let is_part = matches!(&*entry.key, "llm" | "error_handling");
         if is_part && !matches!(entry.value.kind, crate::document::NodeKind::Table(_)) {
             continue;

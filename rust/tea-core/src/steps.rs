@@ -24,7 +24,7 @@ impl StepReader<'_, '_> {
         for entry in table.iter() {
             let key = &*entry.key;
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
-            if keys::NODE.known.contains(&key) && !is_allowed {
+            if keys::NODE.known.contains(key) && !is_allowed {
                 let message = format!("\"{key}\" has no meaning in {what}");
                 self.nodes.reader.problem(&entry.place, message, "");
             }
@@ -94,13 +94,13 @@ impl StepReader<'_, '_> {
             return;
         }
         let Some(spec) = actions.get(action) else {
-            let hint = nearest_or_all(action, &actions.names());
+            let hint = nearest_or_all(action, actions.names().into_iter());
             reader.problem(place, format!("unknown action \"{action}\""), hint);
             return;
         };
         for entry in params.into_iter().flat_map(Table::iter) {
             if !spec.params.contains(&&*entry.key) {
-                let hint = nearest_or_all(&entry.key, spec.params);
+                let hint = nearest_or_all(&entry.key, spec.params.iter().copied());
                 let message = format!("{action}: unknown parameter \"{}\"", entry.key);
                 reader.problem(&entry.place, message, hint);
             }

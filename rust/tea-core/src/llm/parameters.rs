@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::backend::{ChatRequest, EmbedRequest};
 use crate::json;
+use crate::keys::LLM;
 use crate::text::length;
 use crate::value::{Map, Value};
 
@@ -98,6 +99,8 @@ pub const CHAT: &[&str] = &[
     "timeout",
     "max_retries",
 ];
+/// Those that `settings.llm` may give for all chats: every one but the text of a chat.
+pub(crate) const CHAT_DEFAULTS: &[&str] = CHAT.split_at(2).1;
 /// The parameters of an embedding.
 pub const EMBED: &[&str] = &["text", "backend", "model", "timeout", "max_retries"];
 
@@ -121,10 +124,10 @@ fn rule(key: &str) -> Option<Rule> {
     })
 }
 
-fn problems<'m>(known: &[&str], values: &'m Map) -> Vec<(&'m str, String)> {
+fn problems(known: impl Fn(&str) -> bool, values: &Map) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     for (key, value) in values {
-        let Some(rule) = rule(key).filter(|_| known.contains(&&**key)) else { continue };
+        let Some(rule) = rule(key).filter(|_| known(key)) else { continue };
         if !matches!(value, Value::Null) && !rule.allows(value) {
             found.push((&**key, format!("{key} must be {}, not {}", rule.words(), shown(value))));
         }
@@ -143,19 +146,19 @@ fn shown(value: &Value) -> String {
 /// The key and the message of each parameter of a chat that is wrong. Null means not given.
 #[must_use]
 pub fn chat_problems(values: &Map) -> Vec<(&str, String)> {
-    problems(CHAT, values)
+    problems(|key| CHAT.contains(&key), values)
 }
 
 /// The same for an embedding.
 #[must_use]
 pub fn embed_problems(values: &Map) -> Vec<(&str, String)> {
-    problems(EMBED, values)
+    problems(|key| EMBED.contains(&key), values)
 }
 
 /// The same for `settings.llm`.
 #[must_use]
 pub fn settings_problems(values: &Map) -> Vec<(&str, String)> {
-    problems(crate::keys::LLM.known, values)
+    problems(|key| LLM.known.contains(key), values)
 }
 
 /// What the call gives, or else the settings.

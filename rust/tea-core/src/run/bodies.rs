@@ -1,0 +1,137 @@
+//! What a node does: its steps one after another, or its loop.
+
+use std::cell::RefCell;
+
+use super::{Fault, Outcome, Run};
+use crate::actions::Call;
+use crate::condition::Condition;
+use crate::errors::Error;
+use crate::events::Event;
+use crate::secrets::StreamMask;
+use crate::template::{Scope, ValueTree};
+use crate::value::{Map, Value};
+use crate::workflow::{Body, Entries, ExpressionValue, Node, Output, Step};
+
+impl Run<'_> {
+    pub(super) async fn execute(&mut self, node: &Node, state: &Map) -> Result<Outcome, Fault> {
+        let steps = match &node.body {
+            Body::None => &[][..],
+            Body::Steps(steps) => steps,
+            Body::Loop { .. } => return self.while_loop(node, state.clone()).await,
+        };
+        let mut current = state.clone();
+        let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
+        for step in steps {
+            let (update, result) = self.step(node, step, &current).await.map_err(|error| {
+                let action = match step {
+                    Step::Action { action, .. } => action,
+                    Step::Expression { .. } => "run",
+                };
+                Fault::Node(self.failed(&node.name, action, error))
+            })?;
+            current.extend(update.clone());
+            outcome.update.extend(update);
+            outcome.result = result;
+        }
+        Ok(outcome)
+    }
+
+    async fn step(&self, node: &Node, step: &Step, state: &Map) -> Result<(Map, Value), Error> {
+        let scope = self.scope(state);
+        match step {
+            Step::Action { action, params, output } => {
+                let result = self.act(node, action, params, &scope).await?;
+                let update = match output {
+                    Output::Key(key) => Map::from_iter([(key.clone(), result.clone())]),
+                    Output::Map(entries) => {
+                        ValueTree::render_entries(entries, &scope.with_result(&result))?
+                    }
+                    Output::Merged => match &result {
+                        Value::Map(map) => (**map).clone(),
+                        other => Map::from_iter([("result".into(), other.clone())]),
+                    },
+                };
+                Ok((self.clean(update)?, result))
+            }
+            Step::Expression { value, output_key } => {
+                let value = match value {
+                    ExpressionValue::Fixed(value) => value.clone(),
+                    ExpressionValue::Template(template) => template.render(&scope)?,
+                };
+                let update = Map::from_iter([(output_key.clone(), value.clone())]);
+                Ok((self.clean(update)?, value))
+            }
+        }
+    }
+
+    async fn act(
+        &self,
+        node: &Node,
+        action: &str,
+        params: &Entries,
+        scope: &Scope,
+    ) -> Result<Value, Error> {
+        let params = ValueTree::render_entries(params, scope)?;
+        let Some(spec) = self.actions.get(action) else {
+            return Err(Error::action(format!("there is no action {action}")));
+        };
+        let stream = RefCell::new(StreamMask::new(&self.masker));
+        let token = |text: String| {
+            if !text.is_empty() {
+                self.host.emit(&Event::Token { node: node.name.clone(), text });
+            }
+        };
+        let emit = |event: Event| match event {
+            Event::Token { text, .. } => token(stream.borrow_mut().feed(&text)),
+            other => self.host.emit(&other),
+        };
+        let result = spec
+            .action
+            .run(Call {
+                node: &node.name,
+                action,
+                params: &params,
+                settings: &self.settings,
+                emit: &emit,
+                memory: &self.memory,
+            })
+            .await;
+        token(stream.borrow_mut().rest());
+        result?.to_data(None)
+    }
+
+    async fn while_loop(&mut self, node: &Node, mut state: Map) -> Result<Outcome, Fault> {
+        let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
+        let Body::Loop { condition, max_iterations, nodes } = &node.body else {
+            return Ok(outcome);
+        };
+        for _ in 0..*max_iterations {
+            if !self.holds(node, condition, &state)? {
+                return Ok(outcome);
+            }
+            for inner in nodes {
+                let done = self.visit(inner, &state).await?;
+                state.extend(done.update.clone());
+                outcome.update.extend(done.update.clone());
+                outcome.result = done.result;
+                self.completed(inner, done.update);
+                if done.jump.is_some() {
+                    return Ok(Outcome { jump: done.jump, ..outcome });
+                }
+            }
+        }
+        if self.holds(node, condition, &state)? {
+            let source = &condition.source;
+            let error = Error::limit(format!(
+                "the loop's condition still holds after {max_iterations} passes: {source}"
+            ));
+            return Err(Fault::Node(self.failed(&node.name, "while_loop", error)));
+        }
+        Ok(outcome)
+    }
+
+    fn holds(&self, node: &Node, condition: &Condition, state: &Map) -> Result<bool, Fault> {
+        let judged = condition.holds(&self.scope(state));
+        judged.map_err(|error| Fault::Node(self.failed(&node.name, "while_loop", error)))
+    }
+}
