@@ -16,7 +16,7 @@ from tasks.program import BUILD
 
 SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh")
 REQUIREMENTS = "requirements/dev.txt"
-WORKFLOWS = ".github/workflows"
+GITHUB = ".github"
 
 
 def _install(session: nox.Session) -> None:
@@ -35,10 +35,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
-    workflows = [str(path) for path in sorted((ROOT / WORKFLOWS).glob("*.yml"))]
-    schema = ("--builtin-schema", "vendor.github-workflows")  # the one that the checker brings
-    session.run("check-jsonschema", *schema, *workflows)
-    session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", WORKFLOWS)
+    _workflows(session)
     console.reported(_shellcheck)()
 
 
@@ -46,6 +43,16 @@ def workflow(session: nox.Session) -> None:
     """The steps of ci.yml, as tests, in the order written; each takes as long as in CI."""
     _install(session)
     session.run("pytest", "-q", "-s", "-m", "workflow", "--workflow", *session.posargs)
+
+
+def _workflows(session: nox.Session) -> None:
+    """What GitHub is told: of the right shape, and with no more rights than it needs."""
+    files = [str(path) for path in sorted((ROOT / GITHUB).glob("workflows/*.yml"))]
+    # The schemas are those that the checker brings; nothing is asked of GitHub.
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    dependabot = f"{GITHUB}/dependabot.yml"
+    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", dependabot)
+    session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", GITHUB)
 
 
 def integration(session: nox.Session) -> None:

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.scale]
 TARGET = catalog.native_target()
 BUILDKIT = "v0.16.0"
 NAME = "tea-test-scale"
+HOST = "network.host"
 DOCKERFILE = ROOT / "tests/support/builder.Dockerfile"
 
 
@@ -57,8 +58,13 @@ def base(engine: Engine) -> Base:
     return images.ensure(catalog.images()["build"], TARGET, engine)
 
 
-@pytest.fixture(scope="module")
-def site(engine: Engine, base: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=["docker-container", "remote"])
+def site(
+    request: pytest.FixtureRequest,
+    engine: Engine,
+    base: Base,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     for stage in ("builder", "registry"):
         engine.build(
@@ -74,21 +80,23 @@ def site(engine: Engine, base: Base, tmp_path_factory: pytest.TempPathFactory) -
         there = f"{address}/{base.reference}"
         cmd.run(["docker", "tag", base.reference, there], quiet=True)
         cmd.run(["docker", "push", there], quiet=True)
-        with builder(address, folder) as name:
-            yield Site(name, address)
+        config = folder / "buildkitd.toml"
+        hub = f'[registry."docker.io"]\nmirrors = ["{address}"]\n'
+        config.write_text(f'{hub}[registry."{address}"]\nhttp = true\n')
+        make = {"docker-container": in_container, "remote": remote}[request.param]
+        with make(config):
+            yield Site(NAME, address)
         cmd.run(["docker", "image", "rm", there], quiet=True)
 
 
 @contextmanager
 def registry(engine: Engine) -> Iterator[str]:
     """A registry on a free port of the loopback interface, empty, and gone afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     with engine.container(
         f"tea-test/registry:{TARGET.debian}", target=TARGET, network="host"
     ) as box:
-        serve = "docker-registry serve /etc/docker/registry/config.yml >/dev/null 2>&1 &"
+        serve = "docker-registry serve /etc/registry.yml >/dev/null 2>&1 &"
         box.exec(["sh", "-c", f"REGISTRY_HTTP_ADDR={address} {serve}"], timeout=30)
         for _ in range(100):
             try:
@@ -99,23 +107,47 @@ def registry(engine: Engine) -> Iterator[str]:
         yield address
 
 
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
 @contextmanager
-def builder(registry: str, folder: Path) -> Iterator[str]:
-    """A builder of its own in a container, which asks ``registry`` in place of Docker Hub."""
-    config = folder / "buildkitd.toml"
-    config.write_text(
-        f'[registry."docker.io"]\nmirrors = ["{registry}"]\n[registry."{registry}"]\nhttp = true\n'
-    )
-    words = ["docker", "buildx", "create", "--name", NAME, "--driver", "docker-container"]
-    words += ["--driver-opt", f"image=tea-test/builder:{TARGET.debian}"]
-    words += ["--driver-opt", "network=host", "--config", str(config)]
-    words += ["--buildkitd-flags", "--allow-insecure-entitlement network.host", "--bootstrap"]
+def created(*words: str) -> Iterator[None]:
+    """A builder that buildx knows by ``NAME``, until the block ends."""
     cmd.capture(["docker", "buildx", "rm", "--force", NAME], check=False)
-    cmd.run(words, quiet=True)
+    cmd.run(["docker", "buildx", "create", "--name", NAME, *words], quiet=True)
     try:
-        yield NAME
+        yield
     finally:
         cmd.run(["docker", "buildx", "rm", "--force", NAME], quiet=True)
+
+
+@contextmanager
+def in_container(config: Path) -> Iterator[None]:
+    """A builder that buildx itself starts in a container."""
+    image = f"image=tea-test/builder:{TARGET.debian}"
+    words = ["--driver", "docker-container", "--driver-opt", image, "--driver-opt", "network=host"]
+    words += ["--config", str(config), "--bootstrap"]
+    with created(*words, "--buildkitd-flags", f"--allow-insecure-entitlement {HOST}"):
+        yield
+
+
+@contextmanager
+def remote(config: Path) -> Iterator[None]:
+    """A builder that somebody else started, known by its address alone."""
+    address = f"tcp://{free_address()}"
+    box = f"{NAME}-remote"
+    words = ["docker", "run", "--detach", "--rm", "--privileged", "--network", "host"]
+    words += ["--name", box, "--volume", f"{config}:/etc/buildkit/buildkitd.toml:ro"]
+    words += [f"tea-test/builder:{TARGET.debian}", "--addr", address]
+    cmd.run([*words, "--allow-insecure-entitlement", HOST], quiet=True)
+    try:
+        with created("--driver", "remote", address):
+            yield
+    finally:
+        cmd.run(["docker", "rm", "--force", "--volumes", box], quiet=True)
 
 
 def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_its_cache(
@@ -143,6 +175,4 @@ def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_it
     capsys.readouterr()
     again = Builder.on(engine, TARGET, site.options(write=False))
     assert store.sha256_of(again.runtime()) == expected
-    steps = capsys.readouterr().err
-    assert "gcc" in steps or "runtime" in steps
-    assert steps.count("taken from the build cache") >= 3
+    assert capsys.readouterr().err.count("taken from the build cache") >= 3

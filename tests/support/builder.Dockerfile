@@ -29,3 +29,5 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     rm -f /etc/apt/apt.conf.d/docker-clean; \
     apt-get update && apt-get install -y --no-install-recommends docker-registry
+# Debian's own settings ask for a password.
+RUN printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: /registry}}\n' >/etc/registry.yml
