@@ -12,6 +12,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
 PAYLOAD_MAGIC = b"TEAPLD1\0"
 SQUASHFS_MAGIC = b"hsqs"
 SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
+BUFFERS = 16  # MiB that mksquashfs works in; it takes no less
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
 _WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
 _AGAIN = "build or download it again"
@@ -161,23 +163,19 @@ def pack(
     """
     sections = check_runtime(runtime, program.target)
     needed = layer.models_size() + program.squashfs.stat().st_size + SPARE
-    content = layer.digest(program)
     unpacked = program.unpacked_size + layer.models_size()
     unpacked += sum(path.stat().st_size for path in layer.files())
     with store.disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
         if (free := store.free_bytes(out.parent)) < needed:
             raise DiskFull(out.parent, needed, free)
-        with _beside(out) as part:
-            with part.open("wb") as file:
-                file.write(runtime.read_bytes())
-                offset = file.tell()
-                with program.squashfs.open("rb") as squashfs:
-                    shutil.copyfileobj(squashfs, file, 1 << 20)
+        with _beside(out) as part, ThreadPoolExecutor(1) as pool:
+            content = pool.submit(layer.digest, program)
             with store.syncing(part):
+                offset = _begin(part, runtime, program)
                 _append(layer, part, offset, mksquashfs)
                 with part.open("r+b") as file:
-                    _describe(file, sections, content, unpacked, offset)
+                    _describe(file, sections, content.result(), unpacked, offset)
                     _tell_updates(file, sections, update)
                 part.chmod(0o755)
             part.replace(out)
@@ -195,16 +193,28 @@ def _beside(out: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+def _begin(part: Path, runtime: Path, program: Program) -> int:
+    """Write what is the same for all models; returns where its squashfs begins, in bytes."""
+    with part.open("wb") as file, program.squashfs.open("rb") as squashfs:
+        file.write(runtime.read_bytes())
+        offset = file.tell()
+        shutil.copyfileobj(squashfs, file, 1 << 20)
+    return offset
+
+
 def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> None:
     """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
     _place_models(layer)
     # Beside -mkfs-time the variable is a fatal error, and it would leave the time stamp of an
     # older model as it is.
-    argv = ["env", "-u", "SOURCE_DATE_EPOCH", *mksquashfs, str(layer.folder), str(part)]
+    # Few buffers stay in the processor's cache, and they are taken from the system in one piece:
+    # the other way more time goes into fresh pages than into copying the model.
+    argv = ["env", "-u", "SOURCE_DATE_EPOCH", f"MALLOC_TOP_PAD_={BUFFERS << 20}", *mksquashfs]
+    argv += [str(layer.folder), str(part), "-mem", f"{BUFFERS}M", "-processors", "1"]
     argv += ["-offset", str(offset), "-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
     argv += ["-quiet", "-no-progress", "-no-xattrs", "-all-root", "-no-recovery"]
     # Nothing in the layer can equal anything in the program, and looking costs a read of the model.
-    argv += ["-no-duplicates", "-no-fragments", "-mem", "256M"]
+    argv += ["-no-duplicates", "-no-fragments"]
     argv += ["-action", "chmod(u=rwX,go=rX)@true", "-action", "uncompressed@name(*.gguf)"]
     try:
         cmd.run(argv, on_line=lambda _: None)
