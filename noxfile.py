@@ -32,6 +32,7 @@ from tasks import (
     options,
     plan,
     publish,
+    reproduce,
     smoke,
 )
 from tasks.catalog import Model
@@ -99,6 +100,13 @@ for _model in console.reported(catalog.models)().values():
 def build(session: nox.Session) -> None:
     """Build what `-- --model ID --arch ARCH`, `--all` or `--model-file FILE --name NAME` say."""
     bundles.build_request(options.build("build", session.posargs))
+
+
+@task(name="reproduce", tags=["check"])
+@reported
+def reproduce_(session: nox.Session) -> None:
+    """Build the committed sources twice, as differently as can be, and compare the AppImages."""
+    reproduce.run(options.reproduce_request(session.posargs))
 
 
 @task(name="smoke", tags=["build"])

@@ -19,6 +19,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 
 FROM toolchain AS llama
 ARG BUILDARCH TARGETARCH
+# Set: everything is compiled again, whatever ccache has.
+ARG CCACHE_RECACHE
 # What ggml's own CMake files look for in the environment, handed on by the crate's build script.
 # NATIVE=OFF: nothing is built for the builder's own CPU.
 ENV GGML_NATIVE=OFF GGML_BACKEND_DL=ON GGML_CPU_ALL_VARIANTS=ON \

@@ -34,7 +34,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     rm -f *.deb
 
 FROM toolchain AS program
-ARG BUILDARCH TARGETARCH GNU
+ARG BUILDARCH TARGETARCH GNU FRESH
 ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/build
 # Small: the program waits for models and networks, and a panic ends it anyway.
 ENV CARGO_PROFILE_RELEASE_OPT_LEVEL=z CARGO_PROFILE_RELEASE_PANIC=abort
@@ -50,12 +50,14 @@ RUN mkdir conformance/src tea-wasm-llm/src && touch conformance/src/lib.rs tea-w
 COPY --from=llama include /include
 # The declarations in the program must be those of the libraries' own headers.
 RUN cd /include && sha256sum --quiet --check /src/tea-cli/src/llama/headers.sha256
-# The target folder is kept for each architecture, so that a change of one file compiles one crate.
+# The target folder is kept for each architecture, so that a change of one file compiles one crate;
+# FRESH compiles all.
 RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     --mount=type=cache,target=/build,id=tea-rust-$TARGETARCH,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    if [ -n "$FRESH" ]; then find /build -mindepth 1 -delete; fi; \
     triple=$(echo "$GNU" | sed 's/-linux-gnu$/-unknown-linux-gnu/'); \
     if [ "$BUILDARCH" != "$TARGETARCH" ]; then \
         key=$(echo "$triple" | tr a-z- A-Z_); \

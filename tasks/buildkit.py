@@ -17,6 +17,7 @@ from tasks.catalog import Target
 # What a Dockerfile may read, or BuildKit itself does, where it is set.
 PASSED = ("SOURCE_DATE_EPOCH", "BUILDKIT_CACHE_MOUNT_NS")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+FRESH = ("CCACHE_RECACHE", "FRESH")  # what makes compilers leave their caches alone
 NO_SPACE = re.compile(r"no space left on device|don't have enough free space", re.IGNORECASE)
 SHOW_EVERY = 5.0  # seconds between two lines of one step's own output
 KEPT = 20  # lines of a step's output that an error keeps
@@ -130,6 +131,8 @@ def command(
         words += ["--cache-to", sink]
     if options.no_cache:
         words.append("--no-cache")
+        for name in FRESH:
+            words += ["--build-arg", f"{name}=1"]
     if output is not None:
         words += ["--output", _fields("type=local", f"dest={output}")]
     if tag is not None:

@@ -265,6 +265,12 @@ class PublishFailed(TaskError):
     exit_code = 33
 
 
+class NotReproducible(TaskError):
+    """Two builds of the same commit gave different AppImages. Exit code 34."""
+
+    exit_code = 34
+
+
 def describe(error: TaskError) -> str:
     """The text that a user reads: one line of cause, one of remedy when there is one."""
     return f"{error.message}\n  → {error.hint}" if error.hint else error.message

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog, cpus, delta, models, propose
+from tasks import bench, bundles, catalog, cpus, delta, models, propose, reproduce
 from tasks import host as host_
 from tasks import plan as plan_
 from tasks import publish as publish_
@@ -48,7 +48,7 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
             is not, with the nearest.
     """
     parser = _parser(session)
-    parser.add_argument("--impl", help="python (default: all implementations)")
+    parser.add_argument("--impl", help="python or rust (default: both)")
     parser.add_argument("--runtime", type=Path, help="begin the AppImage with this runtime")
     parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
     parser.add_argument(
@@ -118,7 +118,7 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
         repository=(
             delta.known_repository(given.update_repo) if given.update_repo else delta.repository()
         ),
-        impls=(known_impl(given.impl),) if given.impl else catalog.IMPLEMENTATIONS,
+        impls=_impls(given.impl),
         runtime=given.runtime,
         dist=_dist(given),
         build=BuildOptions(
@@ -289,6 +289,28 @@ def bench_request(words: Sequence[str]) -> bench.Request:
     if given.runs < 1:
         raise UsageError("--runs must be 1 or more")
     return bench.Request(bench.known_groups(given.rows), given.runs)
+
+
+def reproduce_request(words: Sequence[str]) -> reproduce.Request:
+    """What `nox -s reproduce` is to build twice.
+
+    Raises:
+        UnknownName: a model, an architecture or an implementation that there is not.
+    """
+    parser = _parser("reproduce")
+    parser.add_argument("--model", default=catalog.QUICKSTART, help="id of a model")
+    parser.add_argument("--impl", help="python or rust (default: both)")
+    parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
+    parser.add_argument("--all-stages", action="store_true", help="compile llama.cpp too")
+    given = parser.read(words)
+    archs = tuple(catalog.target(arch).arch for arch in given.arch or catalog.targets())
+    return reproduce.Request(
+        catalog.model(given.model).id, _impls(given.impl), archs, given.all_stages
+    )
+
+
+def _impls(name: str | None) -> tuple[str, ...]:
+    return (known_impl(name),) if name else catalog.IMPLEMENTATIONS
 
 
 def none(session: str, words: Sequence[str]) -> None:

@@ -231,6 +231,7 @@ def test_options_of_the_builder_and_its_caches_are_handed_on() -> None:
     assert after(argv, "--cache-from") == ["type=registry,ref=r"]
     assert after(argv, "--cache-to") == ["type=inline"]
     assert "--no-cache" in argv
+    assert {"FRESH=1", "CCACHE_RECACHE=1"} <= set(argv)  # nor a compiler's own cache
 
 
 def read(text: str, clock: Callable[[], float] = lambda: 0.0) -> tuple[Log, list[str]]:
