@@ -18,6 +18,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+PROGRAM = Path("/program")
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 # Of the standard library: tests, other programs, and what needs a display or a compiler.
@@ -53,10 +54,15 @@ def byte_code(source: Path, name: str) -> bytes:
 
 
 def write_archive(out: Path, files: dict[str, Path], epoch: int) -> None:
-    """All modules in one stored zip: one file to open, no folder scans through FUSE."""
+    """All modules in one stored zip: one file to open, no folder scans through FUSE.
+
+    The program's own come last: what stands before them is the same from version to version, so
+    that an update need not transfer it.
+    """
     moment = time.gmtime(max(epoch, 315532800))[:6]  # zip begins in 1980
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, path in sorted(files.items()):
+        order = sorted(files.items(), key=lambda file: (file[1].is_relative_to(PROGRAM), file[0]))
+        for name, path in order:
             is_source = name.endswith(".py")
             entry = zipfile.ZipInfo(name + "c" if is_source else name, moment)
             entry.external_attr = 0o644 << 16
@@ -94,7 +100,7 @@ def install_python(debs: Path, gnu: str, out: Path, epoch: int) -> list[Path]:
     files = module_files(stdlib, LEFT_OUT_STDLIB)
     files |= module_files(Path("/wheels"), LEFT_OUT_WHEELS)
     files |= {f"llama_cpp/{name}": Path("/llama-wheel/llama_cpp") / name for name in KEPT_OF_LLAMA}
-    files |= module_files(Path("/program"), re.compile(r".*(__pycache__|\.egg-info)"))
+    files |= module_files(PROGRAM, re.compile(r".*(__pycache__|\.egg-info)"))
     # In place of an __init__ that imports numpy; an archive cannot hold a package without one.
     files["llama_cpp/__init__.py"] = Path("/dev/null")
     write_archive(out / f"usr/lib/{PYTHON.replace('.', '')}.zip", files, epoch)

@@ -1,0 +1,117 @@
+"""From one version of a bundle to the next: what is transferred, and what comes of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import appdir, bundles, cmd, console, delta, program, store
+from tasks.appimage import Layer
+from tasks.bundles import Options
+from tasks.catalog import ROOT
+from tasks.engine import BuildOptions, Engine
+from tasks.fetch import StoredModel
+from tasks.program import BUILD, Builder, Program
+from tests.integration.conftest import MODEL, TARGET, Parts
+from tests.support import ranges
+
+pytestmark = pytest.mark.integration
+
+MOST = 0.03  # of the new file
+# A change that touches several modules, as a new version's would: a folder, files, what is added.
+CHANGES = {
+    "python": (
+        "python/src/the_edge_agent",
+        ("cli/run.py", "values.py", "llm/local.py", "__init__.py"),
+        '\n\ndef added(value: str) -> str:\n    """New."""\n    return value.upper() + "new"\n',
+    ),
+    "rust": (
+        "rust",
+        ("tea-cli/src/cli/run.rs", "tea-core/src/value.rs", "tea-core/src/run.rs"),
+        "\n#[used]\nstatic ADDED: fn(u64) -> u64 = |value| value.rotate_left(7) * 3 + 1;\n",
+    ),
+}
+
+
+def next_version(impl: str, engine: Engine, root: Path) -> Program:
+    """The program built from a changed copy of the sources, as another checkout would."""
+    ignored = shutil.ignore_patterns("target", "__pycache__")
+    for name in ("docker", "appdir", "python/src", "rust", "tasks"):
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    shutil.copy(ROOT / ".dockerignore", root)
+    folder, files, text = CHANGES[impl]
+    for file in files:
+        with (root / folder / file).open("a") as stream:
+            stream.write(text)
+    llama = BUILD / f"llama-{TARGET.arch}"
+    shutil.copytree(llama, root / "build" / llama.name, symlinks=True)
+    shutil.copy2(BUILD / f".{llama.name}.stamp", root / "build")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "ROOT", root)
+        patch.setattr(program, "DOCKER", root / "docker")
+        patch.setattr(program, "BUILD", root / "build")
+        patch.setattr(appdir, "SOURCE", root / "appdir")
+        return Builder.on(engine, TARGET, BuildOptions()).program(impl)
+
+
+@pytest.mark.parametrize("impl", ["python", "rust"])
+def test_update_to_a_changed_program_transfers_little(
+    impl: str, parts: Parts, model: StoredModel, tmp_path: Path
+) -> None:
+    (old,) = bundles.build(MODEL, TARGET.arch, Options(impls=(impl,)))
+    changed = next_version(impl, parts.engine, tmp_path / "next")
+    (tmp_path / "layer").mkdir()
+    appdir.write_layer(tmp_path / "layer", MODEL)
+    new = tmp_path / "served" / "next.AppImage"
+    parts.pack(Layer(tmp_path / "layer", {MODEL.file: model}), new, changed)
+    assert 0 < update(old, new, parts.engine, tmp_path) < MOST
+
+
+def update(old: Path, new: Path, engine: Engine, work: Path) -> float:
+    """Go from ``old`` to ``new`` with Debian's client; returns the share that was transferred."""
+    zsync = Builder.on(engine, engine.target, BuildOptions()).tool("zsync", "zsync")
+    sums = delta.make_zsync(new, engine)
+    out = work / "updated.AppImage"
+    with ranges.serve(new.parent) as server:
+        argv = ["env", "-u", "http_proxy", *zsync, "-q", "-i", str(old), "-o", str(out)]
+        cmd.run([*argv, f"{server.url}/{sums.name}"], cwd=work, quiet=True)
+    assert store.sha256_of(out) == store.sha256_of(new) != store.sha256_of(old)
+    total, size = sum(server.sent.values()), new.stat().st_size
+    console.note(
+        f"{new.name}: {total / 1e6:.2f} MB of {size / 1e6:.1f} MB transferred, "
+        f"{total / size:.2%}; {server.sent}"
+    )
+    return total / size
+
+
+def test_zsync_of_the_same_bundle_has_the_same_bytes_and_no_address_of_a_machine(
+    bundle: Path, engine: Engine, tmp_path: Path
+) -> None:
+    found = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        copy = Path(shutil.copyfile(bundle, tmp_path / folder / bundle.name))
+        out = delta.make_zsync(copy, engine)
+        assert out == copy.with_name(f"{bundle.name}.zsync")
+        found.append(out.read_bytes())
+        assert {path.name for path in copy.parent.glob("[!.]*")} == {copy.name, out.name}
+    assert found[0] == found[1]
+    head = dict(re.findall(r"(.+): (.+)", found[0].partition(b"\n\n")[0].decode()))
+    assert head["Filename"] == head["URL"] == bundle.name
+    assert head["Length"] == str(bundle.stat().st_size)
+    assert "MTime" not in head
+
+
+def test_zsync_is_made_again_when_the_bundle_has_changed(
+    bundle: Path, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "a.AppImage"
+    copy.write_bytes(bundle.read_bytes()[:1_000_000])
+    before = delta.make_zsync(copy, engine).read_bytes()
+    delta.make_zsync(copy, engine)
+    assert "skipped a.AppImage.zsync" in capsys.readouterr().err
+    copy.write_bytes(bundle.read_bytes()[:1_000_001])
+    assert delta.make_zsync(copy, engine).read_bytes() != before
