@@ -57,7 +57,7 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
-    if [ -n "$FRESH" ]; then find /build -mindepth 1 -delete; fi; \
+    if [ -n "${FRESH:-}" ]; then find /build -mindepth 1 -delete; fi; \
     triple=$(echo "$GNU" | sed 's/-linux-gnu$/-unknown-linux-gnu/'); \
     if [ "$BUILDARCH" != "$TARGETARCH" ]; then \
         key=$(echo "$triple" | tr a-z- A-Z_); \

@@ -21,7 +21,9 @@ from tasks.errors import MissingProgram, UsageError
 from tasks.program import Builder
 from tasks.stages import Stage
 
-BLOCK = 4096  # bytes: the unit in which an update is told apart from the old file
+BLOCK = (
+    16384  # bytes: the unit in which old and new are told apart; smaller ones make a larger .zsync
+)
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _REMOTE = re.compile(r"(?:https://|ssh://git@|git@)github\.com[/:](.+?)(?:\.git)?/?")
 _MTIME = re.compile(rb"\nMTime: .*")
