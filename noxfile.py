@@ -106,7 +106,7 @@ def build(session: nox.Session) -> None:
 @reported
 def reproduce_(session: nox.Session) -> None:
     """Build the committed sources twice, as differently as can be, and compare the AppImages."""
-    reproduce.run(options.reproduce_request(session.posargs))
+    reproduce.run(options.reproduce(session.posargs))
 
 
 @task(name="smoke", tags=["build"])

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog, cpus, delta, models, propose, reproduce
+from tasks import bench, bundles, catalog, cpus, delta, models, propose
 from tasks import host as host_
 from tasks import plan as plan_
 from tasks import publish as publish_
+from tasks import reproduce as reproduce_
 from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
@@ -291,7 +292,7 @@ def bench_request(words: Sequence[str]) -> bench.Request:
     return bench.Request(bench.known_groups(given.rows), given.runs)
 
 
-def reproduce_request(words: Sequence[str]) -> reproduce.Request:
+def reproduce(words: Sequence[str]) -> reproduce_.Request:
     """What `nox -s reproduce` is to build twice.
 
     Raises:
@@ -304,7 +305,7 @@ def reproduce_request(words: Sequence[str]) -> reproduce.Request:
     parser.add_argument("--all-stages", action="store_true", help="compile llama.cpp too")
     given = parser.read(words)
     archs = tuple(catalog.target(arch).arch for arch in given.arch or catalog.targets())
-    return reproduce.Request(
+    return reproduce_.Request(
         catalog.model(given.model).id, _impls(given.impl), archs, given.all_stages
     )
 

@@ -43,6 +43,7 @@ RUN_BY = {
         "tasks/program.py",
         '"runtime", "runtime"',
     ),
+    r"zsync -i .*": ("tests/integration/test_updates.py", '"-i", str(old)'),
     r"docker run --rm --privileged .*": ("tests/unit/test_emulation.py", "aarch64.md"),
 }
 

@@ -170,10 +170,10 @@ def test_report_on_equal_files_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_everything_is_built_twice_unless_told_otherwise() -> None:
-    given = options.reproduce_request([])
+    given = options.reproduce([])
     assert given == Request(catalog.QUICKSTART, ("python", "rust"), ("x86_64", "aarch64"), False)
     words = ["--impl", "rust", "--arch", "aarch64", "--model", "gemma3-1b", "--all-stages"]
-    assert options.reproduce_request(words) == Request("gemma3-1b", ("rust",), ("aarch64",), True)
+    assert options.reproduce(words) == Request("gemma3-1b", ("rust",), ("aarch64",), True)
     for word in ("--impl", "--arch", "--model"):
         with pytest.raises(UnknownName):
-            options.reproduce_request([word, "x"])
+            options.reproduce([word, "x"])
