@@ -165,6 +165,15 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip().replace("`", "") for cell in row] for row in rows[2:]]
 
 
+def test_rooms_of_the_house_are_there() -> None:
+    text = TEXTS[ROOT / "CONTRIBUTING.md"].split("## Running the checks")[0]
+    first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    places = [name for cell in first for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(places) > 20
+    for name in places:
+        assert list(ROOT.glob(name)), name
+
+
 def test_readme_has_the_table_of_models() -> None:
     expected = [
         [
