@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import bundles, catalog, cmd, console, store
+from tasks import bundles, catalog, cmd, console, delta, store
 from tasks.errors import CommandFailed, PublishFailed, UsageError
 from tasks.plan import ASSET_LIMIT
 
@@ -65,10 +65,7 @@ def run(request: Request) -> None:
         )
     files = _files(request)
     if request.attested:
-        for name in files:
-            if name not in dict(request.added):
-                cmd.capture(["gh", "attestation", "verify", request.dist / name, *_repository()])
-        console.note("every file has its attestation")
+        _require_attestations([name for name in files if name not in dict(request.added)], request)
     there = _draft(request)
     _refuse_strangers(there, files, request.tag)
     missing = [name for name in files if not _is_there(there.get(name), files[name], request)]
@@ -153,6 +150,19 @@ def _check_limits(names: Sequence[str], dist: Path) -> None:
                 f"{name}: {size:,} bytes; a file of a release has fewer than {ASSET_LIMIT:,}",
                 hint="nox -s release splits it",
             )
+
+
+def _require_attestations(names: Sequence[str], request: Request) -> None:
+    repository = delta.repository()
+    if repository is None:
+        raise UsageError(
+            "--attested: nothing tells of which repository",
+            hint="set GITHUB_REPOSITORY=OWNER/NAME, as GitHub's workflows do",
+        )
+    for name in names:
+        path = request.dist / name
+        cmd.capture(["gh", "attestation", "verify", path, "--repo", repository])
+    console.note("every file has its attestation")
 
 
 def _draft(request: Request) -> dict[str, Asset]:
@@ -252,9 +262,3 @@ def _verify(files: Mapping[str, str], request: Request) -> None:
         )
     _refuse_strangers(there, files, request.tag)
     console.note(f"all {len(files)} files on GitHub are the ones of {request.dist.name}/")
-
-
-def _repository() -> list[str]:
-    """The repository that the attestations must be of: the one that `gh` works on."""
-    words = ["gh", "repo", "view", "--json", "nameWithOwner", "--jq", ".nameWithOwner"]
-    return ["--repo", cmd.capture(words).stdout.strip()]

@@ -140,10 +140,6 @@ def _verify(github: GitHub, words: list[str]) -> None:
         sys.exit("no attestations found")
 
 
-def _repo(github: GitHub, words: list[str]) -> None:
-    print("owner/project")  # noqa: T201
-
-
 def _changes(github: GitHub, words: list[str]) -> None:
     print(github.read()["changes"])  # noqa: T201
 
@@ -161,7 +157,6 @@ COMMANDS = {
     ("release", "download"): _download,
     ("release", "edit"): _edit,
     ("attestation", "verify"): _verify,
-    ("repo", "view"): _repo,
     ("pr", "list"): _changes,
     ("pr", "create"): _open_change,
 }

@@ -42,6 +42,7 @@ def write_sums(folder: Path, names: tuple[str, ...] = tuple(FILES)) -> None:
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitHub:
     found = GitHub.start(tmp_path / "gh")
     monkeypatch.setenv("PATH", found.path)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/project")
     return found
 
 
