@@ -23,8 +23,8 @@ from tasks.patience import Pace, PassingError, Patience
 if TYPE_CHECKING:
     import httpx2
 
-BLOCK = 1 << 18  # bytes read at once: fewer hand-overs, and still in a core's cache when written
-QUEUE = 32  # blocks that wait to be hashed
+BLOCK = 1 << 18  # bytes read at once: fewer calls, and still in a core's cache when written
+QUEUE = 32  # times BLOCK bytes that wait to be hashed
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -86,33 +86,46 @@ class _Hasher:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._blocks: queue.Queue[bytes | None] = queue.Queue(QUEUE)
+        self._gathered: list[bytes] = []
+        self._size = 0  # bytes gathered
+        self._queue: queue.Queue[list[bytes]] = queue.Queue(QUEUE)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def put(self, block: bytes) -> None:
-        """Hand over the next bytes; waits where too many are not hashed yet."""
-        self._blocks.put(block)
+        """Take the next bytes; waits where too many are not hashed yet."""
+        # TLS gives 16 kB at a time, and handing them over takes longer than hashing them.
+        self._gathered.append(block)
+        self._size += len(block)
+        if self._size >= BLOCK:
+            self._hand_over()
 
     def restart(self) -> None:
         """Forget all bytes."""
-        self._blocks.join()
+        self.hexdigest()
         self._digest = hashlib.sha256()
 
     def hexdigest(self) -> str:
         """The digest of all that was put."""
-        self._blocks.join()
+        self._hand_over()
+        self._queue.join()
         return self._digest.hexdigest()
 
     def close(self) -> None:
         """End the thread."""
-        self._blocks.put(None)
+        self._queue.put([])
         self._thread.join()
 
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._queue.put(self._gathered)
+        self._gathered, self._size = [], 0
+
     def _run(self) -> None:
-        while (block := self._blocks.get()) is not None:
-            self._digest.update(block)
-            self._blocks.task_done()
+        while blocks := self._queue.get():
+            for block in blocks:
+                self._digest.update(block)
+            self._queue.task_done()
 
 
 class _Body:
