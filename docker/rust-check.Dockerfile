@@ -65,5 +65,19 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     cargo check --locked --package tea-core --target wasm32-unknown-unknown; \
     cargo test --locked --workspace > /tests.txt 2>&1 || { cat /tests.txt; exit 1; }
 
+# Says what the Rust engine makes of a line, for the tests that hold both engines to each other. Of one
+# piece, so that it runs on the machine itself, whatever its libc.
+FROM check AS answer
+RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
+    --mount=type=cache,target=/build,id=tea-rust-check,sharing=locked \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    set -eu; \
+    if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    cargo rustc --locked --package tea-conformance --bin answer -- -C target-feature=+crt-static; \
+    cp /build/debug/answer /answer
+
+FROM scratch AS answerer
+COPY --from=answer /answer /
+
 FROM scratch AS export
 COPY --from=check /tests.txt /deny.txt /

@@ -39,11 +39,16 @@ ARCHIVE = "usr/lib/python313.zip"
 NO_MACHINE = 0x7FFF
 
 
+def foreign_bundle(impl: str) -> Path:
+    """The AppImage of the smallest model for the other architecture, built if need be."""
+    (path,) = bundles.build(MODEL, FOREIGN.arch, Options(impls=(impl,)))
+    return path
+
+
 @pytest.fixture(scope="session")
 def foreign() -> Path:
-    """The AppImage of the smallest model for the other architecture."""
-    (path,) = bundles.build(MODEL, FOREIGN.arch, Options(impls=(IMPL,)))
-    return path
+    """The Python program's."""
+    return foreign_bundle(IMPL)
 
 
 @pytest.fixture(scope="session")
@@ -101,12 +106,14 @@ def test_machine_runs_the_other_architecture_once_it_is_prepared(emulated: None)
     assert emulation.entry_for(TARGET, emulation.APPIMAGE) is None
 
 
+@pytest.mark.parametrize("impl", catalog.IMPLEMENTATIONS)
 def test_bundle_answers_on_the_oldest_cpu_with_the_backend_that_fits_it(
-    foreign: Path, emulated: None
+    impl: str, emulated: None
 ) -> None:
+    bundle = foreign_bundle(impl)
     (oldest, *_) = cpus.of(FOREIGN)
-    smoke.run([foreign], chosen=[oldest])
-    report = report_of(foreign)
+    smoke.run([bundle], chosen=[oldest])
+    report = report_of(bundle)
     assert report["passed"] is True
     names = [check["name"] for check in report["checks"]]
     assert f"{oldest.name}: chooses {oldest.backend}" in names

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tasks import bundles
+from tasks import bundles, catalog, images
 from tasks.bundles import Options
 from tasks.catalog import ROOT
 from tasks.engine import Engine
@@ -83,13 +83,32 @@ def test_rust_bundle_says_what_it_is_and_which_cpu_backend_it_uses(rust: Strange
     assert lines[1].startswith("CPU backend: libggml-cpu-")
 
 
-def test_the_rust_program_passes_the_tests_of_the_python_command_line(rust_bundle: Path) -> None:
+@pytest.fixture(scope="module")
+def answerer(engine: Engine) -> Path:
+    """The Rust engine as a program that answers a line with what it computes."""
+    output = BUILD / "rust-answerer"
+    base = images.ensure(catalog.images()["build"], engine.target, engine)
+    engine.build(
+        ROOT / "docker/rust-check.Dockerfile",
+        context=ROOT,
+        stage="answerer",
+        target=engine.target,
+        args={"BASE": base.reference},
+        output=output,
+    )
+    return output / "answer"
+
+
+def test_the_rust_program_passes_the_tests_of_the_python_one(
+    rust_bundle: Path, answerer: Path
+) -> None:
     """tests/tea/rust on the bundle's own AppDir; they are collected where a program is named."""
     program = BUILD / f"rust-appdir-{TARGET.arch}" / "AppRun"
+    programs = {"TEA_RUST_PROGRAM": str(program), "TEA_RUST_ANSWERER": str(answerer)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tea/rust"],
         cwd=ROOT,
-        env={**os.environ, "TEA_RUST_PROGRAM": str(program)},
+        env={**os.environ, **programs},
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ because PyYAML's own resolver speaks YAML 1.1.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -96,6 +97,12 @@ def plain(value: Value) -> Any:
     if isinstance(value, Items):
         return [plain(item) for item in value.items]
     return {entry.key: plain(entry.value) for entry in value}
+
+
+def shown(value: Value) -> str:
+    """How a message names what was written: text as it is, anything else as JSON."""
+    data = plain(value)
+    return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
 
 
 def parse(text: str, file: str) -> Value:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from the_edge_agent import keys, kinds, pycode
 from the_edge_agent.actions import Registry
 from the_edge_agent.condition import Condition
-from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
+from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain, shown
 from the_edge_agent.errors import Place, TeaError
 from the_edge_agent.nearest import nearest
 from the_edge_agent.reading import Reader
@@ -87,15 +86,14 @@ class NodeReader:
     def _refuse_type(self, table: Table) -> bool:
         """Refuse a ``type`` other than a loop's; the other keys would only add noise."""
         entry = table.entries.get("type")
-        kind = plain(entry.value) if entry else None
+        kind = shown(entry.value) if entry else ""
         if entry is None or kind == "while_loop":
             return False
-        shown = kind if isinstance(kind, str) else json.dumps(kind, ensure_ascii=False)
-        if shown in _NOT_DONE:
-            self._reader.problem(entry.value.place, f"type {shown} is not supported here")
+        if kind in _NOT_DONE:
+            self._reader.problem(entry.value.place, f"type {kind} is not supported here")
         else:
             self._reader.problem(
-                entry.value.place, f"unknown type of node: {shown}", "the only type is while_loop"
+                entry.value.place, f"unknown type of node: {kind}", "the only type is while_loop"
             )
         return True
 
@@ -274,7 +272,7 @@ class NodeReader:
 
     def _expression(self, table: Table) -> ExpressionBody | None:
         entry = table.entries.get("type")
-        kind = plain(entry.value) if entry else None
+        kind = shown(entry.value) if entry else ""
         if kind != "expression":
             place = entry.value.place if entry else table.place
             wrong = f"type {kind} is not supported here" if entry else "it has no type"

@@ -10,7 +10,7 @@ from typing import Any
 from the_edge_agent import keys, kinds, settings
 from the_edge_agent.actions import Registry
 from the_edge_agent.condition import Condition
-from the_edge_agent.document import Items, Scalar, Table, Value, plain
+from the_edge_agent.document import Items, Scalar, Table, Value, plain, shown
 from the_edge_agent.errors import Place
 from the_edge_agent.nearest import nearest
 from the_edge_agent.nodes import NodeReader
@@ -162,8 +162,8 @@ def _edge_condition(table: Table, reader: Reader) -> Condition | None:
     if isinstance(value, Table):
         reader.keys(value, keys.CONDITION)
         kind, inner = value.get("type"), value.get("value")
-        if kind is None or plain(kind) != "expression" or inner is None:
-            wrong = f"type {plain(kind)} is not supported here" if kind else "it has no type"
+        if kind is None or shown(kind) != "expression" or inner is None:
+            wrong = f"type {shown(kind)} is not supported here" if kind else "it has no type"
             reader.problem(
                 value.place, f"condition: {wrong}", "write text, or {type: expression, value}"
             )

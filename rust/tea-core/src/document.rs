@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 use crate::compose;
 use crate::errors::{InvalidFile, Place};
+use crate::json;
 use crate::value::{Map, Value};
 
 /// A value with its place. `size` is that of its source, in bytes.
@@ -86,6 +87,15 @@ impl Node {
             NodeKind::Scalar { value, .. } => value.clone(),
             NodeKind::Items(items) => Value::list(items.iter().map(|item| item.plain()).collect()),
             NodeKind::Table(table) => Value::map(table.plain()),
+        }
+    }
+
+    /// How a message names what was written: text as it is, anything else as JSON.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self.plain() {
+            Value::Text(text) => text.to_string(),
+            other => json::write(&other, None),
         }
     }
 

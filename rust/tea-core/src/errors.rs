@@ -202,5 +202,5 @@ fn with_hint(message: &str, hint: &str) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split(crate::text::is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }

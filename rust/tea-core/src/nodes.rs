@@ -73,11 +73,10 @@ impl NodeReader<'_> {
     /// Refuse a `type` other than a loop's; the other keys would only add noise.
     fn refuse_type(&mut self, table: &Table) -> bool {
         let Some(node) = table.get("type") else { return false };
-        let shown = match node.plain() {
-            Value::Text(text) if &*text == "while_loop" => return false,
-            Value::Text(text) => text.to_string(),
-            other => crate::json::write(&other, None),
-        };
+        let shown = node.shown();
+        if shown == "while_loop" {
+            return false;
+        }
         if NOT_DONE.contains(&shown.as_str()) {
             let message = format!("type {shown} is not supported here");
             self.reader.problem(&node.place, message, "");

@@ -7,7 +7,7 @@ use crate::keys;
 use crate::nodes::NodeReader;
 use crate::reading::nearest_or_all;
 use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
-use crate::value::{Map, Value};
+use crate::value::Map;
 use crate::workflow::{Entries, ExpressionValue, Output, Step};
 
 const NO_SECRETS: &str = "secrets must not reach the state";
@@ -184,11 +184,8 @@ impl StepReader<'_, '_> {
         let reader = &mut *self.nodes.reader;
         let kind = table.get("type");
         if kind.and_then(|kind| kind.text()) != Some("expression") {
-            let wrong = match kind.map(|kind| kind.plain()) {
-                Some(Value::Text(kind)) => format!("type {kind} is not supported here"),
-                Some(kind) => {
-                    format!("type {} is not supported here", crate::json::write(&kind, None))
-                }
+            let wrong = match kind {
+                Some(kind) => format!("type {} is not supported here", kind.shown()),
                 None => "it has no type".into(),
             };
             let place = kind.map_or(&node.place, |kind| &kind.place);

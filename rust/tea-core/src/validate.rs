@@ -190,11 +190,8 @@ fn edge_condition(table: &Table, reader: &mut Reader) -> Option<Condition> {
         match inner.get("value") {
             Some(value) if kind.and_then(|kind| kind.text()) == Some("expression") => node = value,
             _ => {
-                let wrong = match kind.map(|kind| kind.plain()) {
-                    Some(Value::Text(kind)) => format!("type {kind} is not supported here"),
-                    Some(kind) => {
-                        format!("type {} is not supported here", crate::json::write(&kind, None))
-                    }
+                let wrong = match kind {
+                    Some(kind) => format!("type {} is not supported here", kind.shown()),
                     None => "it has no type".into(),
                 };
                 let hint = "write text, or {type: expression, value}";

@@ -1,6 +1,6 @@
 //! Computes what a test asks for: one JSON map a line of standard input, with `template` or
-//! `expression` and the values of its names, with `document` (YAML), or with `workflow` (a file to check). The answer is one JSON map a
-//! line of standard output: `value`, or `kind` and `message`.
+//! `expression` and the values of its names, or with `workflow` (a file to check). The answer is
+//! one JSON map a line of standard output: `value`, or `kind` and `message`.
 //!
 //! Tests that compare the engines on texts made at random start it once and talk to it.
 
@@ -10,7 +10,6 @@ use std::rc::Rc;
 use tea_conformance::case::{text, ENGINE};
 use tea_conformance::host::Disk;
 use tea_core::actions::{data, files, llm, Registry};
-use tea_core::document;
 use tea_core::errors::{Error, Kind};
 use tea_core::json;
 use tea_core::llm::backend::Backends;
@@ -37,13 +36,6 @@ fn main() -> io::Result<()> {
 fn rendered(line: &str) -> Result<Value, Error> {
     let given = json::read(line).map_err(|error| Error::new(Kind::Action, error.to_string()))?;
     let given = given.as_map().cloned().unwrap_or_default();
-    if let Some(source) = text(&given, "document") {
-        let read = document::parse(source, "document");
-        return read.map(|node| node.plain()).map_err(|error| {
-            let places = error.problems.iter().map(|problem| problem.place.to_string());
-            Error::new(Kind::File, places.collect::<Vec<_>>().join(" ")).hint(error.to_string())
-        });
-    }
     if let Some(source) = text(&given, "workflow") {
         let loaded = load(source, "w.yaml", &registry(), ENGINE);
         let warnings = loaded.map_err(|error| Error::new(Kind::File, error.to_string()))?.warnings;
