@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use tea_core::document;
 use tea_core::value::{Map, Value};
 
-/// The name of this engine in the cases.
+/// The name of the engine of the Rust program in the cases.
 pub const ENGINE: &str = "rust";
+/// The name of the engine in a page.
+pub const PAGE: &str = "browser";
 
 /// One case. `name` is its path below cases/ without the ending: group/name.
 #[derive(Debug, Clone)]
@@ -27,9 +29,9 @@ impl Case {
 
     /// Whether the case is meant for this engine.
     #[must_use]
-    pub fn runs_here(&self) -> bool {
+    pub fn runs_on(&self, engine: &str) -> bool {
         match self.data.get("runs_on").and_then(Value::as_list) {
-            Some(engines) => engines.iter().any(|engine| engine.as_text() == Some(ENGINE)),
+            Some(engines) => engines.iter().any(|each| each.as_text() == Some(engine)),
             None => true,
         }
     }
@@ -42,8 +44,8 @@ impl Case {
 
     /// The node whose code this engine must refuse at load.
     #[must_use]
-    pub fn refused_node(&self) -> Option<&str> {
-        text(map(map(&self.data, "refused_by"), ENGINE), "node")
+    pub fn refused_node(&self, engine: &str) -> Option<&str> {
+        text(map(map(&self.data, "refused_by"), engine), "node")
     }
 }
 

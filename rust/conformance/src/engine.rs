@@ -69,7 +69,7 @@ pub fn play(stage: &Stage) -> Vec<Outcome> {
 }
 
 /// Run a future that never waits.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -6,7 +6,7 @@ use tea_core::errors::{Problem, RunError};
 use tea_core::json;
 use tea_core::value::{Map, Value};
 
-use crate::case::{list, map, text, texts, ENGINE};
+use crate::case::{list, map, text, texts};
 use crate::equal::{alike, same};
 use crate::stage::{Ended, Outcome, Stage};
 
@@ -24,18 +24,18 @@ pub fn differences(outcome: &Outcome, stage: &Stage) -> Vec<String> {
     judge.found
 }
 
-/// A line for each way in which a file was not refused as it must be in this engine.
+/// A line for each way in which a file was not refused as it must be in `engine`.
 #[must_use]
-pub fn refusal_differences(outcome: &Outcome, node: &str) -> Vec<String> {
+pub fn refusal_differences(outcome: &Outcome, node: &str, engine: &str) -> Vec<String> {
     match &outcome.error {
         Some(Ended::Load(error)) => {
             let named = |problem: &&Problem| {
                 let text = problem.to_string();
-                text.contains(node) && text.contains(ENGINE)
+                text.contains(node) && text.contains(engine)
             };
             match error.problems.iter().any(|problem| named(&problem)) {
                 true => Vec::new(),
-                false => vec![format!("no problem names {node} and {ENGINE}: {error}")],
+                false => vec![format!("no problem names {node} and {engine}: {error}")],
             }
         }
         other => vec![format!("not refused at load: {other:?}")],

@@ -7,5 +7,7 @@ pub mod engine;
 pub mod equal;
 pub mod host;
 pub mod judge;
+pub mod page;
 pub mod scripted;
 pub mod stage;
+pub mod suite;

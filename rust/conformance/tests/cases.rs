@@ -2,29 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot read its data fails
 
-use tea_conformance::case::load_cases;
+use tea_conformance::case::ENGINE;
 use tea_conformance::engine::play;
-use tea_conformance::judge::{differences, refusal_differences};
-use tea_conformance::stage::Stage;
+use tea_conformance::suite::play_all;
 
 #[test]
 fn every_case_ends_as_the_format_says() {
-    let cases = load_cases().unwrap();
-    let mine: Vec<_> = cases.iter().filter(|case| case.runs_here() && !case.is_command()).collect();
-    assert!(mine.len() > 400, "only {} cases were found", mine.len());
-    let mut failed = Vec::new();
-    for case in &mine {
-        let stage = Stage::new(case).unwrap();
-        let outcomes = play(&stage);
-        let found: Vec<String> = match case.refused_node() {
-            Some(node) => refusal_differences(&outcomes[0], node),
-            None => outcomes.iter().flat_map(|each| differences(each, &stage)).collect(),
-        };
-        if !found.is_empty() {
-            failed.push(format!("{}\n    {}", case.name, found.join("\n    ")));
-        }
-    }
-    let (count, all) = (failed.len(), mine.len());
-    assert!(failed.is_empty(), "{count} of {all} cases fail:\n{}", failed.join("\n"));
+    let judged = play_all(ENGINE, |stage| Ok(play(stage))).unwrap();
+    assert!(judged.played > 400, "only {} cases were found", judged.played);
+    let (count, all) = (judged.failed.len(), judged.played);
+    assert!(judged.failed.is_empty(), "{count} of {all} cases fail:\n{}", judged.failed.join("\n"));
     println!("{all} of {all} cases pass");
 }

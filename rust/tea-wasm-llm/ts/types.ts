@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 /** One file of a model. */
 export interface ModelFile {
   readonly url: string;

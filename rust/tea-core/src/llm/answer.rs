@@ -9,7 +9,7 @@ use super::backend::OnText;
 /// `on_text` gets text as soon as it is sure: whole characters only, and nothing that may turn out
 /// to be the beginning of a stop text.
 pub struct AnswerText<'a> {
-    stop: &'a [Arc<str>],
+    stop: Vec<Arc<str>>,
     on_text: Option<OnText<'a>>,
     bytes: Vec<u8>, // of an unfinished character
     said: String,
@@ -19,7 +19,8 @@ pub struct AnswerText<'a> {
 impl<'a> AnswerText<'a> {
     /// Begin an answer.
     #[must_use]
-    pub fn new(stop: &'a [Arc<str>], on_text: Option<OnText<'a>>) -> AnswerText<'a> {
+    pub fn new(stop: &[Arc<str>], on_text: Option<OnText<'a>>) -> AnswerText<'a> {
+        let stop = stop.to_vec();
         AnswerText { stop, on_text, bytes: Vec::new(), said: String::new(), held: String::new() }
     }
 
@@ -37,6 +38,12 @@ impl<'a> AnswerText<'a> {
         self.held = text.split_off(text.len() - hold);
         self.say(&text);
         false
+    }
+
+    /// What was shown so far.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        &self.said
     }
 
     /// The whole answer. What is left of an unfinished character is dropped.

@@ -24,12 +24,13 @@ export async function openModelStore(options: StoreOptions = {}): Promise<ModelS
   return IndexedDbStore.open(options.name ?? 'tea-models', browser());
 }
 
-/** How a store works; what is not the page's business. */
+/** @internal How a store works; what is not the page's business. */
 export interface StoreTuning {
   readonly chunkBytes: number;
   readonly pace: Pace;
 }
 
+/** @internal */
 export class IndexedDbStore implements ModelStore {
   readonly #name: string;
   readonly #db: Database;

@@ -1,0 +1,130 @@
+//! Parts of a conversation with a model, for the page that runs one.
+
+use js_sys::Date;
+use tea_core::errors::{Error, Kind};
+use tea_core::json;
+use tea_core::llm::answer::AnswerText;
+use tea_core::llm::backend::{Message, Role};
+use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+use tea_core::value::Value;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::JsValue;
+
+use crate::host::thrown;
+
+/// A model's own chat template.
+#[wasm_bindgen]
+pub struct Template(ChatTemplate);
+
+#[wasm_bindgen]
+impl Template {
+    /// Compile `source`; the two tokens are as the vocabulary writes them.
+    ///
+    /// # Errors
+    /// An `EngineError`, `ModelError`: it is not a template.
+    #[wasm_bindgen(constructor)]
+    pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Template, JsValue> {
+        let template = ChatTemplate::new(source, bos_token, eos_token, now);
+        template.map(Template).map_err(|error| thrown(&error))
+    }
+
+    /// The text that the model is to go on with; `messages` is a JSON list of `{role, content}`.
+    ///
+    /// # Errors
+    /// An `EngineError`, `ModelError`: the template refuses the messages, fails, or leaves out a
+    /// text.
+    pub fn render(&self, messages: &str) -> Result<String, JsValue> {
+        let wrong = |why: String| thrown(&Error::new(Kind::Action, format!("messages: {why}")));
+        let list = json::read(messages).map_err(|error| wrong(error.to_string()))?;
+        let messages: Option<Vec<Message>> =
+            list.as_list().unwrap_or_default().iter().map(message).collect();
+        let messages = messages.ok_or_else(|| wrong("a role or a text is missing".into()))?;
+        self.0.render(&messages).map_err(|error| thrown(&error))
+    }
+}
+
+fn message(value: &Value) -> Option<Message> {
+    let map = value.as_map()?;
+    let role = map.get("role").and_then(Value::as_text).and_then(Role::from_word)?;
+    Some(Message::new(role, map.get("content").and_then(Value::as_text)?))
+}
+
+/// The text of an answer, up to the first stop text.
+#[wasm_bindgen]
+pub struct Answer {
+    text: Option<AnswerText<'static>>,
+    shown: usize,
+    stopped: bool,
+}
+
+#[wasm_bindgen]
+impl Answer {
+    /// Begin an answer that ends with the first of the texts in `stop`.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(stop: Vec<String>) -> Answer {
+        let stop: Vec<_> = stop.into_iter().map(Into::into).collect();
+        Answer { text: Some(AnswerText::new(&stop, None)), shown: 0, stopped: false }
+    }
+
+    /// Add `piece`; returns what can be shown of the answer by now, and was not before.
+    pub fn feed(&mut self, piece: &str) -> String {
+        let Some(text) = &mut self.text else { return String::new() };
+        if !self.stopped {
+            self.stopped = text.feed(piece.as_bytes());
+        }
+        let new = text.said()[self.shown..].to_string();
+        self.shown += new.len();
+        new
+    }
+
+    /// Whether a stop text is complete.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// What was held back, as it might have begun a stop text. The answer is over then.
+    pub fn finish(&mut self) -> String {
+        let whole = self.text.take().map(AnswerText::finish).unwrap_or_default();
+        whole.get(self.shown..).unwrap_or_default().to_string()
+    }
+}
+
+/// The clock of the page, where the visitor is.
+fn now() -> LocalTime {
+    let now = Date::new_0();
+    // None of these is larger than 60.
+    let small = |number: u32| u8::try_from(number).unwrap_or(0);
+    LocalTime {
+        year: i32::try_from(now.get_full_year()).unwrap_or(1970),
+        month: small(now.get_month() + 1),
+        day: small(now.get_date()),
+        hour: small(now.get_hours()),
+        minute: small(now.get_minutes()),
+        second: small(now.get_seconds()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_shows_nothing_that_may_begin_a_stop_text() {
+        let mut answer = Answer::new(vec!["END".into()]);
+        let shown: Vec<String> = ["a E", "N", "X E", "ND b", "c"].map(|p| answer.feed(p)).into();
+        assert_eq!(shown, ["a ", "", "ENX ", "", ""]);
+        assert!(answer.stopped());
+        assert_eq!(answer.finish(), "");
+    }
+
+    #[test]
+    fn what_only_looked_like_a_stop_text_is_shown_at_the_end() {
+        let mut answer = Answer::new(vec!["END".into()]);
+        assert_eq!(answer.feed("a EN"), "a ");
+        assert!(!answer.stopped());
+        assert_eq!(answer.finish(), "EN");
+    }
+}

@@ -1,0 +1,157 @@
+//! The model in the page, as the llm actions see it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{poll_fn, Future};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Waker;
+
+use tea_core::actions::LocalFuture;
+use tea_core::errors::{Error, Kind};
+use tea_core::json;
+use tea_core::llm::backend::{
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
+};
+use tea_core::value::{Map, Value};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use crate::host::{self, Host};
+
+/// A model that the host asks.
+pub struct PageModel(pub Host);
+
+/// Pieces of an answer that have come and are not yet given on.
+#[derive(Default)]
+struct Pieces {
+    texts: RefCell<VecDeque<String>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Pieces {
+    fn push(&self, text: String) {
+        self.texts.borrow_mut().push_back(text);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl PageModel {
+    async fn answer(
+        &self,
+        request: &ChatRequest,
+        on_text: Option<OnText<'_>>,
+    ) -> Result<ChatReply, Error> {
+        let request = json::write(&request_data(request), None);
+        let pieces = Rc::new(Pieces::default());
+        let sink = pieces.clone();
+        let sink = Closure::<dyn Fn(String)>::new(move |text| sink.push(text));
+        let function = on_text.map(|_| sink.as_ref().unchecked_ref());
+        let mut future = JsFuture::from(self.0.chat(&request, function));
+        let ended = poll_fn(|context| {
+            *pieces.waker.borrow_mut() = Some(context.waker().clone());
+            let polled = Pin::new(&mut future).poll(context);
+            while let Some(text) = { pieces.texts.borrow_mut().pop_front() } {
+                if let Some(on_text) = on_text {
+                    on_text(&text);
+                }
+            }
+            polled
+        })
+        .await;
+        reply(&data(ended)?)
+    }
+
+    async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
+        let texts = request.texts.iter().cloned().map(Value::Text).collect();
+        let request = json::write(&Value::record([("texts", Value::list(texts))]), None);
+        let found = data(JsFuture::from(self.0.embed(&request)).await)?;
+        let rows = found.get("embeddings").and_then(Value::as_list).unwrap_or_default();
+        let numbers = |row: &Value| {
+            row.as_list().unwrap_or_default().iter().filter_map(Value::as_number).collect()
+        };
+        Ok(EmbedReply {
+            embeddings: rows.iter().map(numbers).collect(),
+            model: text(&found, "model"),
+            tokens: count(&found, "tokens"),
+        })
+    }
+}
+
+impl Backend for PageModel {
+    fn name(&self) -> BackendName {
+        BackendName::Local
+    }
+
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: Option<OnText<'a>>,
+    ) -> LocalFuture<'a, Result<ChatReply, Error>> {
+        Box::pin(self.answer(request, on_text))
+    }
+
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbedRequest,
+    ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
+        Box::pin(self.vectors(request))
+    }
+}
+
+/// What a host must know to answer.
+fn request_data(request: &ChatRequest) -> Value {
+    let messages = request.messages.iter().map(|message| {
+        Value::record([
+            ("role", message.role.word().into()),
+            ("content", Value::Text(message.content.clone())),
+        ])
+    });
+    let stop = request.stop.iter().cloned().map(Value::Text).collect();
+    Value::record([
+        ("messages", Value::list(messages.collect())),
+        ("prompt", request.prompt.clone().map_or(Value::Null, Value::Text)),
+        ("temperature", Value::Float(request.temperature)),
+        ("max_tokens", Value::Int(request.max_tokens.into())),
+        ("top_p", Value::Float(request.top_p)),
+        ("top_k", Value::Int(request.top_k.into())),
+        ("min_p", Value::Float(request.min_p)),
+        ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
+        ("stop", Value::list(stop)),
+    ])
+}
+
+fn reply(found: &Map) -> Result<ChatReply, Error> {
+    let finish_reason = match text(found, "finish_reason").as_str() {
+        "stop" => FinishReason::Stop,
+        "length" => FinishReason::Length,
+        other => {
+            return Err(Error::new(Kind::Model, format!("the model ended with \"{other}\"")));
+        }
+    };
+    Ok(ChatReply {
+        content: text(found, "content"),
+        model: text(found, "model"),
+        finish_reason,
+        prompt_tokens: count(found, "prompt_tokens"),
+        completion_tokens: count(found, "completion_tokens"),
+    })
+}
+
+/// What the host answered: a JSON map.
+fn data(ended: Result<JsValue, JsValue>) -> Result<Map, Error> {
+    let text = ended.map_err(|thrown| host::error(&thrown))?.as_string().unwrap_or_default();
+    let read = json::read(&text).map_err(|error| Error::new(Kind::Model, error.to_string()))?;
+    read.as_map().cloned().ok_or_else(|| Error::new(Kind::Model, "the model gave no answer"))
+}
+
+fn text(map: &Map, key: &str) -> String {
+    map.get(key).and_then(Value::as_text).unwrap_or_default().into()
+}
+
+fn count(map: &Map, key: &str) -> u64 {
+    map.get(key).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+}

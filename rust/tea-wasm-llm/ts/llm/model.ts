@@ -1,0 +1,196 @@
+import type { Engine } from '../engine.js';
+import type { ModelSource } from '../types.js';
+import { Fault, stopped, until } from './fault.js';
+import type { GgufHead } from './gguf.js';
+import { complete } from './completion.js';
+import type { Loaded } from './wllama.js';
+
+/** What the engine asks of a model: see the crate's model.rs. */
+export interface ChatRequest {
+  readonly messages: readonly { readonly role: string; readonly content: string }[];
+  /** Only where a prompt without a system text was given: plain text for a model without template. */
+  readonly prompt: string | null;
+  readonly temperature: number;
+  readonly max_tokens: number;
+  readonly top_p: number;
+  readonly top_k: number;
+  readonly min_p: number;
+  readonly seed: number | null;
+  readonly stop: readonly string[];
+}
+
+export interface ChatReply {
+  readonly content: string;
+  readonly model: string;
+  readonly finish_reason: 'stop' | 'length';
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+}
+
+export interface EmbedReply {
+  readonly embeddings: readonly (readonly number[])[];
+  readonly model: string;
+  readonly tokens: number;
+}
+
+/** Loads the model into a worker, for answers or for vectors. */
+export type Loader = (embeddings: boolean, signal: AbortSignal) => Promise<Loaded>;
+
+/** One model in this page: loaded once, and asked one question at a time. */
+export class PageModel {
+  readonly name: string;
+  readonly #engine: Engine;
+  readonly #head: GgufHead;
+  readonly #source: Pick<ModelSource, 'chatTemplate'>;
+  readonly #context: number;
+  readonly #loader: Loader;
+  readonly #loaded = new Map<boolean, Promise<Loaded>>();
+  readonly #closing = new AbortController();
+  #template: InstanceType<Engine['Template']> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    engine: Engine,
+    head: GgufHead,
+    source: Pick<ModelSource, 'id' | 'chatTemplate'>,
+    context: number,
+    loader: Loader,
+  ) {
+    this.#engine = engine;
+    this.#head = head;
+    this.#source = source;
+    this.#context = context;
+    this.#loader = loader;
+    this.name = head.name ?? source.id;
+  }
+
+  /** Load it now, so that the first answer needs not wait for it. */
+  async load(signal: AbortSignal): Promise<void> {
+    await this.#ready(false, signal);
+  }
+
+  /** Answer; what can be shown is given to `onText` as it comes. Rejects with a Fault. */
+  async chat(
+    request: ChatRequest,
+    onText: ((text: string) => void) | undefined,
+    signal: AbortSignal,
+  ): Promise<ChatReply> {
+    const answer = this.#inTurn(async () => {
+      const loaded = await this.#ready(false, signal);
+      const prompt = this.#prompt(request, loaded);
+      const text = new this.#engine.Answer([...request.stop]);
+      try {
+        const ended = await complete(
+          loaded.wllama,
+          prompt,
+          request,
+          this.#context,
+          text,
+          onText,
+          signal,
+        );
+        return { ...ended, model: this.name };
+      } catch (error) {
+        throw this.#explained(error, loaded, signal);
+      } finally {
+        text.free();
+      }
+    }, signal);
+    return until(answer, signal);
+  }
+
+  /** A vector of length 1 for each text. Rejects with a Fault. */
+  async embed(texts: readonly string[], signal: AbortSignal): Promise<EmbedReply> {
+    const vectors = this.#inTurn(async () => {
+      const loaded = await this.#ready(true, signal);
+      const embeddings: number[][] = [];
+      let tokens = 0;
+      for (const text of texts) {
+        if (signal.aborted) throw stopped();
+        try {
+          // A list would come back as one vector.
+          const { data, usage } = await loaded.wllama.createEmbedding({ input: text });
+          const vector = data[0]?.embedding;
+          if (!Array.isArray(vector))
+            throw new Fault('ModelError', `${this.name} gives no vectors`);
+          embeddings.push(vector);
+          tokens += usage.prompt_tokens;
+        } catch (error) {
+          throw this.#explained(error, loaded, signal);
+        }
+      }
+      return { embeddings, tokens, model: this.name };
+    }, signal);
+    return until(vectors, signal);
+  }
+
+  /** End the workers. What still runs is stopped. */
+  async dispose(): Promise<void> {
+    this.#closing.abort(stopped());
+    const loaded = await Promise.allSettled(this.#loaded.values());
+    this.#loaded.clear();
+    for (const each of loaded) if (each.status === 'fulfilled') await each.value.wllama.exit();
+    this.#template?.free();
+    this.#template = undefined;
+  }
+
+  /** One after the other: the worker has one cache. A stopped answer lets go of it by itself. */
+  #inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const turn = this.#turn.then(() => {
+      if (signal.aborted) throw stopped();
+      return work();
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  #ready(embeddings: boolean, signal: AbortSignal): Promise<Loaded> {
+    let loading = this.#loaded.get(embeddings);
+    if (loading === undefined) {
+      const either = AbortSignal.any([signal, this.#closing.signal]);
+      loading = this.#loader(embeddings, either).catch((error: unknown) => {
+        this.#loaded.delete(embeddings);
+        throw error;
+      });
+      this.#loaded.set(embeddings, loading);
+    }
+    return loading;
+  }
+
+  /** The text that the answer goes on from, with at most one BOS, which the tokenizer writes. */
+  #prompt(request: ChatRequest, loaded: Loaded): string {
+    const { bosToken, eosToken } = this.#head;
+    const source = this.#head.chatTemplate ?? this.#source.chatTemplate;
+    let text: string;
+    if (source !== undefined) {
+      this.#template ??= new this.#engine.Template(source, bosToken, eosToken);
+      text = this.#template.render(JSON.stringify(request.messages));
+    } else if (request.prompt !== null) {
+      text = request.prompt;
+    } else {
+      throw new Fault(
+        'ModelError',
+        `${this.name} has no chat template, so it cannot chat`,
+        'use an instruction-tuned model, or a prompt without system text, which it completes as plain text',
+      );
+    }
+    if (loaded.addsBos && bosToken !== '') {
+      while (text.startsWith(bosToken)) text = text.slice(bosToken.length);
+    } else if (text === '') {
+      throw new Fault('ActionError', 'the prompt is empty');
+    }
+    return text;
+  }
+
+  #explained(error: unknown, loaded: Loaded, signal: AbortSignal): unknown {
+    if (signal.aborted) return stopped();
+    if (error instanceof Fault) return error;
+    if (error instanceof Error && error.name === 'RuntimeError') {
+      // The worker is gone; the next question starts another.
+      this.#loaded.clear();
+      void loaded.wllama.exit();
+      return new Fault('ModelError', `the worker with the model crashed: ${error.message}`);
+    }
+    return new Fault('ModelError', error instanceof Error ? error.message : String(error));
+  }
+}
