@@ -121,7 +121,7 @@ describe('the store in Chromium', () => {
 
   test('goes on after a crash with at most one chunk fetched twice', async () => {
     const page = await open();
-    server.rate = 60e6;
+    server.rate = 20e6; // slow enough that nothing is on its way for long
     const crashed = get(page).catch(() => 'crashed');
     await vi.waitUntil(() => server.sent > 3.5 * CHUNK_BYTES, { timeout: 60_000, interval: 20 });
     await chromium.kill();
@@ -149,7 +149,7 @@ describe('the store in Chromium', () => {
 
   test('lets two tabs share one download', async () => {
     const [one, other] = [await open(), await open()];
-    server.rate = 100e6;
+    server.rate = 40e6;
     const [first, second] = await Promise.all([get(one), get(other)]);
     expect([first.sha256, second.sha256]).toEqual([digest, digest]);
     expect(asked()).toHaveLength(1);

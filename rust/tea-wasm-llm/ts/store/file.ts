@@ -40,6 +40,8 @@ export class FileWork {
   readonly #before: number;
   /** That the bytes came with, also those that are not stored yet. */
   #etag: string | null;
+  /** Where stored chunks are read to, one after the other. */
+  #scratch: Bytes | undefined;
 
   constructor(job: Job, index: number) {
     this.#job = job;
@@ -106,13 +108,17 @@ export class FileWork {
     }
   }
 
-  /** The bytes of a stored chunk, or null where they are lost or not what was stored. */
+  /**
+   * The bytes of a stored chunk, until the next one is read; null where they are lost or not
+   * what was stored.
+   */
   async #intact(chunk: number): Promise<Bytes | null> {
     const blob = await this.#job.db.chunk(this.#job.record.id, this.#index, chunk);
     if (blob?.size !== this.#range(chunk).length) return null;
-    const content = await blob.arrayBuffer().catch(() => null);
+    this.#scratch ??= new Uint8Array(this.#job.record.chunkBytes);
+    const content = await contentOf(blob, this.#scratch).catch(() => null);
     if (content === null || (await digestOf(content)) !== this.#file.chunks[chunk]) return null;
-    return new Uint8Array(content);
+    return content;
   }
 
   /** Fetch one chunk again. Rejects with Changed where the server has other bytes for it. */
@@ -191,7 +197,22 @@ export class FileWork {
   }
 }
 
-async function digestOf(content: ArrayBuffer | Bytes): Promise<string> {
+/**
+ * The bytes of a Blob, in `room`. `Blob.arrayBuffer()` would leave as much garbage behind as the
+ * model is large: 1.4 GB at the peak for one of 1.07 GB in Chromium 156, against 0.7 GB this way.
+ */
+async function contentOf(blob: Blob, room: Bytes): Promise<Bytes> {
+  let filled = 0;
+  const reader = blob.stream().getReader(); // Safari cannot iterate over a stream
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return room.subarray(0, filled);
+    room.set(value, filled);
+    filled += value.length;
+  }
+}
+
+async function digestOf(content: Bytes): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', content));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
