@@ -32,6 +32,12 @@ FUSE: dict[str, Any] = {
     "security_opt": ("apparmor=unconfined",),
 }
 
+# How an AppImage is told to start in one way rather than another.
+WAYS = {
+    "mounted anew": (("TEA_RUNTIME_LINGER", "0"),),
+    "cached": (("APPIMAGE_EXTRACT_AND_RUN", "1"),),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -96,10 +102,11 @@ class Bench:
         return (*self._loader(tree), f"{tree}/usr/bin/python3", "-I", "-S", "-X", "utf8")
 
     def tea(self, place: str, *words: str, stdin: str = "", name: str = "") -> Step:
-        """The program: in the ``mounted`` or ``cached`` AppImage, or in the plain ``tree``."""
+        """The program: in the AppImage, ``mounted`` and so kept, ``mounted anew`` at each run, or
+        ``cached``; or in the plain ``tree``.
+        """
         program = f"{TREE}/AppRun" if place == "tree" else f"/bundle/{self.bundle.name}"
-        env = (("APPIMAGE_EXTRACT_AND_RUN", "1"),) if place == "cached" else ()
-        return Step(name or place, (program, *words), env, stdin)
+        return Step(name or place, (program, *words), WAYS.get(place, ()), stdin)
 
     def answer(
         self,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "lock.h"
 
 enum { UNUSED_SECONDS = 30 * 24 * 60 * 60 };
 
@@ -22,36 +23,9 @@ void entry_name(struct entry *entry, int place, const char *name)
     (void)snprintf(entry->lock, sizeof entry->lock, "%s.lock", entry->name);
 }
 
-/* A lock counts only while its file has its name: the one who removes a copy removes that too. */
-static bool still_named(int fd, int dir, const char *name)
-{
-    struct stat open_one;
-    struct stat named_one;
-
-    return fstat(fd, &open_one) == 0 && fstatat(dir, name, &named_one, AT_SYMLINK_NOFOLLOW) == 0 &&
-           open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev;
-}
-
 int entry_lock(const struct entry *entry, bool wait)
 {
-    for (;;) {
-        int fd = openat(entry->place, entry->lock,
-                        O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        int error;
-
-        if (fd < 0)
-            return -1;
-        if (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) == 0) {
-            if (still_named(fd, entry->place, entry->lock))
-                return fd;
-            (void)close(fd);
-            continue;
-        }
-        error = errno;
-        (void)close(fd);
-        errno = error;
-        return -1;
-    }
+    return lock_file(entry->place, entry->lock, wait);
 }
 
 int entry_marker(const struct entry *entry, int lock)

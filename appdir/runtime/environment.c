@@ -16,6 +16,18 @@ bool environment_on(const char *variable)
     return value != NULL && *value != '\0' && strcmp(value, "0") != 0;
 }
 
+int environment_number(const char *variable, int fallback, int most)
+{
+    const char *value = getenv(variable);
+    int number = 0;
+
+    if (value == NULL || *value == '\0')
+        return fallback;
+    for (; *value >= '0' && *value <= '9' && number <= most; value++)
+        number = 10 * number + (*value - '0');
+    return *value == '\0' && number <= most ? number : -1;
+}
+
 static bool beside(const struct image *image, const char *ending, char *path)
 {
     return snprintf(path, PATH_MAX, "%s%s", image->path, ending) < PATH_MAX;

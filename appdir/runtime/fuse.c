@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "message.h"
 
 #define NAME "tea-appimage"
+
+enum { HELPERS = 3 };
 
 static int by_kernel(const char *dir)
 {
@@ -32,7 +35,7 @@ static int by_kernel(const char *dir)
 
 /* Start the helper with nothing on its standard streams, and wait for it. `link` (or -1) stays
  * open in it. True when it ended well. */
-static int run_helper(char *const words[], int link)
+static bool run_helper(char *const words[], int link)
 {
     pid_t child = fork();
     int status = -1;
@@ -69,7 +72,7 @@ static int by_helper(const char *helper, const char *dir)
     if (setenv("_FUSE_COMMFD", number, 1) == 0 && run_helper(words, link[1])) {
         (void)close(link[1]);
         link[1] = -1;
-        if (message_receive(link[0], &status, &fd, 1) < 0)
+        if (message_receive(link[0], &status, 1, &fd, 1) < 0)
             fd = -1;
     }
     (void)unsetenv("_FUSE_COMMFD");
@@ -79,29 +82,50 @@ static int by_helper(const char *helper, const char *dir)
     return fd;
 }
 
+/* The programs that may mount for an ordinary user, in the order of choice. NULL where there is
+ * none. */
+static const char *helper_name(unsigned index)
+{
+    const char *named = getenv("FUSERMOUNT_PROG");
+
+    if (index == 0)
+        return named != NULL && *named != '\0' ? named : NULL;
+    return index == 1 ? "fusermount3" : "fusermount";
+}
+
 int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers)
 {
-    const char *names[] = {getenv("FUSERMOUNT_PROG"), "fusermount3", "fusermount"};
-
     mount->dir = dir;
     mount->helper = NULL;
     mount->fd = by_kernel(dir);
-    for (size_t i = 0; helpers && mount->fd < 0 && i < sizeof names / sizeof *names; i++) {
-        if (names[i] == NULL || *names[i] == '\0')
-            continue;
-        mount->helper = names[i];
-        mount->fd = by_helper(names[i], dir);
+    for (unsigned i = 0; helpers && mount->fd < 0 && i < HELPERS; i++) {
+        mount->helper = helper_name(i);
+        if (mount->helper != NULL)
+            mount->fd = by_helper(mount->helper, dir);
     }
     return mount->fd < 0 ? -1 : 0;
 }
 
+static bool unmount_by_helper(const char *helper, const char *dir)
+{
+    char *words[] = {(char *)helper, (char *)"-u", (char *)"-q", (char *)"-z", (char *)"--",
+                     (char *)dir, NULL};
+
+    return run_helper(words, -1);
+}
+
 void fuse_mount_detach(const struct fuse_mount *mount)
 {
-    char *words[] = {(char *)mount->helper, (char *)"-u", (char *)"-q", (char *)"-z", (char *)"--",
-                     (char *)mount->dir, NULL};
-
     if (mount->helper == NULL)
         (void)umount2(mount->dir, MNT_DETACH | UMOUNT_NOFOLLOW);
     else
-        (void)run_helper(words, -1);
+        (void)unmount_by_helper(mount->helper, mount->dir);
+}
+
+void fuse_mount_clear(const char *dir)
+{
+    bool done = umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+
+    for (unsigned i = 0; !done && i < HELPERS; i++)
+        done = helper_name(i) != NULL && unmount_by_helper(helper_name(i), dir);
 }

@@ -15,4 +15,7 @@ int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers);
 /* Detach it from the tree; files that are open stay readable. */
 void fuse_mount_detach(const struct fuse_mount *mount);
 
+/* Detach what a server that is no more has left on the folder `dir`. */
+void fuse_mount_clear(const char *dir);
+
 #endif

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,21 +79,22 @@ int inspect_extract(struct image *image, const char *pattern)
 int inspect_mount(struct image *image)
 {
     struct sigaction action = {.sa_handler = interrupt};
+    struct share alone = SHARE_NOTHING;
     struct mounted mounted;
     struct pollfd gone = {.events = POLLIN};
 
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
-    if (mount_image(image, false, -1, &mounted) != 0)
+    if (mount_image(image, false, -1, &alone, &mounted) != 0)
         return fail(EXIT_NO_MOUNT, "unpack it instead: --appimage-extract",
                     "cannot mount: FUSE does not work here (/dev/fuse, fusermount3)");
     (void)printf("%s\n", mounted.dir);
     (void)fflush(stdout);
-    gone.fd = mounted.control;
+    gone.fd = mounted.line;
     while (interrupted == 0 && poll(&gone, 1, -1) < 0 && errno == EINTR)
         continue;
-    (void)close(mounted.program);
+    (void)shutdown(mounted.line, SHUT_WR);
     while (poll(&gone, 1, -1) < 0 && errno == EINTR)
         continue;
     return 0;

@@ -102,16 +102,14 @@ static int open_own(int base, const char *name, bool create, const char **why)
     return fd;
 }
 
-bool place_open(unsigned index, bool create, struct place *place, const char **why)
+/* Open our own folder in `base_path`, as place_open says. */
+static bool open_in(const char *base_path, bool create, struct place *place, const char **why)
 {
-    char base_path[PATH_MAX];
     char name[64];
     int base;
 
     *why = NULL;
     place->fd = -1;
-    if (!base_of(index, base_path, &place->temporary))
-        return false;
     (void)snprintf(name, sizeof name, place->temporary ? FOLDER "-%u" : FOLDER,
                    (unsigned)geteuid());
     if (!join(place->path, base_path, name))
@@ -132,6 +130,28 @@ bool place_open(unsigned index, bool create, struct place *place, const char **w
     }
     (void)close(base);
     return place->fd >= 0;
+}
+
+bool place_open(unsigned index, bool create, struct place *place, const char **why)
+{
+    char base_path[PATH_MAX];
+
+    *why = NULL;
+    place->fd = -1;
+    return base_of(index, base_path, &place->temporary) && open_in(base_path, create, place, why);
+}
+
+int place_meeting(void)
+{
+    const char *const bases[] = {absolute("XDG_RUNTIME_DIR"), absolute("TMPDIR"), "/tmp",
+                                 "/var/tmp"};
+    struct place place = {.temporary = true};
+    const char *why;
+
+    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
+        if (bases[i] != NULL && open_in(bases[i], true, &place, &why))
+            return place.fd;
+    return -1;
 }
 
 bool place_runs(const struct place *place, const char **why)

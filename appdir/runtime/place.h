@@ -1,4 +1,4 @@
-/* Folders that can hold unpacked copies, and whether they are safe to use. */
+/* Folders of the user's own for unpacked copies and for meeting, and whether they are safe to use. */
 #ifndef TEA_PLACE_H
 #define TEA_PLACE_H
 
@@ -19,6 +19,10 @@ struct place {
  * belongs to someone else, or that others may write to is refused. Returns true, or false with
  * `place->path` set and the reason in `*why` (NULL: there is no such candidate here). */
 bool place_open(unsigned index, bool create, struct place *place, const char **why);
+
+/* Open, and make, the user's own folder where starts of one image find each other: as safe as the
+ * others, in $XDG_RUNTIME_DIR, $TMPDIR, /tmp or /var/tmp. Its number, or -1. */
+int place_meeting(void);
 
 /* Can files be made, executed and linked there? False with the reason in `*why`. */
 bool place_runs(const struct place *place, const char **why);

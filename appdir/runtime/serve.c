@@ -1,7 +1,6 @@
 #include "serve.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@ struct server {
     sqfs_ll files; /* first: squashfuse's own operations get this pointer */
     struct image *image;
     struct fuse_session *session;
+    struct fuse_buf buffer; /* of the request at hand */
 };
 
 /* An open file keeps its runs, so that reading a model costs no walk through block lists. */
@@ -156,42 +156,23 @@ out:
     return NULL;
 }
 
-/* One request of the kernel's; false when the file system is gone. */
-static bool answer(struct server *server, struct fuse_buf *buffer)
+int serve_device(const struct server *server)
 {
-    int got = fuse_session_receive_buf(server->session, buffer);
+    return fuse_session_fd(server->session);
+}
+
+bool serve_request(struct server *server)
+{
+    int got = fuse_session_receive_buf(server->session, &server->buffer);
 
     if (got > 0)
-        fuse_session_process_buf(server->session, buffer);
+        fuse_session_process_buf(server->session, &server->buffer);
     return got > 0 || got == -EINTR || got == -EAGAIN;
 }
 
-void serve_loop(struct server *server, int program, int pidfd, void (*unmount)(void *context),
-                void *context)
+void serve_close(struct server *server)
 {
-    struct pollfd events[3] = {
-        {.fd = fuse_session_fd(server->session), .events = POLLIN},
-        {.fd = program, .events = POLLIN},
-        {.fd = pidfd, .events = POLLIN},
-    };
-    struct fuse_buf buffer = {.mem = NULL};
-    bool mounted = true;
-
-    for (;;) {
-        if (poll(events, 3, -1) < 0 && errno != EINTR)
-            break;
-        if (events[0].revents != 0 && !answer(server, &buffer))
-            break;
-        if (events[1].revents != 0)
-            events[1].fd = -1;
-        if (events[2].revents != 0)
-            events[2].fd = -1;
-        if (mounted && events[1].fd < 0 && events[2].fd < 0) {
-            unmount(context);
-            mounted = false;
-        }
-    }
-    free(buffer.mem);
+    free(server->buffer.mem);
     fuse_session_destroy(server->session);
     sqfs_ll_destroy(&server->files);
     free(server);

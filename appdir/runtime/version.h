@@ -2,6 +2,6 @@
 #ifndef TEA_VERSION_H
 #define TEA_VERSION_H
 
-#define RUNTIME_VERSION "1.0.0"
+#define RUNTIME_VERSION "1.1.0"
 
 #endif

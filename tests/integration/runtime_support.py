@@ -35,9 +35,11 @@ case "${1-}" in
     children) ps -o comm= --ppid $$; : ;;
     fds) ls /proc/$$/fd ;;
     cat) exec cat ;;
+    closed) [ -e /proc/$$/fd/0 ] || echo closed ;;
     close) exec python3 -c "import os, time; os.closerange(3, 1024); time.sleep(0.3)
 print(open(os.environ['APPDIR'] + '/text').readline())" ;;
     sleep) echo ready; exec sleep 600 ;;
+    stay) echo "$APPDIR"; exec sleep 600 ;;
     leave) (sleep "$2" <&- >&- 2>&- &) ;;
     trap) trap 'cat "$APPDIR/text"; exit 5' INT; echo ready; while :; do sleep 0.05; done ;;
     read) exec cat "$APPDIR/$2" ;;
@@ -217,6 +219,7 @@ class Bench:
 
         It is root's; ``$U`` before a command runs that as the profile's user, ``settle`` waits
         until a command succeeds, and ``gone`` until nothing is mounted, served, or left in /tmp.
+        No mount is kept after its program, unless the script sets TEA_RUNTIME_LINGER.
         With ``options`` of the engine, or ``fresh``, the container is a new one.
         """
         environment = ("-e", f"A=/w/{self.image.name}")
@@ -243,8 +246,12 @@ class Bench:
         return self.machines[profile.name]
 
 
+# A mount that is kept for the next start ends at SIGTERM; a dead one, of a test that failed, is
+# taken away.
 CLEAN = """
-pkill -9 -x sleep; pkill -9 -f '^/w/'; cd /; shopt -s dotglob
+pkill -9 -x sleep; pkill -TERM -f '^/w/'
+for i in $(seq 100); do pgrep -f '^/w/' > /dev/null || break; sleep 0.02; done; pkill -9 -f '^/w/'
+grep -o '/tmp/.mount_[^ ]*' /proc/mounts | xargs -r umount -l; cd /; shopt -s dotglob
 rm -rf /tmp/* /var/tmp/* /srv/* /root/.cache /home/tea/*; shopt -u dotglob
 """
 
@@ -254,7 +261,7 @@ def _prelude(profile: Profile) -> str:
     home = "/root" if profile.user == 0 else "/home/tea"
     return f"""
 [ -c /dev/fuse ] && chmod 666 /dev/fuse
-export HOME={home}
+export HOME={home} TEA_RUNTIME_LINGER=0
 U="setpriv {ids}"
 settle() {{
     for i in $(seq 500); do "$@" && return; sleep 0.02; done; echo "never: $*" >&2; return 1

@@ -97,6 +97,18 @@ def test_arguments_and_standard_input_reach_the_program_unchanged(
 
 
 @pytest.mark.parametrize("profile", ALL, ids=str)
+def test_closed_standard_streams_stay_closed_and_harm_nothing(
+    profile: Profile, bench: Bench
+) -> None:
+    result = bench.run(
+        "$U $A read text <&- 2>&- | head -n 1; $U $A exit 42 <&- >&- 2>&-; echo $?;"
+        "$U $A closed <&-; gone",
+        profile=profile,
+    )
+    assert result.out == "the quick brown fox\n42\nclosed\n", result
+
+
+@pytest.mark.parametrize("profile", ALL, ids=str)
 def test_the_environment_is_what_the_specification_says_from_any_path(
     profile: Profile, bench: Bench
 ) -> None:
