@@ -3,6 +3,7 @@
 # dependencies = [
 #   "nox==2026.10.20",
 #   "pip>=25",
+#   "cyclonedx-python-lib[json-validation]==11.12.0",
 #   "docker==7.2.0",
 #   "huggingface_hub==2.4.0",
 #   "pyelftools==0.33",
@@ -32,6 +33,7 @@ from tasks import (
     options,
     plan,
     publish,
+    release,
     reproduce,
     smoke,
 )
@@ -121,6 +123,13 @@ def smoke_(session: nox.Session) -> None:
 def plan_(session: nox.Session) -> None:
     """Print what a tag would make, and from what; `-- --json` for the workflow's matrix."""
     plan.show(options.plan(session.posargs))
+
+
+@task(name="release", tags=["release"])
+@reported
+def release_(session: nox.Session) -> None:
+    """Checksums, bills of materials, provenance, notes over dist/; `-- --all` builds all first."""
+    release.run(options.release(session.posargs))
 
 
 @task(name="models", tags=["fetch"])

@@ -6,12 +6,13 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     rm -f /etc/apt/apt.conf.d/docker-clean; \
     apt-get update && apt-get install -y --no-install-recommends squashfs-tools
 
-# mksquashfs with the loader and the libraries that it needs: the model is appended on the machine
-# itself, since starting a container takes longer than that.
+# mksquashfs and unsquashfs with the loader and the libraries that they need: the model is appended
+# on the machine itself, since starting a container takes longer than that.
 FROM tools AS native
 RUN set -eu; mkdir /out; \
-    cp -L /usr/bin/mksquashfs /usr/lib/*-linux-gnu/ld-linux-*.so.* /out/; \
-    ldd /usr/bin/mksquashfs | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | xargs cp -L -t /out/
+    cp -L /usr/bin/mksquashfs /usr/bin/unsquashfs /usr/lib/*-linux-gnu/ld-linux-*.so.* /out/; \
+    ldd /usr/bin/mksquashfs /usr/bin/unsquashfs | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' \
+        | sort -u | xargs cp -L -t /out/
 
 FROM scratch AS mksquashfs
 COPY --from=native /out /

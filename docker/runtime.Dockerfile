@@ -33,7 +33,7 @@ RUN set -eu; \
         arm64) gnu=aarch64-linux-gnu; branches="-mbranch-protection=standard" ;; \
         *) echo "runtime.Dockerfile: unknown architecture $TARGETARCH" >&2; exit 1 ;; \
     esac; \
-    mkdir -p /out; \
+    mkdir -p /out/notices; \
     "$gnu-gcc" -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_FORTIFY_SOURCE=3 -Os \
         -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror \
         -fPIE -fstack-protector-strong -fstack-clash-protection $branches \
@@ -41,12 +41,25 @@ RUN set -eu; \
         -isystem /usr/include/squashfuse -isystem /usr/include/fuse3 \
         *.c -o /out/runtime -static-pie \
         -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,relro,-z,now,-z,noexecstack \
-        -lsquashfuse_ll -lfuse3 -lzstd; \
+        -Wl,-Map=/linked.map -lsquashfuse_ll -lfuse3 -lzstd; \
     "$gnu-strip" /out/runtime; \
     printf 'AI\002' | dd of=/out/runtime bs=1 seek=8 conv=notrunc status=none; \
     printf '\000' | dd of=/out/runtime bs=1 seek=7 conv=notrunc status=none; \
     ls -l /out/runtime; \
     "$gnu-readelf" -SW /out/runtime | grep -E '\.(tea_payload|digest_md5|upd_info|sha256_sig|sig_key)'
+# What became part of the executable, as the linker tells it: the archives and start files that it
+# took something from, the packages that they are of, and these packages' copyright files.
+RUN set -eu; cd /out/notices; \
+    sed -n -e 's/^\(\/[^ (]*\.a\)(.*/\1/p' -e 's/^LOAD \(\/usr\/[^ ]*\.o\)$/\1/p' /linked.map \
+        | xargs realpath | sort -u > /linked.files; \
+    xargs dpkg-query --search < /linked.files | sed 's/: .*//' | sort -u > /linked.packages; \
+    xargs dpkg-query --show \
+        --showformat '${Package} ${Version} ${source:Package} ${source:Version}\n' \
+        < /linked.packages > packages.txt; \
+    for library in squashfuse fuse3 zstd c6; do grep "^lib$library-dev" packages.txt; done; \
+    while read -r package _; do \
+        cp -L "/usr/share/doc/$package/copyright" "debian-$package"; \
+    done < packages.txt
 
 # Not part of the build: `--target check` reads the sources for mistakes.
 FROM toolchain AS check

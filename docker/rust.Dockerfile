@@ -69,6 +69,10 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     cargo build --release --locked --target "$triple" --package tea-cli; \
     mkdir -p /out/licenses; \
     cp "/build/$triple/release/tea" /out/tea; \
+    # Rust's own library is linked into the program.
+    dpkg-query --show --showformat '${Package} ${Version} ${source:Package} ${source:Version}\n' \
+        "libstd-rust-dev:$TARGETARCH" > /out/linked.txt; \
+    cp -L /usr/share/doc/libstd-rust-dev/copyright /out/licenses/debian-libstd-rust-dev; \
     cargo tree --locked --target "$triple" --package tea-cli --edges normal --prefix none \
         --format '{p} {l}' | grep -v '(/src' | sed 's/ (\*)$//; s/ v/ /' | sort -u > /out/crates.txt; \
     while read -r name version _; do \
@@ -99,7 +103,7 @@ RUN set -eu; \
     for text in /debs/root/usr/share/doc/*/copyright; do \
         cp -L "$text" "share/licenses/debian-$(basename "${text%/*}")"; \
     done; \
-    cp /debs/versions.txt share/tea/debian-packages.txt; \
+    cat /debs/versions.txt /out/linked.txt > share/tea/debian-packages.txt; \
     cp /out/crates.txt share/tea/rust-crates.txt
 
 FROM scratch AS export

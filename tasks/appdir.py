@@ -5,6 +5,7 @@
     usr/share/models           -> bundle/models       the model
     usr/share/tea/bundle.json  -> bundle/bundle.json  what the bundle says of its model
     usr/share/licenses/model   -> bundle/licenses     the terms that travel with it
+    usr/share/licenses/runtime -> bundle/notices      of what became part of the runtime
 
 ``bundle/`` is a layer of its own, so that a model can be added without packing the program again.
 """
@@ -34,6 +35,7 @@ _LINKS = {
     "usr/share/models": f"../../{LAYER}/models",
     "usr/share/tea/bundle.json": f"../../../{LAYER}/bundle.json",
     "usr/share/licenses/model": f"../../../{LAYER}/licenses",
+    "usr/share/licenses/runtime": f"../../../{LAYER}/notices",
 }
 
 
@@ -55,15 +57,21 @@ def finish(tree: Path) -> None:
         (tree / link).symlink_to(to)
 
 
-def write_layer(folder: Path, model: Model | None, file: str = "") -> None:
+def write_layer(
+    folder: Path, model: Model | None, file: str = "", notices: Path | None = None
+) -> None:
     """Make ``folder``/bundle: all of the layer but the model, whose place is an empty file.
 
-    ``file`` is the model's name there, if not its row's. A bundle without a model has the same
+    ``file`` is the model's name there, if not its row's. ``notices`` is the folder of what must be
+    said of the runtime's parts. A bundle without a model, or with another runtime, has the same
     folders, with nothing in them.
     """
     layer = folder / LAYER
     (layer / "models").mkdir(parents=True)
     (layer / "licenses").mkdir()
+    (layer / "notices").mkdir()
+    for path in sorted(notices.iterdir()) if notices else ():
+        shutil.copy(path, layer / "notices" / path.name)
     facts: dict[str, object] = {}
     if model is not None:
         (layer / "models" / (file or model.file)).touch()

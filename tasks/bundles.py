@@ -11,7 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import appdir, appimage, catalog, console, delta, fetch, gguf, models, stages, store
+from tasks import (
+    appdir,
+    appimage,
+    catalog,
+    console,
+    delta,
+    fetch,
+    gguf,
+    history,
+    memory,
+    models,
+    stages,
+    store,
+)
 from tasks.appimage import Layer
 from tasks.catalog import ROOT, Bundle, Model
 from tasks.engine import BuildOptions, Engine
@@ -90,10 +103,10 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
         GgufError: the model is not what its row says.
         TaskError: of any stage; nothing new is at the final path then.
     """
-    models_ = {}
+    models_, need = {}, None
     if bundle.model is not None:
         assert stored is not None  # as the caller promises
-        gguf.check(stored.path, bundle.model)
+        need = memory.needed(gguf.check(stored.path, bundle.model), bundle.model.context)
         models_[bundle.model.file] = stored
     builder = Builder.on(engine, bundle.target, options.build)
     program = builder.program(bundle.impl)
@@ -103,9 +116,11 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
     # Beside the stored model where that is possible, so that a second name is all it takes.
     beside = stored.path.parent if stored and os.access(stored.path.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
-        appdir.write_layer(Path(folder), bundle.model)
+        notices = None if options.runtime else runtime.parent / "notices"
+        appdir.write_layer(Path(folder), bundle.model, notices=notices)
         layer = Layer(Path(folder), models_)
-        update = delta.update_information(bundle, options.repository)
+        size = layer.models_size() + program.squashfs.stat().st_size + runtime.stat().st_size
+        update = delta.update_information(bundle, options.repository, size)
         inputs = {
             "program": program.digest,
             "runtime": store.sha256_of(runtime),
@@ -122,6 +137,8 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
             )
             facts = {
                 **_facts(bundle, stored, out),
+                "commit": history.commit(),
+                "memory": need,
                 "inputs": inputs,
                 "base_image": builder.base.describe(),
                 "seconds": {"pack": round(time.monotonic() - start, 2)},
@@ -150,6 +167,8 @@ def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, A
             "source": stored.source,
             "revision": stored.revision,
             "license": bundle.model.license,
+            "license_url": bundle.model.license_url,
+            "context": bundle.model.context,
         }
     size, found = out.stat().st_size, appimage.read(out)
     return {

@@ -1,21 +1,16 @@
-"""Loads tasks/data/ into frozen dataclasses and refuses a row that is incomplete.
-
-An error names the file, the key and what was expected:
-``models.toml: gemma3-1b.context: expected a whole number of tokens, got "8k"``.
-"""
+"""Loads tasks/data/ into frozen dataclasses and refuses a row that is incomplete."""
 
 from __future__ import annotations
 
 import platform
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tasks.errors import CatalogError, UnknownName
+from tasks.tables import Row, read_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tasks" / "data"
@@ -24,8 +19,6 @@ CHAT_TEMPLATES = DATA / "chat_templates"
 IMPLEMENTATIONS = ("python", "rust")
 QUICKSTART = "smollm2-135m"  # the smallest model that answers
 THIN = "thin"  # where others have a model's id, a bundle that has none
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPO_FILE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 
 
@@ -162,104 +155,6 @@ class Bundle:
     def file_name(self, version: str) -> str:
         """Name of the artefact."""
         return f"tea-{self.impl}-llm-{self.id}-{version}-{self.target.arch}.AppImage"
-
-
-class Row:
-    """One table of a data file, read key by key; every key must be asked for."""
-
-    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
-        self._where = where
-        self._values = dict(values)
-
-    def error(self, key: str, expected: str) -> CatalogError:
-        """The error for ``key``."""
-        found = f"got {self._values[key]!r}" if key in self._values else "it is missing"
-        return CatalogError(f"{self._where}.{key}: expected {expected}, {found}")
-
-    def text(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "text") -> str:
-        """A non-empty string, matching ``pattern`` as a whole when one is given."""
-        value = self._values.get(key)
-        if not isinstance(value, str) or not value or (pattern and not pattern.fullmatch(value)):
-            raise self.error(key, expected)
-        del self._values[key]
-        return value
-
-    def optional_text(self, key: str) -> str | None:
-        """A string, or None where the key is not there."""
-        return self.text(key) if key in self._values else None
-
-    def sha256(self, key: str = "sha256") -> str:
-        """64 hexadecimal digits."""
-        return self.text(key, _SHA256, "a sha256 of 64 hexadecimal digits")
-
-    def integer(self, key: str, unit: str) -> int:
-        """A whole number above zero."""
-        value = self._values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            raise self.error(key, f"a whole number of {unit}")
-        del self._values[key]
-        return value
-
-    def flag(self, key: str) -> bool:
-        """True or false; false where the key is not there."""
-        value = self._values.get(key, False)
-        if not isinstance(value, bool):
-            raise self.error(key, "true or false")
-        self._values.pop(key, None)
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings."""
-        value = self._values.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, "a list of texts")
-        del self._values[key]
-        return tuple(value)
-
-    def row(self, key: str) -> Row:
-        """A table within the table."""
-        value = self._values.get(key)
-        if not isinstance(value, dict):
-            raise self.error(key, "a table")
-        del self._values[key]
-        return Row(f"{self._where}.{key}", value)
-
-    def rows(self, key: str) -> list[Row]:
-        """A list of tables, at least one."""
-        value = self._values.get(key)
-        if (
-            not isinstance(value, list)
-            or not value
-            or not all(isinstance(item, dict) for item in value)
-        ):
-            raise self.error(key, "a list of tables")
-        del self._values[key]
-        return [Row(f"{self._where}.{key}[{index}]", item) for index, item in enumerate(value)]
-
-    def has(self, key: str) -> bool:
-        """Whether ``key`` is there and not yet read."""
-        return key in self._values
-
-    def end(self) -> None:
-        """Refuse the keys that nothing asked for."""
-        for key in self._values:
-            raise CatalogError(f"{self._where}.{key}: no such key")
-
-
-def read_tables(path: Path) -> dict[str, Row]:
-    """The tables of a TOML file by name."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CatalogError(f"{path.name}: not found in {path.parent}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path.name}: {error}") from error
-    tables = {}
-    for name, table in values.items():
-        if not isinstance(table, dict) or not _NAME.fullmatch(name):
-            raise CatalogError(f"{path.name}: {name}: expected a table with a lower-case name")
-        tables[name] = Row(f"{path.name}: {name}", table)
-    return tables
 
 
 @cache

@@ -14,7 +14,7 @@ from tasks.engine import Engine, Mount
 from tasks.errors import TaskError
 from tasks.program import BUILD
 
-SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh")
+SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh", "tasks/data/join.sh")
 REQUIREMENTS = "requirements/dev.txt"
 GITHUB = ".github"
 

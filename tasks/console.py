@@ -38,7 +38,8 @@ if not out.is_terminal:
     out.width = PLAIN_WIDTH
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 # nox shows every record of every library; a user wants ours.
-for _library in ("docker", "urllib3", "httpx2", "httpcore2", "huggingface_hub", "filelock"):
+_LIBRARIES = "docker urllib3 httpx2 httpcore2 huggingface_hub filelock py_serializable"
+for _library in _LIBRARIES.split():
     logging.getLogger(_library).setLevel(logging.WARNING)
 
 PLAIN_INTERVAL = 5.0  # seconds between two progress lines where nothing is drawn

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from tasks import emulation
-from tasks.catalog import DATA, Target, read_tables, targets
+from tasks.catalog import DATA, Target, targets
 from tasks.errors import UnknownName
+from tasks.tables import read_tables
 
 _VERSION = re.compile(r"\d+\.\d+")
 _BACKEND = re.compile(r"libggml-cpu-[\w.]+\.so")

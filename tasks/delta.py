@@ -21,6 +21,7 @@ from tasks.errors import MissingProgram, UsageError
 from tasks.program import Builder
 from tasks.stages import Stage
 
+ASSET_LIMIT = 2_147_483_648  # bytes; a file of a release on GitHub must have fewer
 BLOCK = (
     16384  # bytes: the unit in which old and new are told apart; smaller ones make a larger .zsync
 )
@@ -57,9 +58,13 @@ def _origin(root: Path) -> str | None:
     return found[1] if found and _REPOSITORY.fullmatch(found[1]) else None
 
 
-def update_information(bundle: Bundle, repository: str | None) -> str:
-    """What is embedded in ``bundle``: where its next version will be; "" without a repository."""
-    if repository is None:
+def update_information(bundle: Bundle, repository: str | None, size: int = 0) -> str:
+    """What is embedded in ``bundle``: where its next version will be.
+
+    "" without a repository, and for a bundle of ``size`` bytes that must be published in parts:
+    no program updates a file from those.
+    """
+    if repository is None or size >= ASSET_LIMIT:
         return ""
     place = repository.replace("/", "|")
     return f"gh-releases-zsync|{place}|latest|{bundle.file_name('*')}.zsync"

@@ -271,6 +271,24 @@ class NotReproducible(TaskError):
     exit_code = 34
 
 
+class ReleaseError(TaskError):
+    """What lies in dist/ cannot be released as it is. Exit code 60."""
+
+    exit_code = 60
+
+
+class SbomInvalid(ReleaseError):
+    """A bill of materials is not what its schema asks for. Exit code 61."""
+
+    exit_code = 61
+
+
+class ReleaseIncomplete(ReleaseError):
+    """Some bundles of a release could not be made; the others are kept. Exit code 62."""
+
+    exit_code = 62
+
+
 def describe(error: TaskError) -> str:
     """The text that a user reads: one line of cause, one of remedy when there is one."""
     return f"{error.message}\n  → {error.hint}" if error.hint else error.message

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class GgufFacts:
     tensor_count: int
     parameters: int
     size: int
+    cache: int | None = None  # bytes that the context takes for each token, in 16-bit numbers
+    vocabulary: int | None = None  # tokens that there are
 
 
 def inspect(path: Path) -> GgufFacts:
@@ -119,6 +121,33 @@ def _differences(facts: GgufFacts, model: Model) -> Iterator[str]:
         yield f"trained for {facts.context:,} tokens, the row's context is {model.context:,}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """An array that was stepped over."""
+
+    count: int
+
+
+def _cache(values: Mapping[str, Any], architecture: str) -> int | None:
+    """Bytes of keys and values a token, every layer taken for one that keeps all; None: not told.
+
+    Layers with a sliding window keep fewer, so it is an upper bound.
+    """
+
+    def number(key: str) -> int | None:
+        value = values.get(f"{architecture}.{key}")
+        return value if isinstance(value, int) and value > 0 else None
+
+    layers, heads = number("block_count"), number("attention.head_count")
+    kept = number("attention.head_count_kv") or heads
+    width = number("embedding_length")
+    head = width // heads if width and heads else None
+    key, value = number("attention.key_length") or head, number("attention.value_length") or head
+    if not (layers and kept and key and value):
+        return None
+    return 2 * layers * kept * (key + value)
+
+
 class _Reader:
     """One pass over header, metadata and tensor table."""
 
@@ -150,6 +179,7 @@ class _Reader:
         template = values.get("tokenizer.chat_template")
         license_ = values.get("general.license")
         parts = values.get("split.count", 1)
+        tokens = values.get("tokenizer.ggml.tokens")
         return GgufFacts(
             version=version,
             architecture=architecture,
@@ -162,6 +192,8 @@ class _Reader:
             tensor_count=tensors,
             parameters=parameters,
             size=self._size,
+            cache=_cache(values, architecture),
+            vocabulary=tokens.count if isinstance(tokens, _Array) else None,
         )
 
     def _tensors(self, count: int, alignment: Any) -> int:
@@ -203,7 +235,7 @@ class _Reader:
         return parameters
 
     def _value(self, kind: int) -> Any:
-        """A single value; arrays are stepped over and None."""
+        """A single value; of an array, which is stepped over, only how long it is."""
         if kind in _SCALARS:
             return self._number(_SCALARS[kind])
         if kind == _STRING:
@@ -217,7 +249,7 @@ class _Reader:
             self._step_texts(count)
         else:
             raise self._damaged(f"an array of type {element}")
-        return None
+        return _Array(count)
 
     def _step_texts(self, count: int) -> None:
         at, data, length = self._at, self._data, struct.Struct("<Q").unpack_from

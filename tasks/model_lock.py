@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.catalog import DATA, HubSource, Row, read_tables
+from tasks.catalog import DATA, HubSource
 from tasks.errors import CatalogError
 from tasks.store import disk_errors, write_text
+from tasks.tables import Row, read_tables
 
 REPOSITORY_LOCK = DATA / "models.lock.toml"
 _HEAD = """\

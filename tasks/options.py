@@ -13,6 +13,7 @@ from tasks import bench, bundles, catalog, cpus, delta, models, propose
 from tasks import host as host_
 from tasks import plan as plan_
 from tasks import publish as publish_
+from tasks import release as release_
 from tasks import reproduce as reproduce_
 from tasks import smoke as smoke_
 from tasks.bundles import BuildRequest
@@ -50,8 +51,22 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     """
     parser = _parser(session)
     parser.add_argument("--impl", help="python or rust (default: both)")
+    _add_build_options(parser)
+    if session == "build":
+        parser.add_argument("--model", action="append", default=[], help="id of a model")
+        parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
+        parser.add_argument("--all", action="store_true", help="every model, and every --arch")
+        parser.add_argument("--model-file", type=Path, help="a GGUF file of your own")
+        parser.add_argument("--name", help="what to call the bundle of --model-file")
+        parser.add_argument(
+            "--thin", action="store_true", help="no model: it takes the one that lies beside it"
+        )
+    given = parser.read(words)
+    return _request(given, session == "build")
+
+
+def _add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", type=Path, help="begin the AppImage with this runtime")
-    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
     parser.add_argument(
         "--update-repo",
         metavar="OWNER/NAME",
@@ -66,18 +81,8 @@ def build(session: str, words: Sequence[str]) -> BuildRequest:
     )
     parser.add_argument("--cache-to", action="append", default=[], help="the same")
     parser.add_argument("--no-cache", action="store_true", help="build every step again")
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
     _add_fetch_options(parser)
-    if session == "build":
-        parser.add_argument("--model", action="append", default=[], help="id of a model")
-        parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
-        parser.add_argument("--all", action="store_true", help="every model, and every --arch")
-        parser.add_argument("--model-file", type=Path, help="a GGUF file of your own")
-        parser.add_argument("--name", help="what to call the bundle of --model-file")
-        parser.add_argument(
-            "--thin", action="store_true", help="no model: it takes the one that lies beside it"
-        )
-    given = parser.read(words)
-    return _request(given, session == "build")
 
 
 def fetch(session: str, words: Sequence[str]) -> FetchOptions:
@@ -115,18 +120,7 @@ def pins(words: Sequence[str]) -> Callable[[], None]:
 
 
 def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
-    options = bundles.Options(
-        repository=(
-            delta.known_repository(given.update_repo) if given.update_repo else delta.repository()
-        ),
-        impls=_impls(given.impl),
-        runtime=given.runtime,
-        dist=_dist(given),
-        build=BuildOptions(
-            given.builder, tuple(given.cache_from), tuple(given.cache_to), given.no_cache
-        ),
-        fetch=_fetch_options(given),
-    )
+    options = replace(_build_options(given), impls=_impls(given.impl))
     if not chooses:
         return BuildRequest((), (), None, None, options)
     choices = {"--model": given.model, "--all": given.all, "--model-file": given.model_file}
@@ -157,6 +151,40 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
     )
 
 
+def _build_options(given: argparse.Namespace) -> bundles.Options:
+    return bundles.Options(
+        repository=(
+            delta.known_repository(given.update_repo) if given.update_repo else delta.repository()
+        ),
+        runtime=given.runtime,
+        dist=_dist(given),
+        build=BuildOptions(
+            given.builder, tuple(given.cache_from), tuple(given.cache_to), given.no_cache
+        ),
+        fetch=_fetch_options(given),
+    )
+
+
+def release(words: Sequence[str]) -> release_.Request:
+    """What `nox -s release` is to make.
+
+    Raises:
+        UsageError: a choice of bundles without --all; UnknownName: a name that there is not.
+    """
+    parser = _parser("release")
+    parser.add_argument("--all", action="store_true", help="build every bundle of the plan first")
+    _add_choice(parser)
+    _add_build_options(parser)
+    given = parser.read(words)
+    choice = _choice(given)
+    if not (given.all or choice.is_all):
+        raise UsageError(
+            "--model, --impl and --arch say what --all builds, and go with it",
+            hint="without --all a release is made of all that lies in dist/",
+        )
+    return release_.Request(given.all, choice, _build_options(given))
+
+
 def plan(words: Sequence[str]) -> plan_.Request:
     """What `nox -s plan` is to print.
 
@@ -165,6 +193,7 @@ def plan(words: Sequence[str]) -> plan_.Request:
     """
     parser = _parser("plan")
     _add_choice(parser)
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="as one line of JSON (default: stdout)"
     )
@@ -179,7 +208,6 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", action="append", default=[], help=f"{what} (default: all of the release)"
         )
-    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
 
 
 def _choice(given: argparse.Namespace) -> plan_.Choice:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import bundles, catalog, cmd, console, fetch, models, program, stages, store
-from tasks.catalog import DATA, ROOT, THIN, Bundle, Model, Row
-from tasks.errors import CommandFailed, MissingProgram
+from tasks import bundles, catalog, console, fetch, history, models, program, stages, store
+from tasks.catalog import DATA, ROOT, THIN, Bundle, Model
+from tasks.delta import ASSET_LIMIT
 from tasks.fetch import FetchOptions
+from tasks.tables import Row, read_tables
 
 RELEASE = DATA / "release.toml"
-ASSET_LIMIT = 2_147_483_648  # bytes; a release asset on GitHub must have fewer
 PART_SIZE = 2_000_000_000  # bytes of each part of a larger file but the last
 # Of the locks that decide what is downloaded, by implementation.
 LOCKS = {
@@ -136,11 +136,11 @@ def make(request: Request, options: FetchOptions | None = None) -> Plan:
         _job(bundle, request.dist, options, sizes[bundle.impl], shared[bundle.impl])
         for bundle in chosen(request.choice)
     )
-    return Plan(catalog.version(), commit(), jobs, web if request.choice.is_all else None)
+    return Plan(catalog.version(), history.commit(), jobs, web if request.choice.is_all else None)
 
 
 def _release_rows() -> tuple[dict[str, int], Web]:
-    tables = catalog.read_tables(RELEASE)
+    tables = read_tables(RELEASE)
     row = tables["program"]
     sizes = {impl: row.integer(impl, "bytes") for impl in catalog.IMPLEMENTATIONS}
     row.end()
@@ -153,7 +153,7 @@ def _web(row: Row) -> Web:
         runner=row.text("runner"),
         file=row.text("file").replace("{version}", catalog.version()),
         session=(row.text("session"),),
-        inputs={"locks": _digests(["rust/Cargo.lock"])},
+        inputs={"locks": _digests(["rust/Cargo.lock", "rust/tea-wasm-llm/package-lock.json"])},
     )
     row.end()
     return web
@@ -233,14 +233,6 @@ def _model(model: Model | None, options: FetchOptions) -> tuple[int, dict[str, A
 def _size_in(path: Path) -> int | None:
     """Bytes of a finished bundle: the file and its record belong together."""
     return path.stat().st_size if path.is_file() and path.with_suffix(".json").is_file() else None
-
-
-def commit() -> str | None:
-    """The commit that is checked out, or None where git does not know one."""
-    try:
-        return cmd.capture(["git", "rev-parse", "HEAD"], cwd=ROOT).stdout.strip()
-    except (CommandFailed, MissingProgram):
-        return None
 
 
 def as_json(plan: Plan) -> str:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import bundles, catalog, cmd, console, delta, store
+from tasks.delta import ASSET_LIMIT
 from tasks.errors import CommandFailed, PublishFailed, UsageError
-from tasks.plan import ASSET_LIMIT
 
 SUMS = "SHA256SUMS"
 NOTES = "RELEASE_NOTES.md"

@@ -150,6 +150,16 @@ def _report_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.smoke.json")
 
 
+def passed_before(path: Path) -> bool:
+    """Whether the AppImage at ``path``, as it is now, was tried and passed."""
+    report = _report_path(path)
+    try:
+        newer = report.stat().st_mtime_ns > path.stat().st_mtime_ns
+        return newer and json.loads(report.read_text(encoding="utf-8"))["passed"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _publish(report: Report, path: Path) -> None:
     """Print the table, and write the report beside the AppImage ``path``."""
     rows = [

@@ -7,6 +7,7 @@ Usage: python3 assemble.py --gnu x86_64-linux-gnu --epoch SECONDS OUT
 """
 
 import argparse
+import importlib.metadata
 import importlib.util
 import marshal
 import re
@@ -134,6 +135,24 @@ def install_licenses(debs: Path, out: Path) -> None:
             shutil.copy(path, out / f"python-{package}-{path.name}")
 
 
+def list_packages(out: Path) -> None:
+    """Name, version and licence of every Python package in the archive, one a line.
+
+    The licence is an SPDX expression or whatever words the package's metadata has, else empty.
+    """
+    lines = []
+    for folder in (Path("/wheels"), Path("/llama-wheel")):
+        for found in importlib.metadata.distributions(path=[str(folder)]):
+            facts = found.metadata
+            licence = facts.get("License-Expression") or facts.get("License") or ""
+            if not licence or "\n" in licence.strip():
+                named = [text for text in facts.get_all("Classifier", []) if "License ::" in text]
+                licence = named[0].rpartition(" :: ")[2] if named else ""
+            name = re.sub(r"[-_.]+", "-", found.name).lower()
+            lines.append(f"{name} {found.version} {licence.strip()}".rstrip() + "\n")
+    out.write_text("".join(sorted(lines)), encoding="utf-8")
+
+
 def main() -> None:
     """Make the tree."""
     parser = argparse.ArgumentParser()
@@ -156,6 +175,7 @@ def main() -> None:
     (out / "usr/lib" / loader).chmod(0o755)
     install_licenses(debs, out / "usr/share/licenses")
     shutil.copy("/debs/versions.txt", out / "usr/share/tea/debian-packages.txt")
+    list_packages(out / "usr/share/tea/python-packages.txt")
 
 
 if __name__ == "__main__":

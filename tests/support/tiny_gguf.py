@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ def write(
     chat_template: str | None = CHAT_TEMPLATE,
     parts: int | None = None,
     vocabulary: int = 40,
+    shape: Mapping[str, int] | None = None,
 ) -> Path:
-    """A file of two tensors; what is None is left out."""
+    """A file of two tensors; what is None is left out. ``shape`` are keys of the architecture."""
     writer = GGUFWriter(path, architecture)
     if name is not None:
         writer.add_name(name)
@@ -34,6 +36,8 @@ def write(
         writer.add_chat_template(chat_template)
     if parts is not None:
         writer.add_uint16("split.count", parts)
+    for key, value in (shape or {}).items():
+        writer.add_uint32(f"{architecture}.{key}", value)
     writer.add_license("apache-2.0")
     writer.add_token_list([f"token {index}" for index in range(vocabulary)])
     writer.add_token_scores([0.5] * vocabulary)

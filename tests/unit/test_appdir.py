@@ -124,6 +124,19 @@ def test_layer_carries_the_chat_template_that_the_row_names(tmp_path: Path) -> N
     assert facts["chat_template"] == model.chat_template.read_text()
 
 
+def test_layer_carries_what_must_be_said_of_the_runtime(
+    tree: Path, tmp_path: Path, small: Model
+) -> None:
+    notices = tmp_path / "notices"
+    notices.mkdir()
+    (notices / "packages.txt").write_text("libfuse3-dev 3.17 fuse3 3.17\n")
+    (notices / "debian-libfuse3-dev").write_text("LGPL")
+    appdir.finish(tree)
+    appdir.write_layer(tree, small, notices=notices)
+    seen = {path.name: path.read_text() for path in (tree / "usr/share/licenses/runtime").iterdir()}
+    assert seen == {path.name: path.read_text() for path in notices.iterdir()}
+
+
 def test_layer_without_a_model_says_nothing_of_one(tree: Path, tmp_path: Path) -> None:
     appdir.finish(tree)
     appdir.write_layer(tree, None)

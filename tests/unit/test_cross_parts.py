@@ -18,6 +18,7 @@ from tasks.errors import BuildError, CommandFailed, NoWheel
 from tasks.fetch import StoredModel
 from tasks.images import Base
 from tests.support.elf import AARCH64, X86_64, Elf
+from tests.unit.test_bundles import FACTS
 
 MACHINES = {"x86_64-linux-gnu": X86_64, "aarch64-linux-gnu": AARCH64}
 
@@ -65,6 +66,8 @@ class FakeEngine:
         else:
             names = {"pack": "program.squashfs", "mksquashfs": "ld-linux-test.so.1"}
             (output / names.get(name, name)).write_bytes(b"x")
+        if name == "runtime":
+            (output / "notices").mkdir()
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.setattr(program, "BUILD", tmp_path / "build")
     monkeypatch.setattr(Engine, "connect", lambda *words: made)
     monkeypatch.setattr(images, "ensure", lambda *words: Base("base:1", "standin", "sha256:0"))
-    monkeypatch.setattr(gguf, "check", lambda *words: None)
+    monkeypatch.setattr(gguf, "check", lambda *words: FACTS)
 
     def ensure(model: Model, options: object) -> StoredModel:
         path = tmp_path / model.file

@@ -24,6 +24,11 @@ def test_without_a_repository_there_is_none() -> None:
     assert delta.update_information(BUNDLE, None) == ""
 
 
+def test_a_bundle_that_is_published_in_parts_has_none() -> None:
+    assert delta.update_information(BUNDLE, "owner/name", delta.ASSET_LIMIT) == ""
+    assert delta.update_information(BUNDLE, "owner/name", delta.ASSET_LIMIT - 1)
+
+
 REMOTES = {
     "https://github.com/owner/name": "owner/name",
     "https://github.com/owner/name.git": "owner/name",

@@ -36,6 +36,8 @@ def test_facts_are_those_that_were_written(tiny: Path) -> None:
         tensor_count=2,
         parameters=40,
         size=tiny.stat().st_size,
+        cache=None,
+        vocabulary=40,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, fetch, options, plan
+from tasks import catalog, fetch, options, plan, tables
 from tasks.catalog import ROOT
 from tasks.errors import CatalogError, UnknownName
 from tasks.fetch import FetchOptions
@@ -160,6 +160,6 @@ def test_table_names_every_artefact(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_release_is_true_or_false_in_a_row() -> None:
-    row = catalog.Row("models.toml: x", {"release": "yes"})
+    row = tables.Row("models.toml: x", {"release": "yes"})
     with pytest.raises(CatalogError, match=r"models.toml: x.release: expected true or false"):
         row.flag("release")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog, options, publish
+from tasks.delta import ASSET_LIMIT
 from tasks.errors import CommandFailed, MissingProgram, PublishFailed, UsageError
-from tasks.plan import ASSET_LIMIT
 from tests.support.gh import GitHub
 
 TAG = f"v{catalog.version()}"
