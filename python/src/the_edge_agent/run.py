@@ -206,19 +206,20 @@ class _Run:
     async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
         params = render_map(step.params, scope)
         stream = StreamMask(self._masker)
+        token = self._clean({"type": "token", "node": node.name})
 
         def emit(event: Event) -> None:
             if event.get("type") != "token":
                 self._emit(event)
             elif text := stream.feed(event["text"]):
-                self._emit({**event, "text": text})
+                self._host.emit({**token, "text": self._masker.text(text)})
 
         call = Call(node.name, step.action, params, self._settings, emit, self._memory)
         try:
             result = await self._host.actions[step.action].run(call)
         finally:
             if rest := stream.rest():
-                self._emit({"type": "token", "node": node.name, "text": rest})
+                self._host.emit({**token, "text": self._masker.text(rest)})
         return to_data(result)
 
     async def _loop(self, node: Node, loop: LoopBody, state: dict[str, Any]) -> Outcome:

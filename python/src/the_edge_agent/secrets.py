@@ -25,6 +25,7 @@ class Masker:
             (value for value in values if len(value) >= MIN_PART), key=len, reverse=True
         )
         self._pattern = re.compile("|".join(map(re.escape, self._parts))) if self._parts else None
+        self.idle = not self._whole  # there is nothing to mask
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets."""
@@ -50,6 +51,8 @@ class StreamMask:
 
     def feed(self, piece: str) -> str:
         """Return what can be shown after ``piece``."""
+        if self._masker.idle:
+            return piece
         text = self._masker.text(self._held + piece)
         hold = self._masker.unfinished(text)
         self._held = text[len(text) - hold :]

@@ -12,6 +12,13 @@ from the_edge_agent.cli import signals
 from the_edge_agent.errors import ActionError, FileError, InvalidFile, TeaError
 
 
+def _encoder(indent: int | None) -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+_LINE = _encoder(None)  # kept: one a token takes longer to make than to use
+
+
 def use_utf8() -> None:
     """Write UTF-8 whatever the locale says; what cannot be written at all becomes a mark."""
     for stream in (sys.stdout, sys.stderr):
@@ -57,7 +64,8 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
         ActionError: something in it has no form in JSON.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+        encoder = _LINE if indent is None else _encoder(indent)
+        return encoder.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ActionError(
             f"the state cannot be written as JSON: {error}",

@@ -62,6 +62,7 @@ class Model:
         self._bos = self._c.llama_vocab_bos(self._vocab)
         self._adds_bos = bool(self._c.llama_vocab_get_add_bos(self._vocab)) and self._bos >= 0
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        self._pieces: dict[int, bytes | None] = {}  # of the tokens that answers had so far
         self._template_text = self.head.chat_template or found.chat_template
         self._template: ChatTemplate | None = None
 
@@ -115,18 +116,25 @@ class Model:
                 return list(tokens[:count])
             size = -count
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of ``token``, which may be less than a character; b"" if special."""
+    def piece(self, token: int) -> bytes | None:
+        """Return the bytes of ``token``, or None when it ends an answer.
+
+        They may be less than a character, and none for a special token.
+        """
+        try:
+            return self._pieces[token]
+        except KeyError:
+            ends = self._c.llama_vocab_is_eog(self._vocab, token)
+            piece = self._pieces[token] = None if ends else self._ask_piece(token)
+            return piece
+
+    def _ask_piece(self, token: int) -> bytes:
         size = len(self._buffer)
         count = self._c.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, False)
         if count < 0:
             self._buffer = ctypes.create_string_buffer(-count)
-            return self.piece(token)
+            return self._ask_piece(token)
         return self._buffer.raw[:count]
-
-    def ends(self, token: int) -> bool:
-        """Return whether ``token`` ends an answer."""
-        return bool(self._c.llama_vocab_is_eog(self._vocab, token))
 
     def _with_bos(self, tokens: list[int]) -> list[int]:
         # Templates often write the BOS themselves, and some tokenizers add one: never both.

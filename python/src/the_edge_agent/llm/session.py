@@ -160,9 +160,10 @@ class Session:
         sample, context, model = self._c.llama_sampler_sample, self._context, self._model
         for count in range(limit):
             token = sample(sampler, context, -1)
-            if model.ends(token):
+            piece = model.piece(token)
+            if piece is None:
                 return count, "stop"
-            if answer.feed(model.piece(token)):
+            if answer.feed(piece):
                 return count + 1, "stop"
             if count + 1 < limit:
                 self._compute_token(token, crew)
