@@ -10,12 +10,12 @@ import pytest
 
 from tasks import appdir, bundles, cmd, console, delta, program, store
 from tasks.appimage import Layer
-from tasks.bundles import Options
+from tasks.bundles import BuildRequest, Options
 from tasks.catalog import ROOT
 from tasks.engine import BuildOptions, Engine
 from tasks.fetch import StoredModel
 from tasks.program import BUILD, Builder, Program
-from tests.integration.conftest import MODEL, TARGET, Parts
+from tests.integration.conftest import IMPL, MODEL, TARGET, Parts
 from tests.support import ranges
 
 pytestmark = pytest.mark.integration
@@ -103,6 +103,16 @@ def test_zsync_of_the_same_bundle_has_the_same_bytes_and_no_address_of_a_machine
     assert head["Filename"] == head["URL"] == bundle.name
     assert head["Length"] == str(bundle.stat().st_size)
     assert "MTime" not in head
+
+
+def test_bundle_says_where_its_next_version_will_be(bundle: Path, tmp_path: Path) -> None:
+    assert bundle.exists()  # built before, so that only the packing is left
+    options = Options(impls=(IMPL,), dist=tmp_path, repository="owner/name")
+    request = BuildRequest((), (TARGET.arch,), None, None, options, thin=True)
+    (out,) = bundles.build_request(request)
+    said = cmd.capture([out, "--appimage-updateinformation"]).stdout
+    pattern = f"tea-{IMPL}-llm-thin-*-{TARGET.arch}.AppImage.zsync"
+    assert said == f"gh-releases-zsync|owner|name|latest|{pattern}\n"
 
 
 def test_zsync_is_made_again_when_the_bundle_has_changed(
