@@ -173,6 +173,11 @@ def release(words: Sequence[str]) -> release_.Request:
     """
     parser = _parser("release")
     parser.add_argument("--all", action="store_true", help="build every bundle of the plan first")
+    parser.add_argument(
+        "--parts-only",
+        action="store_true",
+        help="delete a bundle once it is split, to save its room",
+    )
     _add_choice(parser)
     _add_build_options(parser)
     given = parser.read(words)
@@ -182,7 +187,7 @@ def release(words: Sequence[str]) -> release_.Request:
             "--model, --impl and --arch say what --all builds, and go with it",
             hint="without --all a release is made of all that lies in dist/",
         )
-    return release_.Request(given.all, choice, _build_options(given))
+    return release_.Request(given.all, given.parts_only, choice, _build_options(given))
 
 
 def plan(words: Sequence[str]) -> plan_.Request:

@@ -26,6 +26,7 @@ LOCKS = {
     "python": ["docker/python/requirements.txt", "docker/python/requirements-llama.txt"],
     "rust": ["rust/Cargo.lock"],
 }
+TOOLS_GB = 3  # base image and the tools that read and describe bundles
 ENGINE_GB = 12  # base image, toolchains and BuildKit's cache after one bundle
 
 
@@ -105,6 +106,13 @@ class Plan:
     commit: str | None  # None outside a git work tree
     bundles: tuple[Job, ...]
     web: Web | None
+
+    @property
+    def disk_gb(self) -> int:
+        """What the job that publishes needs: all bundles, of those in parts one twice at a time."""
+        size = sum(job.size for job in self.bundles)
+        size += max((job.size for job in self.bundles if job.split), default=0)
+        return TOOLS_GB + -(-size // 10**9)
 
 
 def parts_of(size: int, limit: int = ASSET_LIMIT, part: int = PART_SIZE) -> int:
@@ -237,7 +245,7 @@ def _size_in(path: Path) -> int | None:
 
 def as_json(plan: Plan) -> str:
     """The plan in one line, as docs/plan.md describes it."""
-    facts = asdict(plan)
+    facts = {**asdict(plan), "disk_gb": plan.disk_gb}
     for job, written in zip(plan.bundles, facts["bundles"], strict=True):
         written["split"] = job.split
     return json.dumps(facts, separators=(",", ":"))

@@ -17,10 +17,9 @@ from pathlib import Path
 from tasks import bundles, catalog, cmd, console, delta, store
 from tasks.delta import ASSET_LIMIT
 from tasks.errors import CommandFailed, PublishFailed, UsageError
+from tasks.release_files import MOST_ASSETS, SUMS
+from tasks.release_notes import NAME as NOTES
 
-SUMS = "SHA256SUMS"
-NOTES = "RELEASE_NOTES.md"
-MOST_ASSETS = 1000  # of one release on GitHub
 # GitHub gives any other character another name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")

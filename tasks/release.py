@@ -41,6 +41,7 @@ class Request:
     """What `nox -s release` was asked for."""
 
     build: bool = False  # every bundle of ``choice`` first
+    parts_only: bool = False  # a bundle that was split is deleted: its parts are what is published
     choice: Choice = field(default_factory=Choice)
     options: Options = field(default_factory=Options)
 
@@ -67,12 +68,13 @@ def run(request: Request, limits: Limits | None = None) -> Path:
         if request.build:
             jobs = plan.make(plan.Request(request.choice, dist=dist), request.options.fetch)
             release_build.build_all(jobs.bundles, request.options)
-        sums = _assemble(dist, engine, request.options, limits or Limits())
+        sums = _assemble(request, engine, limits or Limits())
     _report(sums)
     return sums
 
 
-def _assemble(dist: Path, engine: Engine, options: Options, limits: Limits) -> Path:
+def _assemble(request: Request, engine: Engine, limits: Limits) -> Path:
+    dist, options = request.options.dist, request.options
     # Loads a library that takes a second, which other sessions should not.
     from tasks import release_sbom
 
@@ -100,6 +102,8 @@ def _assemble(dist: Path, engine: Engine, options: Options, limits: Limits) -> P
             files.append(release_sbom.write(artefact, found))
             job = jobs.get(artefact.name)
             files.append(release_provenance.write(artefact, job, split[:-1]))
+            if split and request.parts_only:
+                artefact.path.unlink()
     if web is not None:
         with console.stage(web.path.name):
             files += [web.path, release_sbom.write_web(web), release_provenance.write_web(web)]
@@ -126,7 +130,8 @@ def _report(sums: Path) -> None:
     console.note(f"{SUMS}: checked by sha256sum, {len(rows)} files")
     planned = plan.make(plan.Request(dist=dist))
     names = [job.file for job in planned.bundles] + ([planned.web.file] if planned.web else [])
-    missing = [name for name in names if not (dist / name).exists()]
+    published = {name for _, name in lines}
+    missing = [name for name in names if not {name, f"{name}.part01"} & published]
     if missing:
         console.warn(f"not in {dist}, though part of a release: {', '.join(missing)}")
     console.warn(

@@ -13,6 +13,8 @@ from tasks import catalog, images, publish
 from tasks.catalog import ROOT
 from tasks.engine import Engine
 from tasks.errors import CommandFailed, PublishFailed
+from tasks.release_files import SUMS
+from tasks.release_notes import NAME as NOTES
 from tests.support import github
 from tests.support.github import GitHub
 
@@ -56,8 +58,8 @@ def request_(tmp_path: Path) -> publish.Request:
     for name, data in FILES.items():
         (dist / name).write_bytes(data)
         lines += f"{hashlib.sha256(data).hexdigest()}  {name}\n"
-    (dist / publish.SUMS).write_text(lines)
-    (dist / publish.NOTES).write_text("What is new")
+    (dist / SUMS).write_text(lines)
+    (dist / NOTES).write_text("What is new")
     return publish.Request(TAG, dist)
 
 
@@ -66,7 +68,7 @@ def test_release_is_made_whole_and_then_visible(hub: GitHub, request_: publish.R
     assert hub.release is not None
     assert (hub.release["draft"], hub.release["body"]) == (False, "What is new")
     assert hub.release["tag_name"] == TAG
-    assert sorted(hub.uploads) == sorted([*FILES, publish.SUMS])
+    assert sorted(hub.uploads) == sorted([*FILES, SUMS])
     for name, data in FILES.items():
         assert hub.asset(name) == data
     with pytest.raises(PublishFailed, match="published already"):

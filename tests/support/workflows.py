@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from tasks.catalog import ROOT
 FOLDER = ROOT / ".github/workflows"
 FILES = tuple(sorted(FOLDER.glob("*.yml")))
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-_JOINED = re.compile(r"join\(([\w.]+), ' '\)")
+_JOINED = re.compile(r"join\(matrix\.([\w.]+), ' '\)")
+PLAN = "fromJson(needs.plan.outputs.plan)."
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def _rows(matrix: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*lists)]
 
 
+@cache
 def planned() -> dict[str, Any]:
     """The plan, by the same way as in the workflow: its JSON."""
     facts: dict[str, Any] = json.loads(plan.as_json(plan.make(plan.Request())))
@@ -91,15 +93,13 @@ def _filled(text: str, row: Mapping[str, Any]) -> str:
         if joined := _JOINED.fullmatch(expression):
             return " ".join(_look_up(joined[1], row))
         if expression.startswith("matrix."):
-            return str(_look_up(expression, row))
-        if expression == "fromJson(needs.plan.outputs.plan).web.runner":
-            return str(planned()["web"]["runner"])
+            return str(_look_up(expression.removeprefix("matrix."), row))
+        if expression.startswith(PLAN):
+            return str(_look_up(expression.removeprefix(PLAN), planned()))
         return f"<{expression}>"  # what only GitHub knows, and no option depends on
 
     return _EXPRESSION.sub(value, text)
 
 
 def _look_up(path: str, row: Mapping[str, Any]) -> Any:
-    first, *names = path.split(".")
-    assert first == "matrix"
-    return reduce(lambda value, name: value[name], names, dict(row))
+    return reduce(lambda value, name: value[name], path.split("."), dict(row))

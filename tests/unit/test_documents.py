@@ -150,6 +150,11 @@ def test_links_between_documents_lead_to_files_and_headings(path: Path) -> None:
             assert heading in known, link
 
 
+def test_readme_leads_to_every_document() -> None:
+    for path in DOCUMENTS[1:]:
+        assert f"]({path.relative_to(ROOT)})" in TEXTS[ROOT / "README.md"], path.name
+
+
 def test_readme_installs_what_ci_installs() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     for text in ("nox==2026.10.20", ".venv/bin/nox -s tests"):

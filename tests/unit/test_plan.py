@@ -139,6 +139,14 @@ def test_json_is_one_line_with_the_keys_that_the_document_lists(
     assert all(set(job) == set(facts["bundles"][0]) for job in facts["bundles"])
 
 
+def test_job_that_publishes_has_room_for_all_bundles_and_the_parts_of_one(
+    tmp_path: Path, offline: FetchOptions
+) -> None:
+    whole = made(tmp_path, offline)
+    size = sum(job.size for job in whole.bundles) + max(job.size for job in whole.bundles)
+    assert size <= whole.disk_gb * 10**9 <= size + 4 * 10**9
+
+
 def test_plan_goes_to_a_file_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
     plan.show(options.plan(["--json", str(file), "--model", "smollm2-135m"]))

@@ -12,6 +12,8 @@ import pytest
 from tasks import catalog, options, publish
 from tasks.delta import ASSET_LIMIT
 from tasks.errors import CommandFailed, MissingProgram, PublishFailed, UsageError
+from tasks.release_files import SUMS
+from tasks.release_notes import NAME as NOTES
 from tests.support.gh import GitHub
 
 TAG = f"v{catalog.version()}"
@@ -26,7 +28,7 @@ def dist(tmp_path: Path) -> Path:
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
     (folder / "left-over.txt").write_text("no file of the release")
-    (folder / publish.NOTES).write_text("What is new")
+    (folder / NOTES).write_text("What is new")
     write_sums(folder)
     return folder
 
@@ -35,7 +37,7 @@ def write_sums(folder: Path, names: tuple[str, ...] = tuple(FILES)) -> None:
     lines = [
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names
     ]
-    (folder / publish.SUMS).write_text("\n".join(lines) + "\n")
+    (folder / SUMS).write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_release_has_the_listed_files_and_their_list(
 ) -> None:
     publish.run(request_)
     assert published(github)
-    assert set(github.read()["release"]["assets"]) == {*FILES, publish.SUMS}
+    assert set(github.read()["release"]["assets"]) == {*FILES, SUMS}
     for name, data in FILES.items():
         assert github.asset(name).read_bytes() == data
     assert github.read()["release"]["notes"] == "What is new"
@@ -82,7 +84,7 @@ def test_files_of_ci_are_published_by_the_name_that_is_given(
     publish.run(replace(request_, added=(("SHA256SUMS.sigstore.json", signature),), attested=True))
     assert github.asset("SHA256SUMS.sigstore.json").read_text() == "{}"
     verified = [Path(call[2]).name for call in github.calls if call[0] == "attestation"]
-    assert verified == [*FILES, publish.SUMS]
+    assert verified == [*FILES, SUMS]
 
 
 def test_file_without_an_attestation_keeps_everything_back(
@@ -109,7 +111,7 @@ def test_failed_upload_keeps_no_other_back_and_the_next_run_goes_on(
     with pytest.raises(PublishFailed, match=r"not uploaded: tea-a\.AppImage"):
         publish.run(request_)
     assert not published(github)
-    assert set(github.read()["release"]["assets"]) == {*FILES, publish.SUMS} - {"tea-a.AppImage"}
+    assert set(github.read()["release"]["assets"]) == {*FILES, SUMS} - {"tea-a.AppImage"}
     before = len(uploads(github))
     publish.run(request_)
     assert uploads(github)[before:] == ["tea-a.AppImage"]
@@ -187,12 +189,12 @@ def missing_file(request: publish.Request) -> publish.Request:
 
 
 def no_list(request: publish.Request) -> publish.Request:
-    (request.dist / publish.SUMS).unlink()
+    (request.dist / SUMS).unlink()
     return request
 
 
 def broken_list(request: publish.Request) -> publish.Request:
-    (request.dist / publish.SUMS).write_text("not a line of sha256sum\n")
+    (request.dist / SUMS).write_text("not a line of sha256sum\n")
     return request
 
 
@@ -205,9 +207,9 @@ def odd_name(request: publish.Request) -> publish.Request:
 def too_large(request: publish.Request) -> publish.Request:
     with (request.dist / "tea-large.AppImage").open("wb") as file:
         file.truncate(ASSET_LIMIT)
-    lines = (request.dist / publish.SUMS).read_text()
+    lines = (request.dist / SUMS).read_text()
     zeros = "0" * 64  # its size is refused before its digest is looked at
-    (request.dist / publish.SUMS).write_text(f"{lines}{zeros}  tea-large.AppImage\n")
+    (request.dist / SUMS).write_text(f"{lines}{zeros}  tea-large.AppImage\n")
     return request
 
 

@@ -42,14 +42,15 @@ def called(step: Step, tmp_path: Path) -> list[list[str]]:
     calls = tmp_path / "calls"
     known = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_REF_NAME": "v0.1.0"}
     env = {**known, **step.env, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls)}
+    (tmp_path / "plan.json").write_text("{}")  # what the real session would have left
     command = ["bash", "-euo", "pipefail", "-c", step.script]
-    subprocess.run(command, env=env, check=True, timeout=10, capture_output=True)
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=10, capture_output=True)
     return [line.split("\0")[:-1] for line in calls.read_text().splitlines()]
 
 
 def test_workflows_were_found() -> None:
-    assert {path.name for path in workflows.FILES} == {"ci.yml", "pins.yml"}
-    assert len(STEPS) > 10
+    assert {path.name for path in workflows.FILES} == {"ci.yml", "pins.yml", "release.yml"}
+    assert len(STEPS) > 50
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,23 @@ def test_checkouts_leave_no_token_behind() -> None:
         for step in job.get("steps", []):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False, f"{file}: {name}"
+
+
+def test_release_takes_its_matrix_from_the_plan_and_nothing_from_a_cache() -> None:
+    text = (workflows.FOLDER / "release.yml").read_text(encoding="utf-8")
+    plan = workflows.planned()
+    for bundle in plan["bundles"]:
+        assert bundle["id"] not in text
+        assert bundle["file"] not in text
+        assert not re.search(rf"\b{bundle['model']}\b", text)
+    assert "actions/cache" not in text
+    made = {step.job for step in STEPS if step.job.startswith("bundle (") and step.name == "Build"}
+    assert made == {f"bundle ({bundle['id']})" for bundle in plan["bundles"]}
+    runners = {step.job: step.runner for step in STEPS if step.workflow == "release.yml"}
+    for bundle in plan["bundles"]:
+        assert runners[f"bundle ({bundle['id']})"] == bundle["runner"]
+
+
+def test_last_job_of_a_release_waits_for_all_others() -> None:
+    jobs = workflows.load(workflows.FOLDER / "release.yml")["jobs"]
+    assert set(jobs["release"]["needs"]) == set(jobs) - {"release"}
