@@ -20,7 +20,7 @@ from tests.support import fetching
 from tests.support.fetching import CONTENT, SHA256, SIZE, Waits
 from tests.support.loopback import ROOT, LoopbackHub
 
-DEADLINE = 20.0  # seconds; far beyond what any of these needs
+DEADLINE = 60.0  # seconds; far beyond what any of these needs
 
 
 def until(happened: Callable[[], bool]) -> None:
