@@ -36,6 +36,7 @@ from tasks import (
     release,
     reproduce,
     smoke,
+    web,
 )
 from tasks.catalog import Model
 
@@ -180,6 +181,13 @@ def rust(session: nox.Session) -> None:
     checks.rust(advisories=options.rust(session.posargs))
 
 
+@task(name="web", tags=["build"])
+@reported
+def web_(session: nox.Session) -> None:
+    """Build and check the browser package and its site; `-- --serve [PORT]` serves the site."""
+    web.run(options.web(session.posargs))
+
+
 @nox.session(tags=["check"], reuse_venv=True)
 def workflow(session: nox.Session) -> None:
     """Run the steps of .github/workflows/ci.yml on this machine, one after another."""
@@ -198,6 +206,7 @@ def tests(session: nox.Session) -> None:
     session.notify("lint")
     session.notify("unit")
     session.notify("rust")
+    session.notify("web")
     session.notify("integration", session.posargs)
 
 

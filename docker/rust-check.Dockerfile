@@ -20,7 +20,13 @@ RUN --mount=type=cache,target=/root/.cache/pip,id=tea-pip \
     export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1; \
     pip install --require-hashes --requirement /src/requirements.txt
 WORKDIR /src/rust
-COPY rust/ .
+COPY rust/Cargo.* rust/*.toml ./
+COPY rust/.cargo/ .cargo/
+COPY rust/conformance/ conformance/
+COPY rust/tea-cli/ tea-cli/
+COPY rust/tea-core/ tea-core/
+COPY rust/tea-wasm-llm/Cargo.toml tea-wasm-llm/
+COPY rust/tea-wasm-llm/src/ tea-wasm-llm/src/
 # What the crates' licences are, where they come from, and which are forbidden: rust/deny.toml.
 RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
@@ -49,7 +55,13 @@ ENV CARGO_TARGET_DIR=/build
 # After that stage, not beside it: two cargos would unpack into one cache.
 COPY --from=deny /deny.txt /
 WORKDIR /src/rust
-COPY rust/ .
+COPY rust/Cargo.* rust/*.toml ./
+COPY rust/.cargo/ .cargo/
+COPY rust/conformance/ conformance/
+COPY rust/tea-cli/ tea-cli/
+COPY rust/tea-core/ tea-core/
+COPY rust/tea-wasm-llm/Cargo.toml tea-wasm-llm/
+COPY rust/tea-wasm-llm/src/ tea-wasm-llm/src/
 COPY conformance/ /src/conformance/
 COPY tasks/data/chat_templates/ /src/tasks/data/chat_templates/
 COPY tests/chat_templates/ /src/tests/chat_templates/
@@ -62,7 +74,7 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     cargo fmt --all --check; \
     cargo clippy --locked --workspace --all-targets -- -D warnings; \
     # The engine is for the browser too.
-    cargo check --locked --package tea-core --target wasm32-unknown-unknown; \
+    cargo clippy --locked --package tea-wasm-llm --lib --target wasm32-unknown-unknown -- -D warnings; \
     cargo test --locked --workspace > /tests.txt 2>&1 || { cat /tests.txt; exit 1; }
 
 # Says what the Rust engine makes of a line, for the tests that hold both engines to each other. Of one

@@ -16,6 +16,7 @@ from tasks import publish as publish_
 from tasks import release as release_
 from tasks import reproduce as reproduce_
 from tasks import smoke as smoke_
+from tasks import web as web_
 from tasks.bundles import BuildRequest
 from tasks.engine import BuildOptions
 from tasks.errors import UnknownName, UsageError
@@ -341,6 +342,20 @@ def reproduce(words: Sequence[str]) -> reproduce_.Request:
     return reproduce_.Request(
         catalog.model(given.model).id, _impls(given.impl), archs, given.all_stages
     )
+
+
+def web(words: Sequence[str]) -> web_.Request:
+    """What `nox -s web` is to do after the build."""
+    parser = _parser("web")
+    parser.add_argument(
+        "--serve",
+        nargs="?",
+        type=int,
+        const=8080,
+        metavar="PORT",
+        help="serve the site on the loopback, at 8080 or PORT (0: any that is free)",
+    )
+    return web_.Request(port=parser.read(words).serve)
 
 
 def _impls(name: str | None) -> tuple[str, ...]:

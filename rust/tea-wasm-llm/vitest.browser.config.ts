@@ -6,7 +6,8 @@ export default defineConfig({
     include: ['tests/browser/**/*.test.ts'],
     environment: 'node',
     fileParallelism: false,
-    testTimeout: 240_000,
+    // A machine that is busy with other things is ten times slower.
+    testTimeout: 400_000,
     hookTimeout: 120_000,
   },
 });

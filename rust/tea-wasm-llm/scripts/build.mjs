@@ -1,7 +1,15 @@
 // Makes dist/: modules that a page can import as they are, the .wasm files beside them, and types.
 // wasm/ must be there. `@wllama/wllama` and all else that is needed is in the bundle.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -34,4 +42,19 @@ execFileSync(
 );
 mkdirSync(`${dist}/types/wasm`);
 copyFileSync(`${root}wasm/tea_wasm_llm.d.ts`, `${dist}/types/wasm/tea_wasm_llm.d.ts`);
+
+// The terms of all that is in the bundle; those of the crates are laid down where these are built.
+const texts = ['@wllama/wllama/LICENCE', 'hash-wasm/LICENSE', 'idb/LICENSE'].map((name) => [
+  name,
+  `${root}node_modules/${name}`,
+]);
+if (existsSync(`${root}licenses`)) {
+  for (const name of readdirSync(`${root}licenses`).sort()) {
+    texts.push([name, `${root}licenses/${name}`]);
+  }
+}
+const licenses = texts.map(
+  ([name, path]) => `== ${name}\n\n${readFileSync(path, 'utf8').trim()}\n`,
+);
+writeFileSync(`${dist}/LICENSES.txt`, licenses.join('\n'));
 console.log(readdirSync(dist).join(' '));

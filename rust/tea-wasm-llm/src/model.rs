@@ -21,7 +21,12 @@ use wasm_bindgen_futures::JsFuture;
 use crate::host::{self, Host};
 
 /// A model that the host asks.
-pub struct PageModel(pub Host);
+pub struct PageModel {
+    /// The host.
+    pub host: Host,
+    /// The context that the file wants, in tokens.
+    pub n_ctx: Option<u32>,
+}
 
 /// Pieces of an answer that have come and are not yet given on.
 #[derive(Default)]
@@ -40,17 +45,44 @@ impl Pieces {
 }
 
 impl PageModel {
+    fn n_ctx(&self) -> Value {
+        self.n_ctx.map_or(Value::Null, |tokens| Value::Int(tokens.into()))
+    }
+
+    /// What a host must know to answer.
+    fn request_data(&self, request: &ChatRequest) -> Value {
+        let messages = request.messages.iter().map(|message| {
+            Value::record([
+                ("role", message.role.word().into()),
+                ("content", Value::Text(message.content.clone())),
+            ])
+        });
+        let stop = request.stop.iter().cloned().map(Value::Text).collect();
+        Value::record([
+            ("messages", Value::list(messages.collect())),
+            ("prompt", request.prompt.clone().map_or(Value::Null, Value::Text)),
+            ("temperature", Value::Float(request.temperature)),
+            ("max_tokens", Value::Int(request.max_tokens.into())),
+            ("top_p", Value::Float(request.top_p)),
+            ("top_k", Value::Int(request.top_k.into())),
+            ("min_p", Value::Float(request.min_p)),
+            ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
+            ("stop", Value::list(stop)),
+            ("n_ctx", self.n_ctx()),
+        ])
+    }
+
     async fn answer(
         &self,
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        let request = json::write(&request_data(request), None);
+        let request = json::write(&self.request_data(request), None);
         let pieces = Rc::new(Pieces::default());
         let sink = pieces.clone();
         let sink = Closure::<dyn Fn(String)>::new(move |text| sink.push(text));
         let function = on_text.map(|_| sink.as_ref().unchecked_ref());
-        let mut future = JsFuture::from(self.0.chat(&request, function));
+        let mut future = JsFuture::from(self.host.chat(&request, function));
         let ended = poll_fn(|context| {
             *pieces.waker.borrow_mut() = Some(context.waker().clone());
             let polled = Pin::new(&mut future).poll(context);
@@ -67,8 +99,9 @@ impl PageModel {
 
     async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
         let texts = request.texts.iter().cloned().map(Value::Text).collect();
-        let request = json::write(&Value::record([("texts", Value::list(texts))]), None);
-        let found = data(JsFuture::from(self.0.embed(&request)).await)?;
+        let request = [("texts", Value::list(texts)), ("n_ctx", self.n_ctx())];
+        let request = json::write(&Value::record(request), None);
+        let found = data(JsFuture::from(self.host.embed(&request)).await)?;
         let rows = found.get("embeddings").and_then(Value::as_list).unwrap_or_default();
         let numbers = |row: &Value| {
             row.as_list().unwrap_or_default().iter().filter_map(Value::as_number).collect()
@@ -100,28 +133,6 @@ impl Backend for PageModel {
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
         Box::pin(self.vectors(request))
     }
-}
-
-/// What a host must know to answer.
-fn request_data(request: &ChatRequest) -> Value {
-    let messages = request.messages.iter().map(|message| {
-        Value::record([
-            ("role", message.role.word().into()),
-            ("content", Value::Text(message.content.clone())),
-        ])
-    });
-    let stop = request.stop.iter().cloned().map(Value::Text).collect();
-    Value::record([
-        ("messages", Value::list(messages.collect())),
-        ("prompt", request.prompt.clone().map_or(Value::Null, Value::Text)),
-        ("temperature", Value::Float(request.temperature)),
-        ("max_tokens", Value::Int(request.max_tokens.into())),
-        ("top_p", Value::Float(request.top_p)),
-        ("top_k", Value::Int(request.top_k.into())),
-        ("min_p", Value::Float(request.min_p)),
-        ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
-        ("stop", Value::list(stop)),
-    ])
 }
 
 fn reply(found: &Map) -> Result<ChatReply, Error> {

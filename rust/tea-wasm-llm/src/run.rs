@@ -96,9 +96,18 @@ fn map(given: &Map, key: &str) -> Map {
 
 fn local_factory(host: &Host) -> BackendFactory {
     let host = host.clone();
-    Box::new(move |_| {
-        let model = || Rc::new(PageModel(host.clone())) as Rc<dyn Backend>;
-        Ok(host.has_model().then(model))
+    Box::new(move |settings| {
+        if settings.get("model_path").and_then(Value::as_text).is_some_and(|path| !path.is_empty())
+        {
+            let error = Error::new(Kind::Model, "settings.llm.model_path: a page reaches no files");
+            return Err(error.hint("leave it out: the page itself says which model is used"));
+        }
+        if !host.has_model() {
+            return Ok(None);
+        }
+        let n_ctx = settings.get("n_ctx").and_then(Value::as_int);
+        let n_ctx = n_ctx.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+        Ok(Some(Rc::new(PageModel { host: host.clone(), n_ctx }) as Rc<dyn Backend>))
     })
 }
 

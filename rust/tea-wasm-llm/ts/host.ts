@@ -47,10 +47,10 @@ export function host(
     now: () => Date.now() / 1000,
     chat: async (request, onText) =>
       JSON.stringify(await asked().chat(JSON.parse(request), onText, signal)),
-    embed: async (request) =>
-      JSON.stringify(
-        await asked().embed((JSON.parse(request) as { texts: string[] }).texts, signal),
-      ),
+    embed: async (request) => {
+      const { texts, n_ctx } = JSON.parse(request) as { texts: string[]; n_ctx: number | null };
+      return JSON.stringify(await asked().embed(texts, n_ctx, signal));
+    },
     post: (url, headers, body, seconds) => post(url, JSON.parse(headers), body, seconds, signal),
   };
 }

@@ -42,7 +42,6 @@ export async function openModel(
   const wllama = options.wasmUrl?.wllama ?? new URL('./wllama.wasm', import.meta.url);
   const settings = {
     wasm: new URL(wllama, import.meta.url),
-    context,
     threads: threads(options),
     timeout: options.loadTimeout ?? LEAST_SECONDS + size / MIB / MIB_PER_SECOND,
   };
@@ -51,7 +50,8 @@ export async function openModel(
     head,
     source ?? { id: 'model' },
     context,
-    (embeddings, stop) => load(files, head, { ...settings, embeddings }, stop),
+    (embeddings, tokens, stop) =>
+      load(files, head, { ...settings, context: tokens, embeddings }, stop),
   );
   const progress = { phase: 'load', total: size, bytesPerSecond: 0 } as const;
   options.onProgress?.({ ...progress, loaded: 0, secondsLeft: Number.POSITIVE_INFINITY });

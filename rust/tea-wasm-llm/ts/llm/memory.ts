@@ -11,7 +11,8 @@ const SHARE = 0.75;
 
 /** `navigator.deviceMemory`: GiB, at most 8, and only in some browsers. */
 function deviceMemory(): number | undefined {
-  return (navigator as Navigator & { readonly deviceMemory?: number }).deviceMemory;
+  const { navigator } = globalThis as { readonly navigator?: { readonly deviceMemory?: number } };
+  return navigator?.deviceMemory;
 }
 
 /**

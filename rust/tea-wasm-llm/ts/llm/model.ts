@@ -17,6 +17,8 @@ export interface ChatRequest {
   readonly min_p: number;
   readonly seed: number | null;
   readonly stop: readonly string[];
+  /** The context that the workflow wants, in tokens. */
+  readonly n_ctx: number | null;
 }
 
 export interface ChatReply {
@@ -33,8 +35,8 @@ export interface EmbedReply {
   readonly tokens: number;
 }
 
-/** Loads the model into a worker, for answers or for vectors. */
-export type Loader = (embeddings: boolean, signal: AbortSignal) => Promise<Loaded>;
+/** Loads the model into a worker, for answers or for vectors; `context` is in tokens. */
+export type Loader = (embeddings: boolean, context: number, signal: AbortSignal) => Promise<Loaded>;
 
 /** One model in this page: loaded once, and asked one question at a time. */
 export class PageModel {
@@ -42,9 +44,9 @@ export class PageModel {
   readonly #engine: Engine;
   readonly #head: GgufHead;
   readonly #source: Pick<ModelSource, 'chatTemplate'>;
-  readonly #context: number;
+  readonly #context: number; // where a workflow wants no other
   readonly #loader: Loader;
-  readonly #loaded = new Map<boolean, Promise<Loaded>>();
+  readonly #loaded = new Map<boolean, { context: number; loading: Promise<Loaded> }>();
   readonly #closing = new AbortController();
   #template: InstanceType<Engine['Template']> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -66,7 +68,7 @@ export class PageModel {
 
   /** Load it now, so that the first answer needs not wait for it. */
   async load(signal: AbortSignal): Promise<void> {
-    await this.#ready(false, signal);
+    await this.#ready(false, null, signal);
   }
 
   /** Answer; what can be shown is given to `onText` as it comes. Rejects with a Fault. */
@@ -76,7 +78,7 @@ export class PageModel {
     signal: AbortSignal,
   ): Promise<ChatReply> {
     const answer = this.#inTurn(async () => {
-      const loaded = await this.#ready(false, signal);
+      const loaded = await this.#ready(false, request.n_ctx, signal);
       const prompt = this.#prompt(request, loaded);
       const text = new this.#engine.Answer([...request.stop]);
       try {
@@ -84,7 +86,7 @@ export class PageModel {
           loaded.wllama,
           prompt,
           request,
-          this.#context,
+          request.n_ctx ?? this.#context,
           text,
           onText,
           signal,
@@ -100,9 +102,13 @@ export class PageModel {
   }
 
   /** A vector of length 1 for each text. Rejects with a Fault. */
-  async embed(texts: readonly string[], signal: AbortSignal): Promise<EmbedReply> {
+  async embed(
+    texts: readonly string[],
+    context: number | null,
+    signal: AbortSignal,
+  ): Promise<EmbedReply> {
     const vectors = this.#inTurn(async () => {
-      const loaded = await this.#ready(true, signal);
+      const loaded = await this.#ready(true, context, signal);
       const embeddings: number[][] = [];
       let tokens = 0;
       for (const text of texts) {
@@ -127,9 +133,9 @@ export class PageModel {
   /** End the workers. What still runs is stopped. */
   async dispose(): Promise<void> {
     this.#closing.abort(stopped());
-    const loaded = await Promise.allSettled(this.#loaded.values());
+    const all = [...this.#loaded.values()];
     this.#loaded.clear();
-    for (const each of loaded) if (each.status === 'fulfilled') await each.value.wllama.exit();
+    await Promise.all(all.map(({ loading }) => ended(loading)));
     this.#template?.free();
     this.#template = undefined;
   }
@@ -144,17 +150,26 @@ export class PageModel {
     return turn;
   }
 
-  #ready(embeddings: boolean, signal: AbortSignal): Promise<Loaded> {
-    let loading = this.#loaded.get(embeddings);
-    if (loading === undefined) {
-      const either = AbortSignal.any([signal, this.#closing.signal]);
-      loading = this.#loader(embeddings, either).catch((error: unknown) => {
-        this.#loaded.delete(embeddings);
-        throw error;
-      });
-      this.#loaded.set(embeddings, loading);
+  /** The worker for `context` tokens; one of another size makes room for it. */
+  async #ready(embeddings: boolean, wanted: number | null, signal: AbortSignal): Promise<Loaded> {
+    const context = wanted ?? this.#context;
+    const found = this.#loaded.get(embeddings);
+    if (found?.context === context) return found.loading;
+    this.#loaded.delete(embeddings);
+    if (found !== undefined) await ended(found.loading);
+    const loading = this.#loader(
+      embeddings,
+      context,
+      AbortSignal.any([signal, this.#closing.signal]),
+    );
+    const entry = { context, loading };
+    this.#loaded.set(embeddings, entry);
+    try {
+      return await loading;
+    } catch (error) {
+      if (this.#loaded.get(embeddings) === entry) this.#loaded.delete(embeddings);
+      throw error;
     }
-    return loading;
   }
 
   /** The text that the answer goes on from, with at most one BOS, which the tokenizer writes. */
@@ -193,4 +208,10 @@ export class PageModel {
     }
     return new Fault('ModelError', error instanceof Error ? error.message : String(error));
   }
+}
+
+/** End a worker, once it has come up or has failed to. */
+async function ended(loading: Promise<Loaded>): Promise<void> {
+  const loaded = await loading.catch(() => undefined);
+  await loaded?.wllama.exit();
 }
