@@ -94,8 +94,10 @@ def build(engine: Engine) -> Path:
     return _package(output)
 
 
-def try_in_browser(engine: Engine) -> str:
+def try_in_browser(engine: Engine, large: Path | None = None) -> str:
     """Run the tests in Debian's Chromium, with the real model; returns what they said.
+
+    With a GGUF file of a gigabyte as ``large``, run what concerns such a one instead.
 
     Raises:
         TaskError: one of them failed.
@@ -104,13 +106,14 @@ def try_in_browser(engine: Engine) -> str:
     tag = "tea-bundles/web-browser"
     with console.stage("Image with Chromium"):
         _docker(engine, _base(engine), "browser", tag=tag)
-    model = fetch.ensure(catalog.model(MODEL))
+    model = large or fetch.ensure(catalog.model(MODEL)).path
+    variable = "TEA_LARGE_MODEL" if large else "TEA_TEST_MODEL"
     with console.stage("Try the package in Chromium"):
         done = engine.run(
             tag,
             ["npm", "run", "test:browser"],
-            mounts=[Mount(model.path, "/model.gguf", read_only=True)],
-            env={"TEA_TEST_MODEL": "/model.gguf", "NO_COLOR": "1"},
+            mounts=[Mount(model, "/model.gguf", read_only=True)],
+            env={variable: "/model.gguf", "NO_COLOR": "1"},
             timeout=_TESTS_TIMEOUT,
         )
     said = done.stdout.decode() + done.stderr.decode()

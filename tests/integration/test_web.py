@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tasks import web
+from tasks import console, web
 from tasks.engine import Engine
+from tests.support import standin
 
 pytestmark = pytest.mark.integration
 
@@ -17,3 +19,14 @@ def test_package_passes_its_tests_in_chromium(engine: Engine) -> None:
     counts = re.search(r"Tests +(\d+) passed", said)
     assert counts and int(counts[1]) >= 15, said
     assert "skipped" not in said
+
+
+@pytest.mark.large
+def test_model_of_a_gigabyte_resumes_and_loads_in_chromium(engine: Engine, tmp_path: Path) -> None:
+    gguf = tmp_path / "gemma.gguf"
+    standin.write(gguf)
+    said = web.try_in_browser(engine, large=gguf)
+    assert re.search(r"Tests +3 passed", said), said
+    figures = re.search(r"\{.*at the peak.*\}", said)
+    assert figures, said
+    console.note(figures[0])

@@ -78,3 +78,9 @@ def test_lock_file_names_no_address_of_a_registry() -> None:
     entries = {name: entry for name, entry in lock["packages"].items() if name}
     assert entries and all("resolved" not in entry for entry in entries.values())
     assert all(entry["integrity"].startswith("sha512-") for entry in entries.values())
+
+
+def test_gemma_3_1b_stays_below_a_gibibyte_in_a_browser() -> None:
+    row, table = rows({})["gemma3-1b"], catalog.model("gemma3-1b")
+    assert table.size == 1_069_306_400
+    assert max(table.size, row["size"]) < 1 << 30

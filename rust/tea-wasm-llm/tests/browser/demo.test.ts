@@ -16,7 +16,7 @@ const SITE = join(import.meta.dirname, '../../demo/dist');
 const MODEL = models.find((row) => row.id === 'smollm2-135m');
 const FILE = `/models/${MODEL?.file}`;
 const SECONDS = 1000;
-const LOAD = 60 * SECONDS;
+const LOAD = 200 * SECONDS; // with other programs on every core
 
 const server = new FileServer();
 let profile: string;
@@ -131,7 +131,7 @@ describe.sequential('the page', () => {
   });
 
   test('downloads at the press of a key, pauses, and goes on where it was', async () => {
-    server.rate = 4e6; // there must be time to look at it
+    server.rate = 10e6;
     await page.keyboard.press('Tab');
     expect(await textOf(':focus')).toBe("Skip to the page's content");
     await tabTo('#models input:checked');
@@ -142,7 +142,9 @@ describe.sequential('the page', () => {
       null,
       { timeout: LOAD },
     );
-    expect(await textOf('#figures')).toMatch(/^\d+ of 98 MB · \d+\.\d MB\/s · \d+ s left$/);
+    server.rate = 1e5; // there must be time to look at it
+    const figures = /^\d+ of 98 MB · \d+\.\d MB\/s · \d+ (s|min) left$/;
+    expect(await textOf('#figures')).toMatch(figures);
     expect(await faults()).toEqual([]);
     await tabTo('#pause');
     await page.keyboard.press('Enter');
