@@ -65,6 +65,8 @@ def run(request: Request, limits: Limits | None = None) -> Path:
     dist = request.options.dist
     bundles.require_writable(dist)
     with Engine.connect() as engine:  # before anything that takes long
+        with store.disk_errors(dist):
+            (dist / SUMS).unlink(missing_ok=True)
         if request.build:
             jobs = plan.make(plan.Request(request.choice, dist=dist), request.options.fetch)
             release_build.build_all(jobs.bundles, request.options)
@@ -78,8 +80,6 @@ def _assemble(request: Request, engine: Engine, limits: Limits) -> Path:
     # Loads a library that takes a second, which other sessions should not.
     from tasks import release_sbom
 
-    with store.disk_errors(dist):
-        (dist / SUMS).unlink(missing_ok=True)
     artefacts = release_files.find(dist)
     web = release_web.find(dist, plan.make(plan.Request(dist=dist)).web)
     jobs = _jobs(artefacts, dist)

@@ -17,7 +17,9 @@ import pytest
 
 from tasks import bundles, catalog, release, release_sbom
 from tasks.bundles import Options
-from tasks.fetch import StoredModel
+from tasks.errors import ReleaseIncomplete
+from tasks.fetch import FetchOptions, StoredModel
+from tasks.plan import Choice
 from tasks.release import Limits, Request
 from tests.integration.conftest import MODEL, TARGET
 
@@ -149,3 +151,13 @@ def test_bundle_in_parts_is_joined_to_the_very_file_and_runs(made: Made) -> None
             path.chmod(0o755)
     # The same bundles give the same bytes, and nothing of the parts is left.
     assert made.again() == before
+
+
+def test_list_of_an_earlier_release_is_gone_when_a_bundle_fails(tmp_path: Path) -> None:
+    sums = tmp_path / "SHA256SUMS"
+    sums.touch()
+    choice = Choice(("gemma3-1b",), ("rust",), (TARGET.arch,))
+    fetch = FetchOptions(root=tmp_path / "models", offline=True)
+    with pytest.raises(ReleaseIncomplete, match=f"rust-gemma3-1b-{TARGET.arch}"):
+        release.run(Request(build=True, choice=choice, options=Options(dist=tmp_path, fetch=fetch)))
+    assert not sums.exists()
