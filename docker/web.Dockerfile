@@ -77,6 +77,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends ca-certificates nodejs npm
 
 FROM node AS modules
+ENV NO_COLOR=1
 WORKDIR /src/rust/tea-wasm-llm
 COPY rust/tea-wasm-llm/package.json rust/tea-wasm-llm/package-lock.json rust/tea-wasm-llm/.npmrc ./
 RUN --mount=type=cache,target=/root/.npm,id=tea-npm,sharing=locked \
