@@ -50,13 +50,15 @@ RUN mkdir conformance/src tea-wasm-llm/src && touch conformance/src/lib.rs tea-w
 COPY --from=llama include /include
 # The declarations in the program must be those of the libraries' own headers.
 RUN cd /include && sha256sum --quiet --check /src/tea-cli/src/llama/headers.sha256
-# The target folder is kept for each architecture, so that a change of one file compiles one crate;
-# FRESH compiles all.
+# The target folder is kept for each architecture, so that a change compiles the workspace's own
+# crates; FRESH compiles all.
 RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \
     --mount=type=cache,target=/build,id=tea-rust-$TARGETARCH,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    # cargo goes by time stamps, and what another checkout left in the kept folder may be newer.
+    find /src -type f -exec touch {} +; \
     if [ -n "${FRESH:-}" ]; then find /build -mindepth 1 -delete; fi; \
     triple=$(echo "$GNU" | sed 's/-linux-gnu$/-unknown-linux-gnu/'); \
     if [ "$BUILDARCH" != "$TARGETARCH" ]; then \

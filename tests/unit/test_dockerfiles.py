@@ -110,6 +110,18 @@ def test_rule_lets_pass_what_goes_on_from_the_build_machines_image() -> None:
     assert faults(f"{text}FROM scratch AS out\nCOPY --from=two /x /\n") == []
 
 
+# -- kept target folders
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.name))
+def test_cargo_takes_no_other_checkout_s_program_from_a_kept_target_folder(path: Path) -> None:
+    for line in instructions(path.read_text()):
+        if line.startswith("RUN ") and "--mount=type=cache,target=/build," in line:
+            before, cargo, _ = line.partition(" cargo ")
+            # By time stamps alone, sources that are older than the last build count as built.
+            assert cargo and "find /src -type f -exec touch {} +;" in before, line[:200]
+
+
 # -- byte code
 
 
