@@ -23,7 +23,8 @@ COPY docker/python/debs.txt /src/
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     set -eu; \
-    apt-get update; \
+    # Without the option an index that did not come is passed over, and older packages with it.
+    apt-get update --error-on=any || apt-get update --error-on=any; \
     mkdir -p /debs/root && cd /debs; \
     grep -v '^#' /src/debs.txt | sed "s/\$/:$TARGETARCH/" | xargs apt-get -o APT::Sandbox::User=root download; \
     for deb in *.deb; do \

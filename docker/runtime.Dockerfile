@@ -17,7 +17,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     for library in fuse3 squashfuse zstd; do \
         packages="$packages lib$library-dev:$TARGETARCH"; \
     done; \
-    apt-get update; \
+    # Without the option an index that did not come is passed over, and older libraries with it.
+    apt-get update --error-on=any || apt-get update --error-on=any; \
     apt-get install -y --no-install-recommends $packages
 
 FROM toolchain AS runtime

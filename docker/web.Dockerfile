@@ -18,6 +18,8 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-web-cargo,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    # cargo goes by time stamps, and what another checkout left in the kept folder may be newer.
+    find /src -type f -exec touch {} +; \
     cargo build --release --locked; \
     cp /build/release/bindgen /usr/local/bin/
 
@@ -40,6 +42,7 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-web-cargo,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    find /src -type f -exec touch {} +; \
     cargo build --locked --package tea-conformance --bin page; \
     cp /build/debug/page /usr/local/bin/
 
@@ -55,6 +58,7 @@ RUN --mount=type=cache,target=/cargo/registry,id=tea-web-cargo,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     set -eu; \
     if [ -s /run/secrets/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca.pem; fi; \
+    find /src -type f -exec touch {} +; \
     # Paths of the build would otherwise end up in the messages of panics.
     export RUSTFLAGS="--remap-path-prefix=/cargo/registry=. --remap-path-prefix=/src=."; \
     cargo build --release --locked --package tea-wasm-llm --lib --target wasm32-unknown-unknown; \
