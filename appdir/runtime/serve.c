@@ -9,44 +9,73 @@
 
 #include "io.h"
 
+enum { LISTS = 256 };
+
+/* A file that has been read from, in the list of all whose inode has the same remainder. */
+struct file {
+    struct file *next;
+    fuse_ino_t inode;
+    struct content content;
+};
+
 struct server {
     sqfs_ll files; /* first: squashfuse's own operations get this pointer */
     struct image *image;
     struct fuse_session *session;
     struct fuse_buf buffer; /* of the request at hand */
+    bool silent_open;       /* the kernel can be told that no file needs to be opened */
+    struct file *lists[LISTS];
 };
 
-/* An open file keeps its runs, so that reading a model costs no walk through block lists. */
-static void do_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+/* A file that was read from keeps its runs, so that reading a model costs no walk through block
+ * lists. NULL, with an answer given, when the image is damaged or memory is short. */
+static struct file *file_of(fuse_req_t request, fuse_ino_t inode)
 {
     struct server *server = fuse_req_userdata(request);
-    struct content *content;
+    struct file **list = &server->lists[inode % LISTS];
+    struct file *file = *list;
     sqfs_ll_i found;
 
+    while (file != NULL && file->inode != inode)
+        file = file->next;
+    if (file != NULL)
+        return file;
     if (sqfs_ll_iget(request, &found, inode) != SQFS_OK)
-        return; /* it has answered */
-    content = malloc(sizeof *content);
-    if (content == NULL || !content_open(server->image, &found.inode, content)) {
-        free(content);
+        return NULL; /* it has answered */
+    file = malloc(sizeof *file);
+    if (file == NULL || !content_open(server->image, &found.inode, &file->content)) {
+        free(file);
         (void)fuse_reply_err(request, EIO);
-        return;
+        return NULL;
     }
-    info->fh = (uintptr_t)content;
-    info->keep_cache = 1; /* the image never changes */
-    if (fuse_reply_open(request, info) != 0) {
-        content_close(content);
-        free(content);
-    }
+    file->inode = inode;
+    file->next = *list;
+    *list = file;
+    return file;
 }
 
-static void do_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+static void forget_files(struct server *server)
 {
-    struct content *content = (struct content *)(uintptr_t)info->fh;
+    for (size_t i = 0; i < LISTS; i++)
+        for (struct file *file = server->lists[i], *next; file != NULL; file = next) {
+            next = file->next;
+            content_close(&file->content);
+            free(file);
+        }
+}
+
+/* Opening needs nothing. A kernel that is told so asks no more, and keeps what it has read: Python
+ * opens its archive for each module. */
+static void do_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    const struct server *server = fuse_req_userdata(request);
 
     (void)inode;
-    content_close(content);
-    free(content);
-    (void)fuse_reply_err(request, 0);
+    info->keep_cache = 1; /* the image never changes */
+    if (server->silent_open)
+        (void)fuse_reply_err(request, ENOSYS);
+    else
+        (void)fuse_reply_open(request, info);
 }
 
 /* Decompressed by squashfuse. */
@@ -69,12 +98,17 @@ static void do_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
                     struct fuse_file_info *info)
 {
     struct server *server = fuse_req_userdata(request);
-    struct content *content = (struct content *)(uintptr_t)info->fh;
-    uint64_t end = content->inode.xtra.reg.file_size;
+    struct file *file = file_of(request, inode);
     uint64_t at = (uint64_t)offset;
+    struct content *content;
     const struct run *run;
+    uint64_t end;
 
-    (void)inode;
+    (void)info;
+    if (file == NULL)
+        return;
+    content = &file->content;
+    end = content->inode.xtra.reg.file_size;
     if (at >= end) {
         (void)fuse_reply_buf(request, NULL, 0);
         return;
@@ -97,8 +131,11 @@ static void do_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
 
 static void do_init(void *userdata, struct fuse_conn_info *connection)
 {
+    struct server *server = userdata;
+
     sqfs_ll_op_init(userdata, connection);
     connection->want |= connection->capable & (FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    server->silent_open = (connection->capable & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
 }
 
 static const struct fuse_lowlevel_ops OPERATIONS = {
@@ -109,7 +146,6 @@ static const struct fuse_lowlevel_ops OPERATIONS = {
     .readlink = sqfs_ll_op_readlink,
     .open = do_open,
     .read = do_read,
-    .release = do_release,
     .opendir = sqfs_ll_op_opendir,
     .readdir = sqfs_ll_op_readdir,
     .releasedir = sqfs_ll_op_releasedir,
@@ -173,6 +209,7 @@ bool serve_request(struct server *server)
 void serve_close(struct server *server)
 {
     free(server->buffer.mem);
+    forget_files(server);
     fuse_session_destroy(server->session);
     sqfs_ll_destroy(&server->files);
     free(server);
