@@ -103,6 +103,11 @@ class _Models:
         return None if where is None else ApiBackend(where, sleep=sleep, jitter=lambda: 0.5)
 
 
+def script_of(stage: Stage, name: str, outcome: Outcome) -> Script:
+    """Return what the case's model ``name`` says; one that is not asked where there is none."""
+    return _script(stage, name, outcome) or Script("none", [], outcome.requests)
+
+
 def _script(stage: Stage, name: str, outcome: Outcome) -> Script | None:
     model = stage.data.get("models", {}).get(name)
     if model is None:
@@ -117,7 +122,7 @@ def _script(stage: Stage, name: str, outcome: Outcome) -> Script | None:
 
 def _replace_network(stage: Stage, patch: pytest.MonkeyPatch, outcome: Outcome) -> None:
     """Let the scripted API answer every request of the real client."""
-    api = ScriptedApi(_script(stage, "api", outcome) or Script("none", [], outcome.requests))
+    api = ScriptedApi(script_of(stage, "api", outcome))
     patch.setattr(
         httpx.AsyncHTTPTransport,
         "handle_async_request",
