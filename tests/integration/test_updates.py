@@ -30,8 +30,8 @@ CHANGES = {
     ),
     "rust": (
         "rust",
-        ("tea-cli/src/cli/run.rs", "tea-core/src/value.rs", "tea-core/src/run.rs"),
-        "\n#[used]\nstatic ADDED: fn(u64) -> u64 = |value| value.rotate_left(7) * 3 + 1;\n",
+        ("tea-cli/src/cli/help/tea.txt", "tea-cli/src/cli/help/validate.txt"),
+        "\nThis line is new.\n",  # linked in, so that every address after it moves
     ),
 }
 
