@@ -6,11 +6,12 @@ cd "$(dirname "$0")"
 
 file='@FILE@'
 sha256='@SHA256@'
+parts='@PARTS@'
 
 trap 'rm -f "$file.joining"' EXIT
 trap 'exit 130' INT TERM
 : > "$file.joining"
-for part in @PARTS@; do
+for part in $parts; do
     cat "$file.$part" >> "$file.joining"
 done
 if ! echo "$sha256  $file.joining" | sha256sum -c - > /dev/null; then
