@@ -114,6 +114,8 @@ def try_in_browser(engine: Engine, large: Path | None = None) -> str:
             ["npm", "run", "test:browser"],
             mounts=[Mount(model, "/model.gguf", read_only=True)],
             env={variable: "/model.gguf", "NO_COLOR": "1"},
+            # With the loopback alone, Chromium tells its pages that they are offline.
+            network="bridge",
             timeout=_TESTS_TIMEOUT,
         )
     said = done.stdout.decode() + done.stderr.decode()
