@@ -79,6 +79,7 @@ export async function load(
   checkBrowser();
   await probe(settings.wasm, signal);
   await probeWorker();
+  signal.throwIfAborted(); // from here on an abort is an event
   const words = new Words();
   const wllama = new Wllama({ default: settings.wasm.href }, { logger: words });
   wllama.setCompat(null); // else it would fetch files from a foreign server
