@@ -54,8 +54,11 @@ class Parts:
     runtime: Path
     mksquashfs: tuple[str, ...]
 
-    def pack(self, layer: Layer, out: Path, program: Program | None = None) -> None:
-        appimage.pack(program or self.program, layer, self.runtime, out, mksquashfs=self.mksquashfs)
+    def pack(
+        self, layer: Layer, out: Path, program: Program | None = None, update: str = ""
+    ) -> None:
+        program = program or self.program
+        appimage.pack(program, layer, self.runtime, out, mksquashfs=self.mksquashfs, update=update)
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,10 @@ def record(path: Path) -> dict[str, Any]:
     return found
 
 
-def layer(folder: Path, model: Path, sha256: str) -> Layer:
+def layer(folder: Path, model: Path, sha256: str, notices: Path | None = None) -> Layer:
     """The layer of the smallest bundle, with ``model`` in the place of the model."""
     folder.mkdir()
-    appdir.write_layer(folder, MODEL, MODEL.file)
+    appdir.write_layer(folder, MODEL, notices=notices)
     stored = StoredModel(model, sha256, model.stat().st_size, "test", None)
     return Layer(folder, {MODEL.file: stored})
 
@@ -119,9 +119,11 @@ def test_same_parts_packed_on_another_day_give_the_same_bytes(
     shutil.copyfile(model.path, old)
     for moment in (1_000_000_000, 1_900_000_000):
         os.utime(old, (moment, moment))
-        again = layer(tmp_path / str(moment), old, model.sha256)
+        again = layer(tmp_path / str(moment), old, model.sha256, parts.runtime.parent / "notices")
         (again.folder / "bundle/bundle.json").chmod(0o600)
-        parts.pack(again, tmp_path / "a.AppImage")
+        # Where the next version will be is known in a checkout from GitHub.
+        update = appimage.read(bundle).update_information
+        parts.pack(again, tmp_path / "a.AppImage", update=update)
         assert store.sha256_of(tmp_path / "a.AppImage") == store.sha256_of(bundle)
 
 
