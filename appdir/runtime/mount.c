@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,7 +20,10 @@
 #include "namespace.h"
 #include "report.h"
 
-enum { MOUNT_SECONDS = 60 }; /* a loaded machine is slow; a hung helper must not be for ever */
+enum {
+    MOUNT_SECONDS = 60, /* a loaded machine is slow; a hung helper must not be for ever */
+    RANDOM = 6,
+};
 
 /* Both sides of an attempt. */
 struct attempt {
@@ -31,21 +35,40 @@ struct attempt {
     int line[2]; /* [0] the program's end, [1] the server's */
 };
 
-/* A new, empty folder of the user's own to mount on. */
-static bool make_dir(const struct image *image, char *dir)
+/* Six characters that nobody has guessed. */
+static bool random_name(char *end)
+{
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuv";
+    unsigned char bytes[RANDOM];
+
+    if (getrandom(bytes, sizeof bytes, GRND_NONBLOCK) != sizeof bytes)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        end[i] = letters[bytes[i] % (sizeof letters - 1)];
+    end[RANDOM] = '\0';
+    return true;
+}
+
+/* A new, empty folder of the user's own to mount on. The word of it is left first: a start can be
+ * killed at any moment, and nobody would find a folder that has no record. */
+static bool make_dir(const struct image *image, const struct share *share, char *dir)
 {
     const char *const bases[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", getenv("XDG_RUNTIME_DIR")};
     const char *name = strrchr(image->path, '/') + 1;
     char leaf[32] = MOUNT_PREFIX;
+    char *end = leaf + strlen(leaf);
 
-    for (size_t i = strlen(leaf), end = i + 6; i < end && *name != '\0'; name++)
+    for (const char *stop = end + 6; end < stop && *name != '\0'; name++)
         if (strchr("-._", *name) == NULL && *name > ' ' && *name < 127)
-            leaf[i++] = *name;
-    strcat(leaf, "XXXXXX");
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-        if (bases[i] != NULL && bases[i][0] == '/' && join(dir, bases[i], leaf) &&
-            mkdtemp(dir) != NULL)
+            *end++ = *name;
+    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
+        if (bases[i] == NULL || bases[i][0] != '/' || !random_name(end) ||
+            !join(dir, bases[i], leaf))
+            continue;
+        (void)share_record(share, dir);
+        if (mkdir(dir, 0700) == 0)
             return true;
+    }
     return false;
 }
 
@@ -174,9 +197,8 @@ int mount_image(struct image *image, bool in_namespace, pid_t program, struct sh
     bool there;
 
     if (access("/dev/fuse", F_OK) != 0 || (in_namespace && !namespace_safe()) ||
-        !make_dir(image, mounted->dir))
+        !make_dir(image, share, mounted->dir))
         return TRY_NEXT;
-    (void)share_record(share, mounted->dir);
     there = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, attempt.line) == 0 &&
             start(&attempt);
     files_close(&attempt.line[1], 1);

@@ -39,7 +39,7 @@ int share_join(struct share *share, char *dir);
 /* The folder in which mounts are made is named so. */
 #define MOUNT_PREFIX ".mount_"
 
-/* Before mounting on `dir`: leave word, for whoever has to clear up behind a server that was killed.
+/* Before making `dir` to mount on: leave word, for whoever has to clear up behind a server that was killed.
  * False when there is no word, and nobody will. */
 bool share_record(const struct share *share, const char *dir);
 

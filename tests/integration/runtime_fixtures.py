@@ -47,3 +47,11 @@ def slow(bench: Bench, runtime: Path, tmp_path_factory: pytest.TempPathFactory) 
     appdir = make_appdir(tmp_path_factory.mktemp("slow"), model_size=300_000_000)
     image = pack(appdir, runtime, bench.folder / "slow.AppImage")
     return replace(bench, image=image)
+
+
+@pytest.fixture(scope="session")
+def upgrade(bench: Bench, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image with another text in it, of the same size."""
+    appdir = make_appdir(tmp_path_factory.mktemp("upgrade"))
+    (appdir / "text").write_text("The Quick Brown Fox\n" * 3)
+    return pack(appdir, runtime, bench.folder / "upgrade.AppImage")

@@ -36,7 +36,7 @@ FROM ${BASE} AS work
 ARG WORD=none
 RUN echo "$WORD" > /word
 FROM work AS broken
-RUN echo before; echo "the cause" >&2; exit 3
+RUN { echo before; echo "the cause"; } >&2; exit 3
 FROM work AS full
 RUN cat /word > /dev/full
 FROM work AS secret
@@ -266,7 +266,7 @@ def test_a_failing_step_is_named_and_the_old_output_stays(
     with pytest.raises(CommandFailed) as caught:
         build(engine, dockerfile, base, "broken", output=output)
     message = caught.value.message
-    assert message.startswith("Dockerfile: step [broken 1/1] RUN echo before")
+    assert message.startswith("Dockerfile: step [broken 1/1] RUN { echo before")
     assert message.endswith("the cause (exit code: 3)")
     assert "\n" not in message
     assert [path.name for path in output.iterdir()] == ["old"]
