@@ -6,19 +6,28 @@ from the_edge_agent.llm.crew import Crew
 
 
 class Machine:
-    """A computer whose time passes as the work is told to take; ``share`` is the CPU's part."""
+    """A computer whose time passes as the work is told to take.
+
+    Each thread gets the ``share`` of that time on a processor.
+    """
 
     def __init__(self) -> None:
         self.now = self.cpu = 0.0
+        self.threads = 0
         self.assigned: list[int] = []
 
     def crew(self, full: int) -> Crew:
-        return Crew(full, self.assigned.append, clock=lambda: self.now, cpu_clock=lambda: self.cpu)
+        self.threads = full
+        return Crew(full, self.assign, clock=lambda: self.now, cpu_clock=lambda: self.cpu)
+
+    def assign(self, threads: int) -> None:
+        self.threads = threads
+        self.assigned.append(threads)
 
     def work(self, seconds: float, share: float) -> Callable[[], None]:
         def passes() -> None:
             self.now += seconds
-            self.cpu += seconds * share
+            self.cpu += seconds * share * self.threads
 
         return passes
 
@@ -41,26 +50,40 @@ def test_a_few_slow_tokens_change_nothing() -> None:
     crew = machine.crew(2)
     for _ in range(20):
         compute(crew, machine, 0.01, share=0.2)
-        compute(crew, machine, 0.05, share=0.98)
+        compute(crew, machine, 0.09, share=0.98)
     assert machine.assigned == []
 
 
 @pytest.mark.parametrize(
     ("full", "steps"), [(2, [1]), (4, [3, 2, 1]), (16, [12, 9, 6, 4, 3, 2, 1])]
 )
-def test_a_crowded_machine_gets_its_cores_back_within_half_a_second(
-    full: int, steps: list[int]
+def test_a_crowded_machine_gets_its_cores_back_within_a_second(full: int, steps: list[int]) -> None:
+    machine = Machine()
+    compute(machine.crew(full), machine, 1.0, share=0.5)
+    assert machine.assigned == steps
+
+
+@pytest.mark.parametrize(("full", "fewer"), [(2, 1), (3, 2), (4, 3), (5, 3)])
+def test_one_thread_without_a_core_is_enough_while_the_others_wait_for_it(
+    full: int, fewer: int
 ) -> None:
     machine = Machine()
-    compute(machine.crew(full), machine, 0.5, share=0.5)
-    assert machine.assigned == steps
+    compute(machine.crew(full), machine, 0.11, share=(full - 0.501) / full)
+    assert machine.assigned == [fewer]
+
+
+@pytest.mark.parametrize("full", [2, 3, 4, 16])
+def test_the_small_losses_of_an_idle_machine_change_nothing(full: int) -> None:
+    machine = Machine()
+    compute(machine.crew(full), machine, 60, share=0.91)
+    assert machine.assigned == []
 
 
 def test_no_more_threads_leave_than_it_takes() -> None:
     machine = Machine()
     crew = machine.crew(16)
     for _ in range(12):
-        compute(crew, machine, 0.06, share=0.95 if crew.threads <= 9 else 0.4)
+        compute(crew, machine, 0.11, share=0.95 if crew.threads <= 9 else 0.4, token=0.11)
     assert machine.assigned == [12, 9]
 
 

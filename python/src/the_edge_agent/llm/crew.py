@@ -2,17 +2,19 @@
 
 Threads wait for each other several hundred times a token. When one of them has lost its core to
 another program, all wait until it has one again, which may take milliseconds each time: two
-threads were then measured to be four times slower than one. The sign of it is that the thread
-which leads the others gets much less of its processor than time has passed.
+threads were then measured to be four times slower than one. Whoever waits keeps its core busy, so
+the sign of it is that all threads together had less processor time than passed for each of them.
+The time of the one that leads the others would not do: it may have a core to itself, and wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter, thread_time
+from time import perf_counter, process_time
 
-_WINDOW = 0.05  # seconds of computing that are judged together
-_CROWDED = 2 / 3  # of the time; a thread that waits for nobody but its like gets nearly all of it
+_WINDOW = 0.1  # seconds of computing that are judged together
+_LOST = 1 / 3  # of one thread's time: so much is missing on a crowded machine
+_LOST_OF_ALL = 0.1  # of all threads' time, where that is more: of many, some rest now and then
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 8.0  # seconds until all threads are tried again
 
 Clock = Callable[[], float]
@@ -27,9 +29,9 @@ class Crew:
         assign: Callable[[int], object],
         *,
         clock: Clock = perf_counter,
-        cpu_clock: Clock = thread_time,
+        cpu_clock: Clock = process_time,
     ) -> None:
-        """Begin with ``full`` threads. ``cpu_clock`` is that of the calling thread; in seconds."""
+        """Begin with ``full`` threads. ``cpu_clock`` counts all threads together, in seconds."""
         self.threads = full
         self._full = full
         self._assign = assign
@@ -48,7 +50,8 @@ class Crew:
         self._cpu += self._cpu_clock() - cpu_start
         if self._wall < _WINDOW:
             return
-        crowded = self._cpu < _CROWDED * self._wall
+        lost = self.threads * self._wall - self._cpu
+        crowded = lost > max(_LOST, _LOST_OF_ALL * self.threads) * self._wall
         self._wall = self._cpu = 0.0
         self._judge(crowded, now)
 

@@ -195,9 +195,9 @@ impl Session {
     }
 }
 
-/// Seconds for which this thread had a processor.
+/// Seconds of processor time that all threads of this process have had.
 fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
