@@ -182,6 +182,16 @@ def test_libraries_of_the_host_are_not_handed_on_and_all_else_is(
     assert {name: found.env[name] for name in kept} == kept
 
 
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_threads_spin_for_a_short_time_unless_the_user_says_otherwise(
+    shell: list[str], apprun: Path
+) -> None:
+    assert start([*shell, apprun]).env["GOMP_SPINCOUNT"] == "10000"
+    told = start([*shell, apprun], env={"GOMP_SPINCOUNT": "5"})
+    assert told.env["GOMP_SPINCOUNT"] == "5"
+    assert "GOMP_SPINCOUNT" not in start([*shell, apprun], env={"OMP_WAIT_POLICY": "active"}).env
+
+
 def test_model_path_is_not_set_where_the_user_set_none(apprun: Path) -> None:
     assert "TEA_MODEL_PATH" not in start([apprun]).env
 

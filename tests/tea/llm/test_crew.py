@@ -1,47 +1,38 @@
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from the_edge_agent.llm.crew import Crew
+from the_edge_agent.llm.crew import Crew, queue_time
 
 
 class Machine:
-    """A computer whose time passes as the work is told to take.
-
-    Each thread gets the ``share`` of that time on a processor.
-    """
+    """A computer whose time passes as it is told to, while threads wait for a core."""
 
     def __init__(self) -> None:
-        self.now = self.cpu = 0.0
-        self.threads = 0
+        self.now = self.queued = 100.0
         self.assigned: list[int] = []
 
     def crew(self, full: int) -> Crew:
-        self.threads = full
-        return Crew(full, self.assign, clock=lambda: self.now, cpu_clock=lambda: self.cpu)
+        crew = Crew(
+            full, self.assigned.append, clock=lambda: self.now, queue_clock=lambda: self.queued
+        )
+        crew.begin()
+        return crew
 
-    def assign(self, threads: int) -> None:
-        self.threads = threads
-        self.assigned.append(threads)
-
-    def work(self, seconds: float, share: float) -> Callable[[], None]:
-        def passes() -> None:
-            self.now += seconds
-            self.cpu += seconds * share * self.threads
-
-        return passes
-
-
-def compute(
-    crew: Crew, machine: Machine, seconds: float, share: float, token: float = 0.01
-) -> None:
-    for _ in range(round(seconds / token)):
-        crew.compute(machine.work(token, share))
+    def answer(self, crew: Crew, seconds: float, share: float, token: float = 0.01) -> None:
+        """Compute tokens; all threads together wait for the ``share`` of the time."""
+        for _ in range(round(seconds / token)):
+            self.now += token
+            self.queued += token * share
+            crew.learn()
 
 
 def test_all_threads_stay_at_work_on_an_idle_machine() -> None:
     machine = Machine()
-    compute(machine.crew(8), machine, 60, share=0.98)
+    machine.answer(machine.crew(8), 60, share=0.15)
     assert machine.assigned == []
 
 
@@ -49,8 +40,8 @@ def test_a_few_slow_tokens_change_nothing() -> None:
     machine = Machine()
     crew = machine.crew(2)
     for _ in range(20):
-        compute(crew, machine, 0.01, share=0.2)
-        compute(crew, machine, 0.09, share=0.98)
+        machine.answer(crew, 0.01, share=1.0)
+        machine.answer(crew, 0.09, share=0.02)
     assert machine.assigned == []
 
 
@@ -59,60 +50,83 @@ def test_a_few_slow_tokens_change_nothing() -> None:
 )
 def test_a_crowded_machine_gets_its_cores_back_within_a_second(full: int, steps: list[int]) -> None:
     machine = Machine()
-    compute(machine.crew(full), machine, 1.0, share=0.5)
+    machine.answer(machine.crew(full), 1.0, share=0.5)
     assert machine.assigned == steps
-
-
-@pytest.mark.parametrize(("full", "fewer"), [(2, 1), (3, 2), (4, 3), (5, 3)])
-def test_one_thread_without_a_core_is_enough_while_the_others_wait_for_it(
-    full: int, fewer: int
-) -> None:
-    machine = Machine()
-    compute(machine.crew(full), machine, 0.11, share=(full - 0.501) / full)
-    assert machine.assigned == [fewer]
-
-
-@pytest.mark.parametrize("full", [2, 3, 4, 16])
-def test_the_small_losses_of_an_idle_machine_change_nothing(full: int) -> None:
-    machine = Machine()
-    compute(machine.crew(full), machine, 60, share=0.91)
-    assert machine.assigned == []
 
 
 def test_no_more_threads_leave_than_it_takes() -> None:
     machine = Machine()
     crew = machine.crew(16)
     for _ in range(12):
-        compute(crew, machine, 0.11, share=0.95 if crew.threads <= 9 else 0.4, token=0.11)
+        machine.answer(crew, 0.11, share=0.1 if crew.threads <= 9 else 0.9, token=0.11)
     assert machine.assigned == [12, 9]
 
 
 def test_all_threads_are_back_at_work_soon_after_the_crowd_has_left() -> None:
     machine = Machine()
     crew = machine.crew(2)
-    compute(crew, machine, 0.5, share=0.5)
-    compute(crew, machine, 2.0, share=0.98)
+    machine.answer(crew, 0.5, share=1.0)
+    machine.answer(crew, 2.0, share=0.02)
     assert crew.threads == 2
 
 
 def test_a_lasting_crowd_is_disturbed_ever_more_seldom() -> None:
     machine = Machine()
     crew = machine.crew(2)
-    compute(crew, machine, 60, share=0.5)
+    machine.answer(crew, 60, share=1.0)
     tries = machine.assigned.count(2)
     assert 7 <= tries <= 9  # after 2, 4, and then every 8 seconds
 
 
-def test_time_between_tokens_does_not_count() -> None:
+def test_time_between_answers_does_not_count() -> None:
     machine = Machine()
     crew = machine.crew(2)
-    for _ in range(500):
-        crew.compute(machine.work(0.01, 0.98))
-        machine.now += 1.0  # a reader that takes its time
+    for _ in range(50):
+        machine.now += 1.0  # a prompt is computed, by all threads, on a crowded machine
+        machine.queued += 1.0
+        crew.begin()
+        machine.answer(crew, 0.3, share=0.02)
     assert machine.assigned == []
 
 
 def test_one_thread_has_nowhere_to_go() -> None:
     machine = Machine()
-    compute(machine.crew(1), machine, 10, share=0.3)
+    machine.answer(machine.crew(1), 10, share=0.7)
     assert machine.assigned == []
+
+
+def test_the_waits_of_all_threads_are_added_up(tmp_path: Path) -> None:
+    for thread, text in [("1", "50 2000000000 7\n"), ("2", "9 500000000 1\n"), ("3", "")]:
+        (tmp_path / thread).mkdir()
+        (tmp_path / thread / "schedstat").write_text(text)
+    (tmp_path / "4").mkdir()  # as one that has just ended
+    assert queue_time(tmp_path) == 2.5
+
+
+def test_a_system_that_does_not_count_waits_looks_idle(tmp_path: Path) -> None:
+    assert queue_time(tmp_path / "none") == 0.0
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="this kernel does not count waits"
+)
+def test_two_programs_on_one_core_are_seen_to_wait_for_it() -> None:
+    """As the kernel counts it: of both together, one waits at each moment."""
+    wait = """
+import os, sys, time
+from the_edge_agent.llm.crew import queue_time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+other = os.fork()
+end = time.perf_counter() + 0.5
+while time.perf_counter() < end:
+    pass
+if other:
+    os.waitpid(other, 0)
+    print(queue_time())
+"""
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", wait],
+        env=path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert float(done.stdout) > 0.1

@@ -2,22 +2,37 @@
 
 Threads wait for each other several hundred times a token. When one of them has lost its core to
 another program, all wait until it has one again, which may take milliseconds each time: two
-threads were then measured to be four times slower than one. Whoever waits keeps its core busy, so
-the sign of it is that all threads together had less processor time than passed for each of them.
-The time of the one that leads the others would not do: it may have a core to itself, and wait.
+threads were then measured to be four times slower than one. The sign of it is that threads that
+could run wait for a core. How much processor time they get is none: whoever waits for the others
+spins at first, and sleeps after that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter, process_time
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
 
-_WINDOW = 0.1  # seconds of computing that are judged together
-_LOST = 1 / 3  # of one thread's time: so much is missing on a crowded machine
-_LOST_OF_ALL = 0.1  # of all threads' time, where that is more: of many, some rest now and then
+_WINDOW = 0.1  # seconds of answering that are judged together
+_CROWDED = 1 / 3  # of the window, waited by all threads together; idle machines stay below 0.15
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 8.0  # seconds until all threads are tried again
 
 Clock = Callable[[], float]
+
+
+def queue_time(tasks: Path = Path("/proc/self/task")) -> float:
+    """Return for how many seconds this process's threads together have waited for a core.
+
+    It stays 0 on kernels that do not count that. ``tasks`` holds a folder for each thread; their
+    ``schedstat`` has nanoseconds run, nanoseconds waited, and a count.
+    """
+    waited = 0
+    with suppress(OSError):  # no such folder
+        for task in tasks.iterdir():
+            with suppress(OSError, IndexError):  # not counted, or the thread has just ended
+                waited += int((task / "schedstat").read_bytes().split()[1])
+    return waited / 1e9
 
 
 class Crew:
@@ -29,30 +44,30 @@ class Crew:
         assign: Callable[[int], object],
         *,
         clock: Clock = perf_counter,
-        cpu_clock: Clock = process_time,
+        queue_clock: Clock = queue_time,
     ) -> None:
-        """Begin with ``full`` threads. ``cpu_clock`` counts all threads together, in seconds."""
+        """Begin with ``full`` threads. Both clocks give seconds, see ``queue_time``."""
         self.threads = full
         self._full = full
         self._assign = assign
         self._clock = clock
-        self._cpu_clock = cpu_clock
-        self._wall = self._cpu = 0.0  # of this window
+        self._queue_clock = queue_clock
+        self._start = self._queued = 0.0  # of this window
         self._pause = _FIRST_PAUSE
         self._retry = 0.0  # when all threads are tried again
 
-    def compute(self, work: Callable[[], None]) -> None:
-        """Call ``work``, which computes one token, and learn from the time it took."""
-        start, cpu_start = self._clock(), self._cpu_clock()
-        work()
+    def begin(self) -> None:
+        """Begin an answer: what was waited before does not count."""
+        self._start, self._queued = self._clock(), self._queue_clock()
+
+    def learn(self) -> None:
+        """Look at the time since the last look, now that a token has been computed."""
         now = self._clock()
-        self._wall += now - start
-        self._cpu += self._cpu_clock() - cpu_start
-        if self._wall < _WINDOW:
+        if now - self._start < _WINDOW:
             return
-        lost = self.threads * self._wall - self._cpu
-        crowded = lost > max(_LOST, _LOST_OF_ALL * self.threads) * self._wall
-        self._wall = self._cpu = 0.0
+        queued = self._queue_clock()
+        crowded = queued - self._queued > _CROWDED * (now - self._start)
+        self._start, self._queued = now, queued
         self._judge(crowded, now)
 
     def _judge(self, crowded: bool, now: float) -> None:

@@ -140,6 +140,8 @@ class Session:
             # Another number of threads rounds otherwise, and a seed asks for the same answer.
             crew = None if request.seed is not None else self._crew
             self._assign(crew.threads if crew else self._n_threads)
+            if crew:
+                crew.begin()
             count, reason = self._answer(sampler, answer, request.max_tokens, crew)
         finally:
             self._c.llama_sampler_free(sampler)
@@ -171,10 +173,9 @@ class Session:
 
     def _compute_token(self, token: int, crew: Crew | None) -> None:
         self._tokens[0] = token
-        if crew is None:
-            self._decode(self._one, [token])
-        else:
-            crew.compute(lambda: self._decode(self._one, [token]))
+        self._decode(self._one, [token])
+        if crew:
+            crew.learn()
 
     def _compute_prompt(self, tokens: list[int]) -> None:
         for start in range(0, len(tokens), _BATCH):

@@ -2,28 +2,48 @@
 //!
 //! Threads wait for each other several hundred times a token. When one of them has lost its core
 //! to another program, all wait until it has one again, which may take milliseconds each time: two
-//! threads were then measured to be four times slower than one. Whoever waits keeps its core busy,
-//! so the sign of it is that all threads together had less processor time than passed for each of
-//! them. The time of the one that leads the others would not do: it may have a core to itself, and
-//! wait.
+//! threads were then measured to be four times slower than one. The sign of it is that threads that
+//! could run wait for a core. How much processor time they get is none: whoever waits for the others
+//! spins at first, and sleeps after that.
 
-/// Seconds of computing that are judged together.
+use std::fs;
+use std::path::Path;
+
+/// Seconds of answering that are judged together.
 const WINDOW: f64 = 0.1;
-/// Of one thread's time: so much is missing on a crowded machine.
-const LOST: f64 = 1.0 / 3.0;
-/// Of all threads' time, where that is more: of many, some rest now and then.
-const LOST_OF_ALL: f64 = 0.1;
+/// Of the window, waited by all threads together; idle machines stay below 0.15.
+const CROWDED: f64 = 1.0 / 3.0;
 /// Seconds until all threads are tried again.
 const FIRST_PAUSE: f64 = 2.0;
 const LONGEST_PAUSE: f64 = 8.0;
+
+/// For how many seconds this process's threads together have waited for a core. It stays 0 on
+/// kernels that do not count that.
+#[must_use]
+pub fn queue_time() -> f64 {
+    queue_time_of(Path::new("/proc/self/task"))
+}
+
+/// `tasks` holds a folder for each thread; their `schedstat` has nanoseconds run, nanoseconds
+/// waited, and a count.
+fn queue_time_of(tasks: &Path) -> f64 {
+    let waited = |text: String| text.split(' ').nth(1)?.parse::<u64>().ok();
+    let threads = fs::read_dir(tasks).into_iter().flatten().flatten();
+    let nanoseconds: u64 = threads
+        // One that cannot be read has ended meanwhile.
+        .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
+        .filter_map(waited)
+        .sum();
+    nanoseconds as f64 / 1e9
+}
 
 /// Between one and all threads.
 #[derive(Debug)]
 pub struct Crew {
     threads: u32,
     full: u32,
-    wall: f64, // of this window
-    cpu: f64,
+    start: f64, // of this window
+    queued: f64,
     pause: f64,
     retry: f64, // when all threads are tried again
 }
@@ -32,7 +52,7 @@ impl Crew {
     /// Begin with `full` threads.
     #[must_use]
     pub fn new(full: u32) -> Crew {
-        Crew { threads: full, full, wall: 0.0, cpu: 0.0, pause: FIRST_PAUSE, retry: 0.0 }
+        Crew { threads: full, full, start: 0.0, queued: 0.0, pause: FIRST_PAUSE, retry: 0.0 }
     }
 
     /// How many are to compute the next token.
@@ -41,18 +61,21 @@ impl Crew {
         self.threads
     }
 
-    /// Learn from a token that was done at `now` and took `wall` seconds, in which all
-    /// threads together had `cpu` seconds of processor time.
-    pub fn learn(&mut self, now: f64, wall: f64, cpu: f64) {
-        self.wall += wall;
-        self.cpu += cpu;
-        if self.wall < WINDOW {
+    /// Begin an answer at `now`: what was waited before, `queued` seconds, does not count.
+    pub fn begin(&mut self, now: f64, queued: f64) {
+        (self.start, self.queued) = (now, queued);
+    }
+
+    /// Look at the time since the last look, now that a token has been computed. `queue_clock` is
+    /// `queue_time`.
+    pub fn learn(&mut self, now: f64, queue_clock: impl FnOnce() -> f64) {
+        let wall = now - self.start;
+        if wall < WINDOW {
             return;
         }
-        let threads = f64::from(self.threads);
-        let lost = threads * self.wall - self.cpu;
-        let crowded = lost > LOST.max(LOST_OF_ALL * threads) * self.wall;
-        (self.wall, self.cpu) = (0.0, 0.0);
+        let queued = queue_clock();
+        let crowded = queued - self.queued > CROWDED * wall;
+        self.begin(now, queued);
         if crowded && self.threads > 1 {
             if self.threads == self.full {
                 self.retry = now + self.pause;
@@ -71,51 +94,56 @@ impl Crew {
 mod tests {
     use super::*;
 
-    /// A token that took a window's time, of which each thread had the `share`.
+    /// A window that ends at `now`, in which threads waited for the `share` of it.
     fn learn(crew: &mut Crew, now: f64, share: f64) -> u32 {
-        crew.learn(now, WINDOW, WINDOW * share * f64::from(crew.threads()));
+        crew.begin(now - WINDOW, 5.0);
+        crew.learn(now, || 5.0 + WINDOW * share);
         crew.threads()
     }
 
     #[test]
     fn a_crowded_crew_gets_smaller_down_to_one() {
         let mut crew = Crew::new(4);
-        let seen: Vec<u32> = (0..4).map(|_| learn(&mut crew, 0.1, 0.5)).collect();
+        let seen: Vec<u32> = (1..5).map(|i| learn(&mut crew, 0.1 * f64::from(i), 0.5)).collect();
         assert_eq!(seen, [3, 2, 1, 1]);
     }
 
     #[test]
-    fn one_thread_that_loses_half_of_its_time_is_enough_while_the_others_wait_for_it() {
-        for (full, fewer) in [(2, 1), (3, 2), (4, 3), (5, 3)] {
-            let mut crew = Crew::new(full);
-            crew.learn(0.0, WINDOW, WINDOW * (f64::from(full) - 0.501));
-            assert_eq!(crew.threads(), fewer, "of {full}");
-        }
-    }
-
-    #[test]
-    fn the_small_losses_of_an_idle_machine_change_nothing() {
-        for full in [1, 2, 3, 4, 16] {
-            let mut crew = Crew::new(full);
-            assert_eq!(learn(&mut crew, 0.0, 0.91), full);
+    fn what_an_idle_machine_waits_changes_nothing() {
+        for full in [1, 2, 16] {
+            assert_eq!(learn(&mut Crew::new(full), 0.1, 0.3), full);
         }
     }
 
     #[test]
     fn all_threads_are_tried_again_after_a_pause_that_grows() {
         let mut crew = Crew::new(2);
-        assert_eq!(learn(&mut crew, 0.0, 0.3), 1);
-        assert_eq!(learn(&mut crew, 1.9, 1.0), 1);
-        assert_eq!(learn(&mut crew, 2.0, 1.0), 2);
-        assert_eq!(learn(&mut crew, 2.1, 0.3), 1);
-        assert_eq!(learn(&mut crew, 6.0, 1.0), 1);
-        assert_eq!(learn(&mut crew, 6.1, 1.0), 2);
+        assert_eq!(learn(&mut crew, 1.0, 0.9), 1);
+        assert_eq!(learn(&mut crew, 2.9, 0.0), 1);
+        assert_eq!(learn(&mut crew, 3.0, 0.0), 2);
+        assert_eq!(learn(&mut crew, 3.1, 0.9), 1);
+        assert_eq!(learn(&mut crew, 7.0, 0.0), 1);
+        assert_eq!(learn(&mut crew, 7.1, 0.0), 2);
     }
 
     #[test]
     fn less_than_a_window_is_not_judged() {
         let mut crew = Crew::new(2);
-        crew.learn(0.0, 0.9 * WINDOW, 0.0);
+        crew.learn(0.9 * WINDOW, || unreachable!());
         assert_eq!(crew.threads(), 2);
+    }
+
+    #[test]
+    fn the_waits_of_all_threads_are_added_up() -> std::io::Result<()> {
+        let folder = std::env::temp_dir().join(format!("tea-crew-{}", std::process::id()));
+        for (thread, text) in [("1", "50 2000000000 7\n"), ("2", "9 500000000 1\n"), ("3", "")] {
+            fs::create_dir_all(folder.join(thread))?;
+            fs::write(folder.join(thread).join("schedstat"), text)?;
+        }
+        let waited = queue_time_of(&folder);
+        fs::remove_dir_all(&folder)?;
+        assert!((waited - 2.5).abs() < 1e-9);
+        assert_eq!(queue_time_of(&folder), 0.0);
+        Ok(())
     }
 }

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use rustix::time::{clock_gettime, ClockId};
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{ChatRequest, FinishReason, OnText};
 use tea_core::llm::parameters::MAX_SEED;
 
-use super::crew::Crew;
+use super::crew::{queue_time, Crew};
 use crate::llama::{self, Context, ContextOptions, Model, Sampler, Sampling, Token};
 use crate::stop;
 
@@ -90,6 +89,9 @@ impl Session {
         // Another number of threads rounds otherwise, and a seed asks for the same answer.
         let yields = request.seed.is_none();
         self.assign(yields);
+        if let Some(crew) = self.crew.as_mut().filter(|_| yields) {
+            crew.begin(self.started.elapsed().as_secs_f64(), queue_time());
+        }
         let limit = usize::try_from(request.max_tokens).unwrap_or(usize::MAX);
         let (count, finish_reason) = self.answer(&mut sampler, &mut answer, limit, yields)?;
         Ok(Generation {
@@ -141,11 +143,10 @@ impl Session {
     }
 
     fn compute_token(&mut self, token: Token, yields: bool) -> Result<(), Error> {
-        let (start, cpu_start) = (self.started.elapsed(), cpu_seconds());
         self.compute(&[token])?;
         if let Some(crew) = self.crew.as_mut().filter(|_| yields) {
-            let (now, before) = (self.started.elapsed(), crew.threads());
-            crew.learn(now.as_secs_f64(), (now - start).as_secs_f64(), cpu_seconds() - cpu_start);
+            let before = crew.threads();
+            crew.learn(self.started.elapsed().as_secs_f64(), queue_time);
             if crew.threads() != before {
                 self.assign(yields);
             }
@@ -193,12 +194,6 @@ impl Session {
             self.cached.clear();
         }
     }
-}
-
-/// Seconds of processor time that all threads of this process have had.
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// How to sample the answer: None is greedy.
