@@ -96,8 +96,8 @@ mod tests {
 
     /// A window that ends at `now`, in which threads waited for the `share` of it.
     fn learn(crew: &mut Crew, now: f64, share: f64) -> u32 {
-        crew.begin(now - WINDOW, 5.0);
-        crew.learn(now, || 5.0 + WINDOW * share);
+        crew.begin(now - 1.5 * WINDOW, 5.0);
+        crew.learn(now, || 5.0 + 1.5 * WINDOW * share);
         crew.threads()
     }
 
