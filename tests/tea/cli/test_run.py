@@ -198,16 +198,21 @@ def test_an_unusable_model_is_exit_code_3(tmp_path: Path, api: Api) -> None:
     assert api.requests == []
 
 
+@pytest.mark.parametrize("background", [False, True], ids=["plain", "as scripts start with &"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_quietly_with_the_code_of_its_signal(
-    tmp_path: Path, api: Api, number: signal.Signals, code: int
+    tmp_path: Path, api: Api, number: signal.Signals, code: int, background: bool
 ) -> None:
     def endless(handler: Handler) -> None:
         os.kill(process.pid, number)
         handler.rfile.read(1)
 
     api.scripts = [endless]
-    process = start(tmp_path, "run", write(tmp_path, asking(api)), "-i", '{"question": "x"}')
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN if background else signal.SIG_DFL)
+    try:
+        process = start(tmp_path, "run", write(tmp_path, asking(api)), "-i", '{"question": "x"}')
+    finally:
+        signal.signal(signal.SIGINT, usual)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (code, b"", b"")
 

@@ -25,6 +25,9 @@ def install() -> None:
     _exit_code = INTERRUPTED
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _on_term)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # As scripts start what runs in the background. The others stop by it too.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def exit_code() -> int:
