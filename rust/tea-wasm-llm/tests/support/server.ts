@@ -44,6 +44,8 @@ export class FileServer {
   /** Used up in order, each by the next request for a file. */
   readonly faults: Fault[] = [];
   readonly log: Asked[] = [];
+  /** All below this path is answered with 500. */
+  broken: string | null = null;
   /** Bytes a second of one answer. */
   rate = Number.POSITIVE_INFINITY;
   /** Whether pages of other sites may read the files. */
@@ -89,6 +91,9 @@ export class FileServer {
       sent: 0,
     };
     this.log.push(asked);
+    if (this.broken !== null && path.startsWith(this.broken)) {
+      return void response.writeHead(500).end();
+    }
     const file = this.files.get(path);
     if (!file) return void response.writeHead(404).end();
     const fault = this.faults.shift();
