@@ -120,6 +120,11 @@ class Bench:
         text = workflow(threads, tokens)
         return self.tea(place, "run", "--stream", "-", stdin=text, name=name)
 
+    def whole_answer(self, threads: int) -> Step:
+        """The same answer by ``llm.call``, which says it at its end; the log tells the rate."""
+        text = workflow(threads, action="llm.call")
+        return self.tea("tree", "run", "--verbose", "-", stdin=text, name="whole")
+
     def bench_of_llama(self, depth: int, threads: int) -> Step:
         """llama.cpp's own measure: as many tokens, after a context of ``depth`` tokens.
 
@@ -192,15 +197,15 @@ def _result(facts: dict[str, Any]) -> Result:
     return Result(facts["seconds"], lines, facts["stderr"], facts["peak"])
 
 
-def workflow(threads: int | None, tokens: int = ANSWER_TOKENS) -> str:
-    """One question to the local model, its answer streamed; ``threads`` None: nothing told."""
+def workflow(threads: int | None, tokens: int = ANSWER_TOKENS, action: str = "llm.stream") -> str:
+    """One question to the local model; ``threads`` None: nothing told."""
     told = "" if threads is None else f"    n_threads: {threads}\n"
     return (
         "name: bench\n"
         f"settings:\n  llm:\n    backend: local\n    max_tokens: {tokens}\n{told}"
         "nodes:\n"
         "  - name: tell\n"
-        "    uses: llm.stream\n"
+        f"    uses: {action}\n"
         f"    with:\n      prompt: {QUESTION}\n      temperature: 0\n"
         "    output:\n"
         '      usage: "{{ result.usage }}"\n'
@@ -249,6 +254,18 @@ def bench_rate(result: Result) -> float:
     """Tokens per second as llama-bench says."""
     facts = json.loads("".join(text for _, text in result.lines))
     return float(facts[0]["avg_ts"])
+
+
+def logged_rate(result: Result, tokens: int = ANSWER_TOKENS) -> float:
+    """Tokens per second as the program's log says, without the first, which the prompt gives.
+
+    Raises:
+        BenchFailed: the answer was shorter than asked for.
+    """
+    found = re.search(rf"answer: {tokens} tokens, ([\d.]+) a second", result.stderr)
+    if found is None:
+        raise BenchFailed(f"no answer of {tokens} tokens", hint=result.stderr[-200:])
+    return float(found[1]) * (tokens - 1) / tokens
 
 
 def cpu_backend(text: str) -> str:

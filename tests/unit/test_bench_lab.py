@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tasks import bench_lab
-from tasks.bench_lab import ANSWER_TOKENS, Answer, Result, bench_rate, cpu_backend
+from tasks.bench_lab import ANSWER_TOKENS, Answer, Result, bench_rate, cpu_backend, logged_rate
 from tasks.errors import BenchFailed
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm.backend import Backends
@@ -67,3 +67,11 @@ def test_the_measured_workflow_is_valid_and_tells_the_threads_only_when_given(
     workflow = load(bench_lab.workflow(threads), "bench.yaml", actions=actions)
     assert workflow.warnings == ()
     assert ("n_threads: 3" in bench_lab.workflow(threads)) is (threads == 3)
+
+
+def test_the_rate_of_a_whole_answer_is_that_of_the_tokens_after_the_first() -> None:
+    answer = f"answer: {ANSWER_TOKENS} tokens, 64.0 a second\n"
+    log = f"prompt: 9 tokens, 0 of them kept, 9.9 a second; {answer}"
+    assert logged_rate(Result(1.0, (), log)) == 64.0 * (ANSWER_TOKENS - 1) / ANSWER_TOKENS
+    with pytest.raises(BenchFailed, match="no answer of 128 tokens"):
+        logged_rate(Result(1.0, (), log.replace(f"{ANSWER_TOKENS} tokens", "5 tokens")))
