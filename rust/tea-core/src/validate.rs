@@ -43,7 +43,6 @@ pub(crate) fn read(
     let initial_state = data(table, "initial_state", reader);
     let variables = data(table, "variables", reader);
     let settings = settings::read(reader.table(table, "settings"), reader);
-    warn_of_idle_settings(table, reader, actions);
     let nodes = read_nodes(document, table, reader, actions, engine);
     let edges = read_edges(reader.items(table, "edges").unwrap_or_default(), reader);
     let text = |key: &str| table.get(key).and_then(|node| node.text()).map(Into::into);
@@ -248,23 +247,6 @@ fn check_targets(
         if let Some(place) = place_of(table, &path) {
             check(&fallback, place, "fallback", END);
         }
-    }
-}
-
-/// Some settings mean nothing to some engines, and a file is for all of them.
-fn warn_of_idle_settings(table: &Table, reader: &mut Reader, actions: &Registry) {
-    let llm = inner(table, "settings").and_then(|settings| inner(settings, "llm"));
-    for entry in llm.into_iter().flat_map(Table::iter) {
-        if let Some(why) = actions.ignores_setting(&entry.key) {
-            reader.warn(&entry.place, format!("settings.llm.{} has no effect: {why}", entry.key));
-        }
-    }
-}
-
-fn inner<'t>(table: &'t Table, key: &str) -> Option<&'t Table> {
-    match &table.get(key)?.kind {
-        NodeKind::Table(inner) => Some(inner),
-        _ => None,
     }
 }
 

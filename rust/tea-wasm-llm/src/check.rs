@@ -55,19 +55,6 @@ mod tests {
     }
 
     #[test]
-    fn settings_without_effect_in_a_page_are_warned_of_by_place() {
-        let file = "settings:\n  llm:\n    n_threads: 2\n    n_ctx: 512\nnodes:\n  - {name: a, \
-                    uses: llm.call, with: {prompt: x}}\n";
-        let found = json::read(&check(file, "w.yaml")).unwrap();
-        let warnings = found.as_map().unwrap()["warnings"].as_list().unwrap().to_vec();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        let first = warnings[0].as_map().unwrap();
-        assert_eq!(first["line"].as_int(), Some(3));
-        let message = first["message"].as_text().unwrap();
-        assert!(message.starts_with("settings.llm.n_threads has no effect"), "{message}");
-    }
-
-    #[test]
     fn a_good_file_has_no_problem() {
         let found = check("nodes:\n  - {name: a, uses: template, with: {template: x}}\n", "w");
         assert_eq!(found, r#"{"problems": [], "warnings": []}"#);

@@ -15,8 +15,6 @@ pub fn registry(backends: &Rc<Backends>) -> Registry {
     llm::add_actions(&mut registry, backends);
     registry.refuse("file.read", NO_FILES);
     registry.refuse("file.write", NO_FILES);
-    registry.ignore_setting("n_threads", "the page says how many threads compute");
-    registry.ignore_setting("n_gpu_layers", "a page computes without a GPU");
     registry
 }
 

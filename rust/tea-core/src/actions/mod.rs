@@ -83,7 +83,6 @@ pub struct ActionSpec {
 pub struct Registry {
     specs: BTreeMap<&'static str, ActionSpec>,
     refused: BTreeMap<&'static str, &'static str>,
-    idle_settings: BTreeMap<&'static str, &'static str>,
 }
 
 impl Registry {
@@ -102,15 +101,6 @@ impl Registry {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ActionSpec> {
         self.specs.get(name)
-    }
-
-    /// Warn of a key in `settings.llm` that does nothing in this engine; `why` ends the message.
-    pub fn ignore_setting(&mut self, key: &'static str, why: &'static str) {
-        self.idle_settings.insert(key, why);
-    }
-
-    pub(crate) fn ignores_setting(&self, key: &str) -> Option<&'static str> {
-        self.idle_settings.get(key).copied()
     }
 
     pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {
