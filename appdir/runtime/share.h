@@ -39,8 +39,8 @@ int share_join(struct share *share, char *dir);
 /* The folder in which mounts are made is named so. */
 #define MOUNT_PREFIX ".mount_"
 
-/* Before making `dir` to mount on: leave word, for whoever has to clear up behind a server that was killed.
- * False when there is no word, and nobody will. */
+/* Before making `dir` to mount on: leave word, for whoever has to clear up behind a start or a
+ * server that was killed. False when there is no word, and nobody will. */
 bool share_record(const struct share *share, const char *dir);
 
 /* In the server: the next question. Its line with the start's `pidfd` (or -1); or -1 when it is

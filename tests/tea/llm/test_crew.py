@@ -107,9 +107,6 @@ def test_a_system_that_does_not_count_waits_looks_idle(tmp_path: Path) -> None:
     assert queue_time(tmp_path / "none") == 0.0
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/schedstat").exists(), reason="this kernel does not count waits"
-)
 def test_two_programs_on_one_core_are_seen_to_wait_for_it() -> None:
     """As the kernel counts it: of both together, one waits at each moment."""
     wait = """
@@ -129,4 +126,5 @@ if other:
         [sys.executable, "-c", wait],
         env=path, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert float(done.stdout) > 0.1
+    counted = Path("/proc/self/schedstat").exists()
+    assert float(done.stdout) > 0.1 if counted else float(done.stdout) == 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from tests.tea.llm.gguf_files import CHAT_MODEL, gguf
 from the_edge_agent.errors import ActionError, LimitError, ModelError
 from the_edge_agent.llm.backend import ChatRequest, Message
 from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.crew import Crew
 from the_edge_agent.llm.gguf import read
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.model_path import Found
@@ -258,3 +260,19 @@ def test_an_answer_with_a_seed_is_computed_by_all_threads_however_crowded_the_ma
     assert c.threads[-1] == (4, 4)
     rig.ask("hi")
     assert (1, 4) in c.threads
+
+
+@pytest.mark.parametrize(("wait", "threads"), [(0.0, [4]), (0.15, [4, 3, 2, 1])])
+def test_an_answer_beside_other_programs_is_computed_by_ever_fewer_threads(
+    tmp_path: Path, wait: float, threads: list[int]
+) -> None:
+    """``wait``: seconds for a core in the 0.2 that each token takes."""
+    c = FakeC(says=b"abcdef")
+    rig = Rig(tmp_path, c, n_threads=4, yields=True)
+    clock, queue = count(0, 0.2), count(100, wait)  # what was waited before the answer is nothing
+    rig.session._crew = Crew(
+        4, rig.session._assign, clock=lambda: next(clock), queue_clock=lambda: next(queue)
+    )
+    c.threads.clear()
+    rig.ask("hi")
+    assert c.threads == [(answers, 4) for answers in threads]
