@@ -22,23 +22,17 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks import (
-    bench,
-    bundles,
-    catalog,
-    checks,
-    console,
-    host,
-    models,
-    options,
-    plan,
-    publish,
-    release,
-    reproduce,
-    smoke,
-    web,
-)
+from tasks import catalog, options
+from tasks.base import console
+from tasks.bench import run as bench
+from tasks.build import bundle as bundles
 from tasks.catalog import Model
+from tasks.checks import checks, reproduce
+from tasks.fetch import sessions
+from tasks.host import report
+from tasks.release import assemble, plan, publish
+from tasks.smoke import run as smoke
+from tasks.web import build as web
 
 nox.needs_version = ">=2026.10"
 nox.options.sessions = ["unit"]
@@ -58,7 +52,7 @@ def reported(function: Callable[[nox.Session], None]) -> Callable[[nox.Session],
 def quickstart(session: nox.Session) -> None:
     """From a bare machine to an answer: prepare the host, build the smallest bundle, try it."""
     options.none("quickstart", session.posargs)
-    host.prepare(install=True)
+    report.prepare(install=True)
     model, arch = catalog.model(catalog.QUICKSTART), catalog.native_target().arch
     smoke.run(bundles.build(model, arch, bundles.Options(impls=catalog.IMPLEMENTATIONS[:1])))
 
@@ -67,7 +61,7 @@ def quickstart(session: nox.Session) -> None:
 @reported
 def host_(session: nox.Session) -> None:
     """Say what the machine has and lacks; `-- --install` installs it, `--room GB` makes room."""
-    host.session(options.host(session.posargs))
+    report.session(options.host(session.posargs))
 
 
 def _build_sessions(model: Model, arch: str) -> None:
@@ -87,7 +81,7 @@ def _fetch_session(model: Model) -> None:
     @task(name=name, tags=["fetch"])
     @reported
     def fetch_one(session: nox.Session) -> None:
-        models.get(model.id, options.fetch(name, session.posargs))
+        sessions.get(model.id, options.fetch(name, session.posargs))
 
     fetch_one.__doc__ = f"Fetch {model.title} into the model store."
 
@@ -130,7 +124,7 @@ def plan_(session: nox.Session) -> None:
 @reported
 def release_(session: nox.Session) -> None:
     """Checksums, bills of materials, provenance, notes over dist/; `-- --all` builds all first."""
-    release.run(options.release(session.posargs))
+    assemble.run(options.release(session.posargs))
 
 
 @task(name="models", tags=["fetch"])
@@ -138,7 +132,7 @@ def release_(session: nox.Session) -> None:
 def models_(session: nox.Session) -> None:
     """Print the model table, with what is in the store."""
     options.none("models", session.posargs)
-    models.show()
+    sessions.show()
 
 
 @task(tags=["fetch"])

@@ -63,7 +63,7 @@ COPY rust/tea-core/ tea-core/
 COPY rust/tea-wasm-llm/Cargo.toml tea-wasm-llm/
 COPY rust/tea-wasm-llm/src/ tea-wasm-llm/src/
 COPY conformance/ /src/conformance/
-COPY tasks/data/chat_templates/ /src/tasks/data/chat_templates/
+COPY tasks/catalog/data/chat_templates/ /src/tasks/catalog/data/chat_templates/
 COPY tests/chat_templates/ /src/tests/chat_templates/
 COPY tests/parity/ /src/tests/parity/
 RUN --mount=type=cache,target=/cargo/registry,id=tea-cargo \

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks import apt, cmd, console, emulation
-from tasks.catalog import Image, Standin, Target
-from tasks.engine import Engine
-from tasks.errors import (
+from tasks.base import console, process
+from tasks.base.errors import (
     CommandFailed,
     DiskFull,
     EngineError,
     RegistryUnreachable,
     WrongArchitecture,
 )
+from tasks.catalog import Image, Standin, Target
+from tasks.engine.engine import Engine
+from tasks.host import apt, binfmt
 
 RECIPE = "org.tea-bundles.standin"  # label: what a stand-in was made of
 NEEDED = 1_000_000_000  # bytes: a root file system of Debian, unpacked and packed
@@ -121,7 +122,7 @@ def _base(
 
 
 def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engine) -> None:
-    emulation.require(target)
+    binfmt.require(target)
     with tempfile.TemporaryDirectory(prefix="tea-base-") as name:
         folder = Path(name)
         free = shutil.disk_usage(folder).free
@@ -135,7 +136,7 @@ def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engin
         folder.chmod(0o755)
         epoch = os.environ.get("SOURCE_DATE_EPOCH") or EPOCH
         try:
-            cmd.run(words, env={"SOURCE_DATE_EPOCH": epoch}, quiet=True)
+            process.run(words, env={"SOURCE_DATE_EPOCH": epoch}, quiet=True)
         except CommandFailed as error:
             raise CommandFailed(
                 f"no stand-in for {tag}: {error.message}",

@@ -9,18 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from tasks import bench, bundles, catalog, cpus, delta, models, propose
-from tasks import host as host_
-from tasks import plan as plan_
-from tasks import publish as publish_
-from tasks import release as release_
-from tasks import reproduce as reproduce_
-from tasks import smoke as smoke_
-from tasks import web as web_
-from tasks.bundles import BuildRequest
-from tasks.engine import BuildOptions
-from tasks.errors import UnknownName, UsageError
-from tasks.fetch import FetchOptions
+from tasks import catalog
+from tasks.base.errors import UnknownName, UsageError
+from tasks.bench import run as bench
+from tasks.build import bundle as bundles
+from tasks.build import updates
+from tasks.build.bundle import BuildRequest
+from tasks.checks import reproduce as reproduce_
+from tasks.engine.engine import BuildOptions
+from tasks.fetch import pins_pr
+from tasks.fetch import sessions as models
+from tasks.fetch.ensure import FetchOptions
+from tasks.host import report as host_
+from tasks.release import assemble as release_
+from tasks.release import plan as plan_
+from tasks.release import publish as publish_
+from tasks.smoke import cpus
+from tasks.smoke import run as smoke_
+from tasks.web import build as web_
 
 
 class _Parser(argparse.ArgumentParser):
@@ -117,7 +123,7 @@ def pins(words: Sequence[str]) -> Callable[[], None]:
     ways.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
     ways.add_argument("--propose", action="store_true", help="open a change on GitHub, with gh")
     given = parser.read(words)
-    return propose.pins if given.propose else partial(models.pins, check=given.check)
+    return pins_pr.pins if given.propose else partial(models.pins, check=given.check)
 
 
 def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
@@ -155,7 +161,9 @@ def _request(given: argparse.Namespace, chooses: bool) -> BuildRequest:
 def _build_options(given: argparse.Namespace) -> bundles.Options:
     return bundles.Options(
         repository=(
-            delta.known_repository(given.update_repo) if given.update_repo else delta.repository()
+            updates.known_repository(given.update_repo)
+            if given.update_repo
+            else updates.repository()
         ),
         runtime=given.runtime,
         dist=_dist(given),

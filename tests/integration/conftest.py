@@ -13,13 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tasks import appimage, bundles, catalog, fetch, images, smoke
-from tasks.appimage import Layer
-from tasks.bundles import Options
-from tasks.containers import Container
-from tasks.engine import BuildOptions, Engine, Mount, Output
-from tasks.fetch import StoredModel
-from tasks.program import Builder, Program
+from tasks import catalog, images
+from tasks.build import bundle as bundles
+from tasks.build import pack as appimage
+from tasks.build.bundle import Options
+from tasks.build.pack import Layer
+from tasks.build.parts import Builder, Program
+from tasks.engine.containers import Container
+from tasks.engine.engine import BuildOptions, Engine, Mount, Output
+from tasks.fetch import ensure
+from tasks.fetch.ensure import StoredModel
+from tasks.smoke import run as smoke
 
 IMPL = "python"
 MODEL = catalog.model(catalog.QUICKSTART)
@@ -42,7 +46,7 @@ def bundle() -> Path:
 @pytest.fixture(scope="session")
 def model() -> StoredModel:
     """The smallest model, in the store."""
-    return fetch.ensure(MODEL)
+    return ensure.ensure(MODEL)
 
 
 @dataclass(frozen=True)

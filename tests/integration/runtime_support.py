@@ -14,7 +14,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from tasks import catalog, images
-from tasks.engine import Engine
+from tasks.engine.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = catalog.native_target().debian

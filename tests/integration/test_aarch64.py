@@ -12,23 +12,18 @@ from typing import Any
 
 import pytest
 
-from tasks import (
-    appdir,
-    appimage,
-    bundles,
-    catalog,
-    cpus,
-    emulation,
-    emulation_install,
-    host,
-    options,
-    smoke,
-)
-from tasks.bundles import Options
+from tasks import catalog, options
+from tasks.base.errors import BuilderPlatform, CommandFailed
+from tasks.build import appdir, pack
+from tasks.build import bundle as bundles
+from tasks.build.bundle import Options
+from tasks.build.parts import Builder, Program, no_wheel
 from tasks.catalog import ROOT
-from tasks.engine import BuildOptions, Engine
-from tasks.errors import BuilderPlatform, CommandFailed
-from tasks.program import Builder, Program, no_wheel
+from tasks.engine.engine import BuildOptions, Engine
+from tasks.host import binfmt, binfmt_install
+from tasks.host import report as host
+from tasks.smoke import cpus
+from tasks.smoke import run as smoke
 from tests.integration.conftest import IMPL, MODEL, TARGET
 from tests.support import standin
 
@@ -62,7 +57,7 @@ def programs(engine: Engine, bundle: Path, foreign: Path) -> tuple[Program, Prog
 @pytest.fixture(scope="session")
 def emulated() -> None:
     """The other architecture's programs and AppImages run here."""
-    emulation_install.prepare(FOREIGN)
+    binfmt_install.prepare(FOREIGN)
 
 
 def report_of(bundle: Path) -> dict[str, Any]:
@@ -74,7 +69,7 @@ def report_of(bundle: Path) -> dict[str, Any]:
 def test_bundle_is_the_other_architectures_to_the_last_elf_file(
     foreign: Path, programs: tuple[Program, Program]
 ) -> None:
-    assert appimage.read(foreign).arch == FOREIGN.elf
+    assert pack.read(foreign).arch == FOREIGN.elf
     native, other = programs
     assert appdir.check(other.appdir, FOREIGN) > 40
     names = [
@@ -98,12 +93,12 @@ def test_built_again_with_nothing_changed_nothing_is_made(foreign: Path) -> None
 
 def test_machine_runs_the_other_architecture_once_it_is_prepared(emulated: None) -> None:
     assert [check.state for check in host.emulation_checks(FOREIGN)] == ["ok", "ok"]
-    before = list(emulation.entries())
-    emulation_install.prepare(FOREIGN)
-    assert list(emulation.entries()) == before
+    before = list(binfmt.entries())
+    binfmt_install.prepare(FOREIGN)
+    assert list(binfmt.entries()) == before
     # Nothing that this machine runs itself may go to an emulator.
-    assert emulation.entry_for(TARGET) is None
-    assert emulation.entry_for(TARGET, emulation.APPIMAGE) is None
+    assert binfmt.entry_for(TARGET) is None
+    assert binfmt.entry_for(TARGET, binfmt.APPIMAGE) is None
 
 
 @pytest.mark.parametrize("impl", catalog.IMPLEMENTATIONS)

@@ -14,14 +14,19 @@ from typing import Any
 
 import pytest
 
-from tasks import appdir, appimage, bundles, catalog, cmd, images, smoke, store
-from tasks.appimage import Layer
-from tasks.bundles import BuildRequest, Options
+from tasks import catalog, images
+from tasks.base import process
+from tasks.base.errors import CommandFailed, DiskFull, SmokeFailed
+from tasks.build import appdir, pack
+from tasks.build import bundle as bundles
+from tasks.build.bundle import BuildRequest, Options
+from tasks.build.pack import Layer
+from tasks.build.parts import Program
 from tasks.catalog import ROOT
-from tasks.engine import Engine, Mount
-from tasks.errors import CommandFailed, DiskFull, SmokeFailed
-from tasks.fetch import StoredModel
-from tasks.program import Program
+from tasks.engine.engine import Engine, Mount
+from tasks.fetch import model_store
+from tasks.fetch.ensure import StoredModel
+from tasks.smoke import run as smoke
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts, Stranger, stranger
 from tests.tea.llm.api_server import answer, chat, serve
 
@@ -45,7 +50,7 @@ def layer(folder: Path, model: Path, sha256: str, notices: Path | None = None) -
 
 
 def test_built_bundle_reads_back_as_its_record_says(bundle: Path) -> None:
-    found, facts = appimage.read(bundle), record(bundle)
+    found, facts = pack.read(bundle), record(bundle)
     assert found.arch == TARGET.elf
     assert found.digest == facts["content"]
     assert found.offset + found.squashfs_size == facts["size"] == bundle.stat().st_size
@@ -122,9 +127,9 @@ def test_same_parts_packed_on_another_day_give_the_same_bytes(
         again = layer(tmp_path / str(moment), old, model.sha256, parts.runtime.parent / "notices")
         (again.folder / "bundle/bundle.json").chmod(0o600)
         # Where the next version will be is known in a checkout from GitHub.
-        update = appimage.read(bundle).update_information
+        update = pack.read(bundle).update_information
         parts.pack(again, tmp_path / "a.AppImage", update=update)
-        assert store.sha256_of(tmp_path / "a.AppImage") == store.sha256_of(bundle)
+        assert model_store.sha256_of(tmp_path / "a.AppImage") == model_store.sha256_of(bundle)
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ def test_full_disk_leaves_nothing_of_a_bundle(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(DiskFull) as caught:
         if free is not None:  # another program takes the space after it was looked at
-            patch.setattr(store, "free_bytes", lambda where: free)
+            patch.setattr(model_store, "free_bytes", lambda where: free)
         parts.pack(bundle_layer, small_disk / "a.AppImage")
     assert str(small_disk) in caught.value.message
     assert list(small_disk.iterdir()) == []
@@ -216,7 +221,7 @@ def test_model_that_does_not_say_paris_fails_the_answer_and_nothing_else(
     changed = tmp_path / "changed.gguf"
     changed.write_bytes(content.replace(word, word.replace(b"Paris", b"Pariz")))
     out = tmp_path / bundle.name
-    parts.pack(layer(tmp_path / "layer", changed, store.sha256_of(changed)), out)
+    parts.pack(layer(tmp_path / "layer", changed, model_store.sha256_of(changed)), out)
     shutil.copy(bundle.with_suffix(".json"), tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([out])
@@ -233,7 +238,7 @@ def stub(parts: Parts, tmp_path: Path) -> Program:
     (tree / "AppRun").chmod(0o755)
     out = tmp_path / "program.squashfs"
     options = ["-quiet", "-no-progress", "-comp", "zstd"]
-    cmd.run([*parts.mksquashfs, str(tree), str(out), *options])
+    process.run([*parts.mksquashfs, str(tree), str(out), *options])
     size = (tree / "AppRun").stat().st_size
     return replace(parts.program, squashfs=out, unpacked_size=size)
 
@@ -244,7 +249,7 @@ def test_broken_apprun_fails_every_check(
     tiny = tmp_path / "tiny.gguf"
     tiny.write_bytes(b"GGUF")
     out = tmp_path / bundle.name
-    parts.pack(layer(tmp_path / "layer", tiny, store.sha256_of(tiny)), out, stub)
+    parts.pack(layer(tmp_path / "layer", tiny, model_store.sha256_of(tiny)), out, stub)
     shutil.copy(bundle.with_suffix(".json"), tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([out])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import appdir, cmd, difference
-from tasks.appimage import Layer
-from tasks.program import Program
+from tasks.base import process
+from tasks.build import appdir
+from tasks.build.pack import Layer
+from tasks.build.parts import Program
+from tasks.checks import diffoscope
 from tests.integration.conftest import Parts
 
 pytestmark = pytest.mark.integration
@@ -25,7 +27,7 @@ def program(parts: Parts, folder: Path, text: str) -> Program:
     out = folder / "program.squashfs"
     words = ["env", "-u", "SOURCE_DATE_EPOCH", *parts.mksquashfs, str(tree), str(out)]
     words += ["-quiet", "-no-progress", "-mkfs-time", "0", "-all-time", "0", "-comp", "zstd"]
-    cmd.run(words)
+    process.run(words)
     return replace(parts.program, squashfs=out, unpacked_size=100)
 
 
@@ -39,7 +41,7 @@ def pack(parts: Parts, folder: Path, text: str) -> Path:
 
 def test_report_on_two_that_are_equal_is_empty(parts: Parts, tmp_path: Path) -> None:
     one, two = (pack(parts, tmp_path / name, "one\n") for name in ("x", "y"))
-    found = difference.between(one, two, parts.engine)
+    found = diffoscope.between(one, two, parts.engine)
     assert found.same
     assert found.report == ""
 
@@ -48,7 +50,7 @@ def test_report_on_two_that_differ_names_the_file_and_its_lines(
     parts: Parts, tmp_path: Path
 ) -> None:
     one, two = (pack(parts, tmp_path / text, f"{text}\n") for text in ("old", "new"))
-    found = difference.between(one, two, parts.engine)
+    found = diffoscope.between(one, two, parts.engine)
     assert not found.same
     assert "Files a/AppDir/usr/share/notes and b/AppDir/usr/share/notes differ" in found.report
     assert "-old" in found.report and "+new" in found.report

@@ -11,9 +11,7 @@ import docker
 import pytest
 
 from tasks import catalog, images
-from tasks.containers import LABEL
-from tasks.engine import Engine, Mount
-from tasks.errors import (
+from tasks.base.errors import (
     CommandFailed,
     ContainerTimeout,
     DiskFull,
@@ -23,6 +21,8 @@ from tasks.errors import (
     RegistryUnreachable,
     WrongArchitecture,
 )
+from tasks.engine.containers import LABEL
+from tasks.engine.engine import Engine, Mount
 
 pytestmark = pytest.mark.integration
 

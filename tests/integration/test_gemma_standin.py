@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import bundles, catalog, options, smoke
-from tasks.errors import SmokeFailed
+from tasks import catalog, options
+from tasks.base.errors import SmokeFailed
+from tasks.build import bundle as bundles
+from tasks.smoke import run as smoke
 from tests.support import standin
 from tests.support.loopback import running
 

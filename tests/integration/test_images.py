@@ -10,7 +10,7 @@ import pytest
 
 from tasks import catalog, images
 from tasks.catalog import Image
-from tasks.engine import Engine
+from tasks.engine.engine import Engine
 
 pytestmark = pytest.mark.integration
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, images, publish
+from tasks import catalog, images
+from tasks.base.errors import CommandFailed, PublishFailed
 from tasks.catalog import ROOT
-from tasks.engine import Engine
-from tasks.errors import CommandFailed, PublishFailed
-from tasks.release_files import SUMS
-from tasks.release_notes import NAME as NOTES
+from tasks.engine.engine import Engine
+from tasks.release import publish
+from tasks.release.artefacts import SUMS
+from tasks.release.notes import NAME as NOTES
 from tests.support import github
 from tests.support.github import GitHub
 

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from tasks import bundles, catalog, release, release_sbom
-from tasks.bundles import Options
-from tasks.errors import ReleaseIncomplete
-from tasks.fetch import FetchOptions, StoredModel
-from tasks.plan import Choice
-from tasks.release import Limits, Request
+from tasks import catalog
+from tasks.base.errors import ReleaseIncomplete
+from tasks.build import bundle as bundles
+from tasks.build.bundle import Options
+from tasks.fetch.ensure import FetchOptions, StoredModel
+from tasks.release import assemble, sbom
+from tasks.release.assemble import Limits, Request
+from tasks.release.plan import Choice
 from tests.integration.conftest import MODEL, TARGET
 
 pytestmark = pytest.mark.integration
@@ -46,12 +48,12 @@ class Made:
     def bill(self, file: Path) -> dict[str, Any]:
         """The bill of materials by the names of its components."""
         text = (self.dist / f"{file.name}.cdx.json").read_text()
-        release_sbom.validate(text, file.name)
+        sbom.validate(text, file.name)
         return {row["name"]: row for row in json.loads(text)["components"]}
 
     def again(self, limits: Limits | None = None, *, parts_only: bool = False) -> dict[str, bytes]:
         """Make it once more; returns the files, those that are only linked left out."""
-        release.run(Request(parts_only=parts_only, options=Options(dist=self.dist)), limits)
+        assemble.run(Request(parts_only=parts_only, options=Options(dist=self.dist)), limits)
         return {
             path.name: path.read_bytes()
             for path in self.dist.iterdir()
@@ -66,7 +68,7 @@ def made(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     for path in (bundle, rust):
         os.link(path, dist / path.name)
         os.link(path.with_suffix(".json"), (dist / path.name).with_suffix(".json"))
-    release.run(Request(options=Options(dist=dist)))
+    assemble.run(Request(options=Options(dist=dist)))
     return Made(dist, dist / bundle.name, dist / rust.name)
 
 
@@ -159,5 +161,7 @@ def test_list_of_an_earlier_release_is_gone_when_a_bundle_fails(tmp_path: Path) 
     choice = Choice(("gemma3-1b",), ("rust",), (TARGET.arch,))
     fetch = FetchOptions(root=tmp_path / "models", offline=True)
     with pytest.raises(ReleaseIncomplete, match=f"rust-gemma3-1b-{TARGET.arch}"):
-        release.run(Request(build=True, choice=choice, options=Options(dist=tmp_path, fetch=fetch)))
+        assemble.run(
+            Request(build=True, choice=choice, options=Options(dist=tmp_path, fetch=fetch))
+        )
     assert not sums.exists()

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tasks import bundles, catalog, images
-from tasks.bundles import Options
+from tasks import catalog, images
+from tasks.build import bundle as bundles
+from tasks.build.bundle import Options
+from tasks.build.parts import BUILD
 from tasks.catalog import ROOT
-from tasks.engine import Engine
-from tasks.program import BUILD
+from tasks.engine.engine import Engine
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
 
 pytestmark = pytest.mark.integration

@@ -19,11 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, cmd, images, program, store
+from tasks import catalog, images
+from tasks.base import process
+from tasks.build import parts as program
+from tasks.build.parts import Builder
 from tasks.catalog import ROOT
-from tasks.engine import BuildOptions, Engine
+from tasks.engine.engine import BuildOptions, Engine
+from tasks.fetch import model_store
 from tasks.images import Base
-from tasks.program import Builder
 
 pytestmark = [pytest.mark.integration, pytest.mark.scale]
 TARGET = catalog.native_target()
@@ -78,15 +81,15 @@ def site(
     with registry(engine) as address:
         # As on Docker Hub, the base image is at the name that the builds ask for.
         there = f"{address}/{base.reference}"
-        cmd.run(["docker", "tag", base.reference, there], quiet=True)
-        cmd.run(["docker", "push", there], quiet=True)
+        process.run(["docker", "tag", base.reference, there], quiet=True)
+        process.run(["docker", "push", there], quiet=True)
         config = folder / "buildkitd.toml"
         hub = f'[registry."docker.io"]\nmirrors = ["{address}"]\n'
         config.write_text(f'{hub}[registry."{address}"]\nhttp = true\n')
         make = {"docker-container": in_container, "remote": remote}[request.param]
         with make(config):
             yield Site(NAME, address)
-        cmd.run(["docker", "image", "rm", there], quiet=True)
+        process.run(["docker", "image", "rm", there], quiet=True)
 
 
 @contextmanager
@@ -116,12 +119,12 @@ def free_address() -> str:
 @contextmanager
 def created(*words: str) -> Iterator[None]:
     """A builder that buildx knows by ``NAME``, until the block ends."""
-    cmd.capture(["docker", "buildx", "rm", "--force", NAME], check=False)
-    cmd.run(["docker", "buildx", "create", "--name", NAME, *words], quiet=True)
+    process.capture(["docker", "buildx", "rm", "--force", NAME], check=False)
+    process.run(["docker", "buildx", "create", "--name", NAME, *words], quiet=True)
     try:
         yield
     finally:
-        cmd.run(["docker", "buildx", "rm", "--force", NAME], quiet=True)
+        process.run(["docker", "buildx", "rm", "--force", NAME], quiet=True)
 
 
 @contextmanager
@@ -142,12 +145,12 @@ def remote(config: Path) -> Iterator[None]:
     words = ["docker", "run", "--detach", "--rm", "--privileged", "--network", "host"]
     words += ["--name", box, "--volume", f"{config}:/etc/buildkit/buildkitd.toml:ro"]
     words += [f"tea-test/builder:{TARGET.debian}", "--addr", address]
-    cmd.run([*words, "--allow-insecure-entitlement", HOST], quiet=True)
+    process.run([*words, "--allow-insecure-entitlement", HOST], quiet=True)
     try:
         with created("--driver", "remote", address):
             yield
     finally:
-        cmd.run(["docker", "rm", "--force", "--volumes", box], quiet=True)
+        process.run(["docker", "rm", "--force", "--volumes", box], quiet=True)
 
 
 def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_its_cache(
@@ -158,21 +161,21 @@ def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_it
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     here = Builder.on(engine, TARGET, BuildOptions())
-    expected = store.sha256_of(here.runtime())
+    expected = model_store.sha256_of(here.runtime())
     monkeypatch.setattr(program, "BUILD", tmp_path / "build")
 
     there = Builder.on(engine, TARGET, site.options(write=True))
-    assert store.sha256_of(there.runtime()) == expected
+    assert model_store.sha256_of(there.runtime()) == expected
     there.mksquashfs()
     parts = [f"mksquashfs-{TARGET.arch}", f"runtime-{TARGET.arch}"]
     assert site.tags() == parts
 
     # Another machine: neither the parts nor the builder's own cache are there, only the registry.
     shutil.rmtree(tmp_path / "build")
-    cmd.run(
+    process.run(
         ["docker", "buildx", "prune", "--builder", site.builder, "--all", "--force"], quiet=True
     )
     capsys.readouterr()
     again = Builder.on(engine, TARGET, site.options(write=False))
-    assert store.sha256_of(again.runtime()) == expected
+    assert model_store.sha256_of(again.runtime()) == expected
     assert capsys.readouterr().err.count("taken from the build cache") >= 3

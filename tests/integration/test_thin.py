@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import bundles, catalog, fetch, images, smoke
-from tasks.bundles import BuildRequest, Options
-from tasks.engine import Container, Engine, Mount, Output
-from tasks.errors import SmokeFailed
-from tasks.fetch import StoredModel
+from tasks import catalog, images
+from tasks.base.errors import SmokeFailed
+from tasks.build import bundle as bundles
+from tasks.build.bundle import BuildRequest, Options
+from tasks.engine.engine import Container, Engine, Mount, Output
+from tasks.fetch import ensure
+from tasks.fetch.ensure import StoredModel
+from tasks.smoke import run as smoke
 from tests.integration.conftest import TARGET
 
 pytestmark = pytest.mark.integration
@@ -117,7 +120,7 @@ def test_thin_bundle_that_finds_no_model_beside_it_fails_the_smoke_test(
     nothing = tmp_path / "no-model.txt"
     nothing.touch()
     stored = StoredModel(nothing, "", 0, "test", None)
-    monkeypatch.setattr(fetch, "ensure", lambda model: stored)
+    monkeypatch.setattr(ensure, "ensure", lambda model: stored)
     with pytest.raises(SmokeFailed):
         smoke.run(thin[:1])
     report = json.loads(thin[0].with_name(f"{thin[0].stem}.smoke.json").read_text())

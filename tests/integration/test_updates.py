@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tasks import appdir, bundles, cmd, console, delta, program, store
-from tasks.appimage import Layer
-from tasks.bundles import BuildRequest, Options
+from tasks.base import console, process
+from tasks.build import appdir, updates
+from tasks.build import bundle as bundles
+from tasks.build import parts as program
+from tasks.build.bundle import BuildRequest, Options
+from tasks.build.pack import Layer
+from tasks.build.parts import BUILD, Builder, Program
 from tasks.catalog import ROOT
-from tasks.engine import BuildOptions, Engine
-from tasks.fetch import StoredModel
-from tasks.program import BUILD, Builder, Program
+from tasks.engine.engine import BuildOptions, Engine
+from tasks.fetch import model_store
+from tasks.fetch.ensure import StoredModel
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts
 from tests.support import ranges
 
@@ -73,12 +77,12 @@ def test_update_to_a_changed_program_transfers_little(
 def update(old: Path, new: Path, engine: Engine, work: Path) -> float:
     """Go from ``old`` to ``new`` with Debian's client; returns the share that was transferred."""
     zsync = Builder.on(engine, engine.target, BuildOptions()).tool("zsync", "zsync")
-    sums = delta.make_zsync(new, engine)
+    sums = updates.make_zsync(new, engine)
     out = work / "updated.AppImage"
     with ranges.serve(new.parent) as server:
         argv = ["env", "-u", "http_proxy", *zsync, "-q", "-i", str(old), "-o", str(out)]
-        cmd.run([*argv, f"{server.url}/{sums.name}"], cwd=work, quiet=True)
-    assert store.sha256_of(out) == store.sha256_of(new) != store.sha256_of(old)
+        process.run([*argv, f"{server.url}/{sums.name}"], cwd=work, quiet=True)
+    assert model_store.sha256_of(out) == model_store.sha256_of(new) != model_store.sha256_of(old)
     total, size = sum(server.sent.values()), new.stat().st_size
     console.note(
         f"{new.name}: {total / 1e6:.2f} MB of {size / 1e6:.1f} MB transferred, "
@@ -94,7 +98,7 @@ def test_zsync_of_the_same_bundle_has_the_same_bytes_and_no_address_of_a_machine
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         copy = Path(shutil.copyfile(bundle, tmp_path / folder / bundle.name))
-        out = delta.make_zsync(copy, engine)
+        out = updates.make_zsync(copy, engine)
         assert out == copy.with_name(f"{bundle.name}.zsync")
         found.append(out.read_bytes())
         assert {path.name for path in copy.parent.glob("[!.]*")} == {copy.name, out.name}
@@ -110,7 +114,7 @@ def test_bundle_says_where_its_next_version_will_be(bundle: Path, tmp_path: Path
     options = Options(impls=(IMPL,), dist=tmp_path, repository="owner/name")
     request = BuildRequest((), (TARGET.arch,), None, None, options, thin=True)
     (out,) = bundles.build_request(request)
-    said = cmd.capture([out, "--appimage-updateinformation"]).stdout
+    said = process.capture([out, "--appimage-updateinformation"]).stdout
     pattern = f"tea-{IMPL}-llm-thin-*-{TARGET.arch}.AppImage.zsync"
     assert said == f"gh-releases-zsync|owner|name|latest|{pattern}\n"
 
@@ -120,8 +124,8 @@ def test_zsync_is_made_again_when_the_bundle_has_changed(
 ) -> None:
     copy = tmp_path / "a.AppImage"
     copy.write_bytes(bundle.read_bytes()[:1_000_000])
-    before = delta.make_zsync(copy, engine).read_bytes()
-    delta.make_zsync(copy, engine)
+    before = updates.make_zsync(copy, engine).read_bytes()
+    updates.make_zsync(copy, engine)
     assert "skipped a.AppImage.zsync" in capsys.readouterr().err
     copy.write_bytes(bundle.read_bytes()[:1_000_001])
-    assert delta.make_zsync(copy, engine).read_bytes() != before
+    assert updates.make_zsync(copy, engine).read_bytes() != before

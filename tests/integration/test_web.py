@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import console, web
-from tasks.engine import Engine
+from tasks.base import console
+from tasks.engine.engine import Engine
+from tasks.web import build as web
 from tests.support import standin
 
 pytestmark = pytest.mark.integration

@@ -19,8 +19,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks import fetch, hub
 from tasks.catalog import Model
+from tasks.fetch import ensure, hub
 from tests.support import fetching, loopback
 from tests.support.loopback import ROOT, LoopbackHub
 
@@ -121,7 +121,7 @@ def _one(endpoint: str, root: str, size: str, sha256: str) -> None:
     hub.session()
     bare = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    fetch.ensure(model, chosen)
+    ensure.ensure(model, chosen)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     said = {"seconds": seconds, "memory": (peak - bare) * 1024}

@@ -11,10 +11,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import console, fetch
+from tasks.base import console
 from tasks.catalog import HubSource, Model
-from tasks.fetch import FetchOptions
-from tasks.patience import Pace
+from tasks.fetch import ensure
+from tasks.fetch.ensure import FetchOptions
+from tasks.fetch.retry import Pace
 from tests.support.loopback import ROOT, LoopbackHub
 
 CONTENT = random.Random(4).randbytes(300_000)
@@ -105,7 +106,7 @@ def main() -> None:
     """What ``start`` runs: no wait is real but that for the server."""
     endpoint, root = sys.argv[1:]
     where = LoopbackHub(Path(), endpoint, "", "")
-    stored = fetch.ensure(model(), options(where, Path(root), Waits(), 30.0))
+    stored = ensure.ensure(model(), options(where, Path(root), Waits(), 30.0))
     sys.stdout.write(json.dumps({"path": str(stored.path), "source": stored.source}) + "\n")
 
 

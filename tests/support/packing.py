@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.appimage import MAGIC, PAYLOAD, PAYLOAD_MAGIC
-from tasks.errors import CommandFailed, TaskError
+from tasks.base.errors import CommandFailed, TaskError
+from tasks.build.pack import MAGIC, PAYLOAD, PAYLOAD_MAGIC
 from tests.support.elf import Elf
 
 SECTIONS = {
@@ -38,7 +38,7 @@ class FakePacker:
     seen: list[Sequence[str]] = field(default_factory=list)
 
     def run(self, argv: Sequence[str], **options: Any) -> None:
-        """In place of ``cmd.run``."""
+        """In place of ``process.run``."""
         self.seen.append(argv)
         part = Path(argv[argv.index(COMMAND) + 2])
         with part.open("ab") as file:

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks import appimage, catalog, release_files
+from tasks import catalog
+from tasks.build import pack
 from tasks.catalog import Bundle
-from tasks.release_contents import Contents, Package
-from tasks.release_files import Artefact
+from tasks.release import artefacts
+from tasks.release.artefacts import Artefact
+from tasks.release.contents import Contents, Package
 from tests.support.packing import RUNTIME, squashfs
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -57,7 +59,7 @@ def put(dist: Path, of: Bundle, content: bytes = b"content", **record: Any) -> P
             "context": of.model.context,
         },
         "size": path.stat().st_size,
-        "content": appimage.read(path).digest,
+        "content": pack.read(path).digest,
         "update_information": "",
         "commit": COMMIT,
         "memory": {"model": 98_362_432, "cache": 188_743_680, "compute": 164_663_296},
@@ -72,7 +74,7 @@ def put(dist: Path, of: Bundle, content: bytes = b"content", **record: Any) -> P
 def artefact(dist: Path, of: Bundle | None = None, content: bytes = b"content") -> Artefact:
     """One finished bundle, found again."""
     path = put(dist, of or bundle(), content)
-    return next(found for found in release_files.find(dist) if found.path == path)
+    return next(found for found in artefacts.find(dist) if found.path == path)
 
 
 def contents(of: Bundle | None = None) -> Contents:

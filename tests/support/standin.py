@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
 
-from tasks import catalog, console, fetch
+from tasks import catalog
+from tasks.base import console
+from tasks.fetch import ensure
 
 ROW = "gemma3-1b"
 BLOCKS, EMBEDDING, FEED_FORWARD, HEADS, KEY_VALUE_HEADS, KEY = 26, 1152, 6912, 4, 1, 256
@@ -151,7 +153,7 @@ def write(out: Path, depth: int = BLOCKS) -> None:
 
     Of full depth it has the row's size to the byte.
     """
-    vocabulary = fetch.ensure(catalog.model("gemma3-270m"))
+    vocabulary = ensure.ensure(catalog.model("gemma3-270m"))
     out.parent.mkdir(parents=True, exist_ok=True)
     make(out, vocabulary.path, depth, catalog.model(ROW).size if depth == BLOCKS else None)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from tasks import plan
 from tasks.catalog import ROOT
+from tasks.release import plan
 
 FOLDER = ROOT / ".github/workflows"
 FILES = tuple(sorted(FOLDER.glob("*.yml")))

@@ -40,11 +40,11 @@ RUN_BY = {
     ),
     r"python -m tests\.support\.hub .*": ("tests/support/loopback.py", "tests.support.hub"),
     r"docker buildx build .* -f docker/runtime\.Dockerfile .*": (
-        "tasks/program.py",
+        "tasks/build/parts.py",
         '"runtime", "runtime"',
     ),
     r"zsync -i .*": ("tests/integration/test_updates.py", '"-i", str(old)'),
-    r"docker run --rm --privileged .*": ("tests/unit/test_emulation.py", "aarch64.md"),
+    r"docker run --rm --privileged .*": ("tests/unit/host/test_binfmt.py", "aarch64.md"),
 }
 
 
@@ -207,7 +207,7 @@ def test_readme_names_every_option_that_builds_take(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("row", table("When something fails"), ids=lambda row: row[0])
 def test_message_in_the_readme_is_one_that_is_said(row: list[str]) -> None:
-    sources = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tasks").glob("*.py")))
+    sources = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tasks").rglob("*.py")))
     said = re.sub(r'"\s*\n\s*f?"', "", sources)  # texts that go over a line's end
     for part in row[0].removeprefix("warning: ").split("…"):
         assert part.strip(" ,") in said

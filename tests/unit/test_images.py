@@ -9,11 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from tasks import apt, catalog, cmd, emulation, images
-from tasks.apt import Archives, Entry
-from tasks.catalog import Image, Standin
-from tasks.engine import Engine
-from tasks.errors import (
+from tasks import catalog, images
+from tasks.base import process
+from tasks.base.errors import (
     CommandFailed,
     DiskFull,
     HostError,
@@ -22,6 +20,10 @@ from tasks.errors import (
     TaskError,
     WrongArchitecture,
 )
+from tasks.catalog import Image, Standin
+from tasks.engine.engine import Engine
+from tasks.host import apt, binfmt
+from tasks.host.apt import Archives, Entry
 
 NATIVE = catalog.native_target()
 FOREIGN = next(target for target in catalog.targets().values() if target != NATIVE)
@@ -99,7 +101,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sequence[str | Path]
         tar = next(Path(word) for word in map(str, argv) if word.endswith("rootfs.tar"))
         tar.write_text("root file system")
 
-    monkeypatch.setattr(cmd, "run", run)
+    monkeypatch.setattr(process, "run", run)
     yield calls
 
 
@@ -171,7 +173,7 @@ def test_an_image_that_the_registry_does_not_have_is_never_replaced() -> None:
 def test_a_stand_in_for_an_architecture_that_cannot_run_here_is_refused(
     monkeypatch: pytest.MonkeyPatch, fresh: list[Sequence[str | Path]]
 ) -> None:
-    monkeypatch.setattr(emulation, "entry_for", lambda *_: None)
+    monkeypatch.setattr(binfmt, "entry_for", lambda *_: None)
     with pytest.raises(HostError, match=f"cannot run {FOREIGN.arch} programs"):
         ensure(FakeEngine(OFFLINE), FOREIGN)
     assert fresh == []
@@ -193,7 +195,7 @@ def test_packages_that_cannot_be_had_end_with_where_to_look(
     def run(argv: object, **options: object) -> None:
         raise CommandFailed("mmdebstrap stopped with exit code 25: E: failed", returncode=25)
 
-    monkeypatch.setattr(cmd, "run", run)
+    monkeypatch.setattr(process, "run", run)
     with pytest.raises(CommandFailed, match=r"no stand-in for .*failed") as caught:
         ensure(FakeEngine(OFFLINE))
     assert "http_proxy" in caught.value.hint

@@ -133,7 +133,7 @@ SPOILT = [
 def test_broken_table_of_models_is_one_line_for_every_session(
     spoil: Callable[[str], str], says: str, words: tuple[str, ...], project: Path
 ) -> None:
-    table = project / "tasks/data/models.toml"
+    table = project / "tasks/catalog/data/models.toml"
     text = table.read_text()
     table.write_text(spoil(text))
     assert table.read_text() != text
@@ -159,7 +159,7 @@ def test_every_model_and_architecture_has_a_session_that_says_what_it_does() -> 
 
 
 def test_new_model_is_one_table_and_no_code(project: Path) -> None:
-    table = project / "tasks/data/models.toml"
+    table = project / "tasks/catalog/data/models.toml"
     row = table.read_text().split("[smollm2-135m]")[1].split("\n\n\n")[0]
     table.write_text(table.read_text() + "\n[mine]" + row.replace("[smollm2-135m.", "[mine."))
     assert {"fetch-mine", "build-mine-x86_64", "build-mine-aarch64"} <= sessions(project).keys()

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import bundles, catalog, cpus, host, options, smoke
-from tasks.errors import UnknownName, UsageError
+from tasks import catalog, options
+from tasks.base.errors import UnknownName, UsageError
+from tasks.build import bundle as bundles
+from tasks.host import report
+from tasks.smoke import cpus
+from tasks.smoke import run as smoke
 
 SESSION = "build-smollm2-135m-x86_64"
 
@@ -142,9 +146,9 @@ def test_session_of_one_model_takes_no_other() -> None:
 def test_smoke_takes_files_and_host_takes_leave_to_install_and_a_need_of_room() -> None:
     assert options.smoke(["a", "b"]).files == (Path("a"), Path("b"))
     assert options.smoke([]) == smoke.Request((), None)
-    assert options.host(["--install"]) == host.Request(install=True)
-    assert options.host(["--room", "20"]) == host.Request(room=20_000_000_000)
-    assert options.host([]) == host.Request()
+    assert options.host(["--install"]) == report.Request(install=True)
+    assert options.host(["--room", "20"]) == report.Request(room=20_000_000_000)
+    assert options.host([]) == report.Request()
     with pytest.raises(UsageError, match="0 or more"):
         options.host(["--room", "-1"])
 

@@ -49,7 +49,8 @@ fn every_conversation_renders_as_its_family_documents() {
         let facts = facts.as_map().unwrap();
         let read =
             |folder: &str| fs::read_to_string(root().join(folder).join(format!("{family}.jinja")));
-        let source = read("tests/chat_templates").or_else(|_| read("tasks/data/chat_templates"));
+        let source =
+            read("tests/chat_templates").or_else(|_| read("tasks/catalog/data/chat_templates"));
         let (bos, eos) = (facts["bos"].as_text().unwrap(), facts["eos"].as_text().unwrap());
         let template = ChatTemplate::new(&source.unwrap(), bos, eos, || MOMENT).unwrap();
         let rendered = |name: &str| -> Result<String, Error> {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.fetch import FetchOptions
+from tasks.fetch.ensure import FetchOptions
 from tests.support import fetching, loopback
 from tests.support.fetching import Waits
 from tests.support.loopback import LoopbackHub

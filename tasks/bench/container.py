@@ -1,0 +1,274 @@
+"""Where rows are measured: a clean container with the bundle, its plain tree, and llama-bench."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.base.errors import BenchFailed
+from tasks.bench import probe
+from tasks.build.parts import Program
+from tasks.engine.engine import Container, Engine, Mount
+from tasks.fetch.ensure import StoredModel
+
+HOME = "/home/user"
+TREE = f"{HOME}/squashfs-root"  # where --appimage-extract puts the plain tree
+PYTHON = "/bench/python"  # the Python program's tree, whose interpreter does the measuring
+LLAMA_BENCH = "/bench/llama-bench"
+TIMEOUT = 1800.0  # seconds that all runs of one plan may take
+ANSWER_TOKENS = 128
+# At temperature 0 the answer is longer than that.
+QUESTION = "Write a long story about a lighthouse keeper and a gull."
+
+# What a program that mounts needs; the runtime calls mount(2) itself as root.
+FUSE: dict[str, Any] = {
+    "devices": ("/dev/fuse",),
+    "cap_add": ("SYS_ADMIN",),
+    "security_opt": ("apparmor=unconfined",),
+}
+
+# How an AppImage is told to start in one way rather than another.
+WAYS = {
+    "mounted anew": (("TEA_RUNTIME_LINGER", "0"),),
+    "cached": (("APPIMAGE_EXTRACT_AND_RUN", "1"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One program to be timed. ``busy``: how many processes compute beside it."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    stdin: str = ""
+    cwd: str = HOME
+    busy: int = 0
+
+    def renamed(self, name: str, *, busy: int = 0) -> Step:
+        """The same program under another name."""
+        return replace(self, name=name, busy=busy)
+
+    def plan(self) -> dict[str, Any]:
+        """The step as bench_probe.py reads it."""
+        return {
+            "name": self.name,
+            "argv": self.argv,
+            "env": dict(self.env),
+            "stdin": self.stdin,
+            "cwd": self.cwd,
+            "busy": self.busy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run of a step did. ``lines``: seconds since its start, and text."""
+
+    seconds: float
+    lines: tuple[tuple[float, str], ...]
+    stderr: str
+    peak: int = 0  # bytes of memory that it had at most
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that the rows of one program are measured with."""
+
+    engine: Engine
+    image: str  # the clean container's
+    bundle: Path
+    program: Program
+    interpreter: Path  # the Python program's tree
+    model: StoredModel
+    runtime: Path
+    mksquashfs: tuple[str, ...]  # the command that runs it
+    llama_bench: Path
+    runs: int
+
+    def _loader(self, tree: str) -> tuple[str, ...]:
+        """A tree's own loader and library path, as AppRun gives them."""
+        lib = f"{tree}/usr/lib"
+        loader = f"{lib}/{self.program.target.loader}"
+        return (loader, "--inhibit-cache", "--library-path", f"{lib}:{lib}/llama")
+
+    def python(self, tree: str = PYTHON) -> tuple[str, ...]:
+        """A tree's own interpreter, as AppRun starts it."""
+        return (*self._loader(tree), f"{tree}/usr/bin/python3", "-I", "-S", "-X", "utf8")
+
+    def tea(self, place: str, *words: str, stdin: str = "", name: str = "") -> Step:
+        """The program: in the AppImage, ``mounted`` and so kept, ``mounted anew`` at each run, or
+        ``cached``; or in the plain ``tree``.
+        """
+        program = f"{TREE}/AppRun" if place == "tree" else f"/bundle/{self.bundle.name}"
+        return Step(name or place, (program, *words), WAYS.get(place, ()), stdin)
+
+    def answer(
+        self,
+        place: str,
+        *,
+        threads: int | None = None,
+        tokens: int = ANSWER_TOKENS,
+        name: str = "",
+    ) -> Step:
+        """``tea run --stream`` of one question at temperature 0, the answer cut at ``tokens``."""
+        text = workflow(threads, tokens)
+        return self.tea(place, "run", "--stream", "-", stdin=text, name=name)
+
+    def whole_answer(self, threads: int) -> Step:
+        """The same answer by ``llm.call``, which says it at its end; the log tells the rate."""
+        text = workflow(threads, action="llm.call")
+        return self.tea("tree", "run", "--verbose", "-", stdin=text, name="whole")
+
+    def bench_of_llama(self, depth: int, threads: int) -> Step:
+        """llama.cpp's own measure: as many tokens, after a context of ``depth`` tokens.
+
+        It finds its CPU backend in the current folder, which is where the program's is.
+        """
+        models = f"{TREE}/usr/share/models/{self.model.path.name}"
+        words = ["-m", models, "-p", "0", "-n", str(ANSWER_TOKENS - 1), "-d", str(depth)]
+        words += ["-t", str(threads), "-r", "1", "-o", "json"]
+        folder = f"{TREE}/usr/lib/llama"
+        return Step("llama-bench", (*self._loader(TREE), LLAMA_BENCH, *words), cwd=folder)
+
+    @contextmanager
+    def box(self, **options: Any) -> Iterator[Box]:
+        """A container with the bundle and its plain tree; ``options`` as in Engine.container."""
+        with self.engine.volume() as home:
+            mounts = [
+                Mount(self.bundle, f"/bundle/{self.bundle.name}", read_only=True),
+                Mount(Path(probe.__file__), "/bench/probe.py", read_only=True),
+                Mount(self.llama_bench, LLAMA_BENCH, read_only=True),
+                Mount(self.interpreter, PYTHON, read_only=True),
+                Mount(home, HOME),
+            ]
+            env = {"HOME": HOME, "PATH": "/usr/bin:/bin"}
+            target = self.program.target
+            with self.engine.container(
+                self.image, target=target, mounts=mounts, env=env, **options
+            ) as container:
+                box = Box(container, self.python())
+                box.say([f"/bundle/{self.bundle.name}", "--appimage-extract"])
+                yield box
+
+
+class Box:
+    """One container to measure in."""
+
+    def __init__(self, container: Container, python: Sequence[str]) -> None:
+        self._container = container
+        self._python = tuple(python)
+
+    def say(self, argv: Sequence[str]) -> str:
+        """Run a program, not timed, and return its output."""
+        done = self._container.exec(argv, workdir=HOME, timeout=TIMEOUT)
+        if done.exit_code:
+            text = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise BenchFailed(f"{argv[0]} ended with exit code {done.exit_code}: {text}")
+        return done.stdout.decode(errors="replace")
+
+    def python(self, code: str) -> str:
+        """What ``code`` prints, run by the interpreter that measures."""
+        return self.say([*self._python, "-c", code]).strip()
+
+    def measure(self, steps: Sequence[Step], runs: int) -> dict[str, list[Result]]:
+        """Run ``steps`` in turns, ``runs`` times after one to warm up; results by step.
+
+        Raises:
+            BenchFailed: a step ended with an error.
+        """
+        plan = json.dumps({"runs": runs, "steps": [step.plan() for step in steps]})
+        done = self._container.exec(
+            [*self._python, "/bench/probe.py"], stdin=plan.encode(), timeout=TIMEOUT
+        )
+        if done.exit_code:
+            raise BenchFailed(done.stderr.decode(errors="replace").strip())
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return {step.name: [_result(run[step.name]) for run in found] for step in steps}
+
+
+def _result(facts: dict[str, Any]) -> Result:
+    lines = tuple((moment, text) for moment, text in facts["lines"])
+    return Result(facts["seconds"], lines, facts["stderr"], facts["peak"])
+
+
+def workflow(threads: int | None, tokens: int = ANSWER_TOKENS, action: str = "llm.stream") -> str:
+    """One question to the local model; ``threads`` None: nothing told."""
+    told = "" if threads is None else f"    n_threads: {threads}\n"
+    return (
+        "name: bench\n"
+        f"settings:\n  llm:\n    backend: local\n    max_tokens: {tokens}\n{told}"
+        "nodes:\n"
+        "  - name: tell\n"
+        f"    uses: {action}\n"
+        f"    with:\n      prompt: {QUESTION}\n      temperature: 0\n"
+        "    output:\n"
+        '      usage: "{{ result.usage }}"\n'
+        '      place: "{{ env.APPDIR }}"\n'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a streamed answer tells of its speed. Times in seconds since the program's start."""
+
+    first: float  # the first piece of text
+    done: float  # the last token was there
+    prompt_tokens: int
+    tokens: int
+    place: str  # the AppDir that it ran in
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second, without load, prompt and the first token, which the prompt gives."""
+        return (self.tokens - 1) / (self.done - self.first)
+
+    @classmethod
+    def of(cls, result: Result, tokens: int = ANSWER_TOKENS) -> Answer:
+        """Read the events.
+
+        Raises:
+            BenchFailed: the answer was shorter than asked for, so that rates would not compare.
+        """
+        events = [(moment, json.loads(text)) for moment, text in result.lines]
+        first = next((moment for moment, event in events if event["type"] == "token"), None)
+        done = next((item for item in events if item[1]["type"] == "node_complete"), None)
+        if first is None or done is None:
+            raise BenchFailed("the model gave no answer", hint=result.stderr[-200:])
+        update = done[1]["update"]
+        usage = update["usage"]
+        if usage["completion_tokens"] != tokens:
+            raise BenchFailed(
+                f"the answer has {usage['completion_tokens']} tokens, {tokens} are needed",
+                hint="its model no longer answers the question at that length; choose another one",
+            )
+        return cls(first, done[0], usage["prompt_tokens"], tokens, str(update["place"]))
+
+
+def bench_rate(result: Result) -> float:
+    """Tokens per second as llama-bench says."""
+    facts = json.loads("".join(text for _, text in result.lines))
+    return float(facts[0]["avg_ts"])
+
+
+def logged_rate(result: Result, tokens: int = ANSWER_TOKENS) -> float:
+    """Tokens per second as the program's log says, without the first, which the prompt gives.
+
+    Raises:
+        BenchFailed: the answer was shorter than asked for.
+    """
+    found = re.search(rf"answer: {tokens} tokens, ([\d.]+) a second", result.stderr)
+    if found is None:
+        raise BenchFailed(f"no answer of {tokens} tokens", hint=result.stderr[-200:])
+    return float(found[1]) * (tokens - 1) / tokens
+
+
+def cpu_backend(text: str) -> str:
+    """The CPU backend that a log names last."""
+    found = re.findall(r"libggml-cpu-[\w.]+\.so", text)
+    return str(found[-1]) if found else "none"

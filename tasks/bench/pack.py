@@ -1,0 +1,95 @@
+"""Rows of packing: an AppImage around a model against a copy of that model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import catalog
+from tasks.base.errors import CommandFailed, DiskFull
+from tasks.bench.container import Bench
+from tasks.bench.report import Figure, Goal, Row
+from tasks.build import appdir
+from tasks.build import bundle as bundles
+from tasks.build import pack as appimage
+from tasks.build.pack import Layer
+from tasks.fetch import model_store
+from tasks.fetch.model_store import StoredModel
+
+LARGE = 1_069_306_400  # bytes: Gemma 3 1B, Q8_0
+BLOCK = 1 << 20
+GOAL = Goal(1.5)
+
+
+def pack(bench: Bench) -> Iterator[Row]:
+    """The bundle's own model."""
+    with _folder(bench.model.size) as folder:
+        yield from _against_cp(bench, bench.model.path, Path(folder), "pack", bench.runs)
+
+
+def pack_large(bench: Bench) -> Iterator[Row]:
+    """A file of Gemma 3 1B's size; its bytes are stored as they are, so any will do."""
+    with _folder(LARGE * 2) as folder:
+        model = Path(folder) / "large.gguf"
+        with model.open("wb") as file:
+            for start in range(0, LARGE, BLOCK):
+                file.write(os.urandom(min(BLOCK, LARGE - start)))
+            os.fsync(file.fileno())
+        yield from _against_cp(bench, model, Path(folder), "pack, 1 GB model", bench.runs)
+
+
+def _folder(size: int) -> tempfile.TemporaryDirectory[str]:
+    """A folder on the disk that artefacts go to, with room for two of ``size`` bytes."""
+    bundles.DIST.mkdir(exist_ok=True)
+    needed = size * 2 + appimage.SPARE
+    if (free := model_store.free_bytes(bundles.DIST)) < needed:
+        raise DiskFull(bundles.DIST, needed, free)
+    return tempfile.TemporaryDirectory(prefix=".bench-", dir=bundles.DIST)
+
+
+def _against_cp(bench: Bench, model: Path, folder: Path, name: str, runs: int) -> Iterator[Row]:
+    """Both in turns, each into a new file; a first turn fills the page cache and is not counted."""
+    packs, copies, durable = [], [], []
+    for _ in range(runs + 1):
+        packs.append(_pack(bench, model, folder))
+        plain, synced = _copy(model, folder)
+        copies.append(plain)
+        durable.append(synced)
+    ours = Figure.of("pack", packs[1:])
+    yield Row(name, "s", ours, Figure.of("cp, fsync", durable[1:]), GOAL)
+    yield Row(f"{name}, not durable", "s", ours, Figure.of("cp", copies[1:]), None)
+
+
+def _pack(bench: Bench, model: Path, folder: Path) -> float:
+    """Seconds to make an AppImage of ``model``, safe on disk."""
+    out = folder / "packed.AppImage"
+    row = catalog.model(catalog.QUICKSTART)
+    with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=model.parent) as made:
+        appdir.write_layer(Path(made), row, model.name)
+        stored = StoredModel(model, "0" * 64, model.stat().st_size, "bench", None)
+        layer = Layer(Path(made), {model.name: stored})
+        start = time.perf_counter()
+        appimage.pack(bench.program, layer, bench.runtime, out, mksquashfs=bench.mksquashfs)
+        seconds = time.perf_counter() - start
+    out.unlink()
+    return seconds
+
+
+def _copy(model: Path, folder: Path) -> tuple[float, float]:
+    """Seconds until cp has ended, and until the copy and its name are safe on disk."""
+    out = folder / "copy.gguf"
+    start = time.perf_counter()
+    done = subprocess.run(["cp", "--", model, out], check=False)
+    plain = time.perf_counter() - start
+    if done.returncode:
+        raise CommandFailed(f"cp stopped with {done.returncode}", returncode=done.returncode)
+    with out.open("rb") as file:
+        os.fsync(file.fileno())
+    model_store.sync_folder(folder)
+    synced = time.perf_counter() - start
+    out.unlink()
+    return plain, synced

@@ -1,0 +1,162 @@
+"""`nox -s bench`: what the project promises of its speed and size, measured against real peers.
+
+Nothing is compared with a stored number: both sides of a row run here and now, in turns.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks import catalog, images
+from tasks.base import console
+from tasks.base.build_step import Stage, digest_of_files
+from tasks.base.errors import UnknownName
+from tasks.bench import builds, fetch, memory, pack, report, speed
+from tasks.bench.container import Bench
+from tasks.bench.report import Figure, Goal, Row
+from tasks.build import bundle as bundles
+from tasks.build.parts import BUILD, DOCKER, Builder
+from tasks.catalog import ROOT
+from tasks.engine.engine import Engine
+from tasks.fetch import ensure as models
+
+RESULT = bundles.DIST / "bench.json"
+SIZE_GOALS = {"python": 28.0, "rust": 12.0}  # MB
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to measure: groups of rows, all but ASKED when none is named; how often."""
+
+    groups: tuple[str, ...] = ()
+    runs: int = 5
+
+
+def size(bench: Bench) -> Iterator[Row]:
+    """What the AppImage adds to its model."""
+    rest = bench.bundle.stat().st_size - bench.model.size
+    ours = Figure("AppImage less model", rest / 1e6, 1)
+    yield Row("size", "MB", ours, None, Goal(SIZE_GOALS[bench.program.impl]))
+
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "size": size,
+    **speed.GROUPS,
+    "memory": memory.memory,
+    "pack": pack.pack,
+    "pack-large": pack.pack_large,
+    "fetch": fetch.fetch,
+    "builds": builds.builds,
+}
+SHARED = ("fetch", "builds")  # rows that are not of one program
+ASKED = ("builds",)  # takes as long as the compilers do: only when named
+
+
+def known_groups(names: Sequence[str]) -> tuple[str, ...]:
+    """``names``, or ``UnknownName`` with the nearest."""
+    for name in names:
+        if name not in GROUPS:
+            raise UnknownName("group of rows", name, GROUPS)
+    return tuple(names)
+
+
+def run(request: Request) -> list[Row]:
+    """Build the smallest bundle where needed, measure, print the table, write dist/bench.json.
+
+    A missed goal is said in the table and is no error: a busy machine misses some.
+
+    Raises:
+        BenchFailed: a program that was to be measured ended with an error.
+    """
+    with Engine.connect() as engine:
+        benches = _benches(engine, request.runs)
+        rows: list[Row] = []
+        for name in request.groups or [name for name in GROUPS if name not in ASKED]:
+            with console.stage(f"Measure {name}"):
+                rows += _rows(name, benches)
+    files = {bench.program.impl: report.largest_files(bench.program.appdir) for bench in benches}
+    report.show(rows, files)
+    report.write(RESULT, rows, files, _about(benches))
+    console.note(f"written to {RESULT.relative_to(ROOT)}")
+    return rows
+
+
+def _benches(engine: Engine, runs: int) -> list[Bench]:
+    """What each program is measured with, built where needed."""
+    arch = catalog.native_target().arch
+    model = catalog.model(catalog.QUICKSTART)
+    built = bundles.build(model, arch)
+    builder = Builder.on(engine, catalog.target(arch), bundles.Options().build)
+    clean = images.ensure(catalog.images()["smoke"], builder.target, engine)
+    programs = {impl: builder.program(impl) for impl in catalog.IMPLEMENTATIONS}
+    return [
+        Bench(
+            engine=engine,
+            image=clean.reference,
+            bundle=bundle,
+            program=program,
+            interpreter=programs["python"].appdir,
+            model=models.ensure(model),
+            runtime=builder.runtime(),
+            mksquashfs=builder.mksquashfs(),
+            llama_bench=_llama_bench(builder),
+            runs=runs,
+        )
+        for bundle, program in zip(built, programs.values(), strict=True)
+    ]
+
+
+def _rows(name: str, benches: Sequence[Bench]) -> list[Row]:
+    """A group's rows: of each program in turn, or once where it is not of one program."""
+    if name in SHARED:
+        return list(GROUPS[name](benches[0]))
+    return [
+        replace(row, impl=bench.program.impl) for bench in benches for row in GROUPS[name](bench)
+    ]
+
+
+def _llama_bench(builder: Builder) -> Path:
+    """llama.cpp's llama-bench, built on the libraries that the bundle carries."""
+    output = BUILD / f"bench-{builder.target.arch}"
+    file = DOCKER / "bench.Dockerfile"
+    llama = builder.llama()
+    sources = [file, DOCKER / "bench", DOCKER / "python/requirements-llama.txt", DOCKER / "llama"]
+    inputs = {
+        "base": builder.base.id,
+        "sources": digest_of_files(sources, ROOT),
+        "llama": digest_of_files([llama], llama),
+    }
+    Stage(f"llama-bench for {builder.target.arch}", output, inputs).run(
+        lambda: builder.engine.build(
+            file,
+            context=ROOT,
+            stage="export",
+            target=builder.target,
+            args={"BASE": builder.base.reference},
+            output=output,
+            contexts={"llama": llama},
+        )
+    )
+    return output / "llama-bench"
+
+
+def _about(benches: Sequence[Bench]) -> dict[str, Any]:
+    """Where and on what the rows were measured. Load: the kernel's averages, 1 to 15 minutes."""
+    return {
+        "bundles": {bench.bundle.name: bench.program.digest for bench in benches},
+        "model": benches[0].model.sha256,
+        "image": benches[0].image,
+        "machine": {
+            "arch": platform.machine(),
+            "kernel": platform.release(),
+            "cores": len(os.sched_getaffinity(0)),
+            "load": os.getloadavg(),
+        },
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

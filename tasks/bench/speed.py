@@ -1,0 +1,167 @@
+"""Rows of the running program: start, first token, and tokens per second under four conditions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tasks.base import console
+from tasks.base.errors import BenchFailed
+from tasks.bench.container import (
+    ANSWER_TOKENS,
+    FUSE,
+    HOME,
+    TREE,
+    Answer,
+    Bench,
+    Box,
+    Result,
+    Step,
+    bench_rate,
+    cpu_backend,
+    logged_rate,
+)
+from tasks.bench.report import Figure, Goal, Row
+
+SHORT = 3  # times as many runs of what is short, or has little room to its goal
+# Where the program must have run for a row to be what it says.
+PLACES = {
+    "mounted": "/tmp/.mount_",
+    "mounted anew": "/tmp/.mount_",
+    "cached": f"{HOME}/.cache/",
+    "tree": TREE,
+}
+IMAGES = [place for place in PLACES if place != "tree"]
+
+
+def _seconds(what: str, results: Sequence[Result]) -> Figure:
+    return Figure.of(what, [result.seconds for result in results])
+
+
+def _answers(place: str, results: Sequence[Result], tokens: int = ANSWER_TOKENS) -> list[Answer]:
+    """The answers, after a check that the program ran where it should."""
+    answers = [Answer.of(result, tokens) for result in results]
+    for answer in answers:
+        if not answer.place.startswith(PLACES[place]):
+            raise BenchFailed(f"the program ran in {answer.place}, not {place}")
+    mounts = len({answer.place for answer in answers})
+    if mounts != (len(answers) if place == "mounted anew" else 1):
+        raise BenchFailed(f"{len(answers)} runs used {mounts} mounts, not {place}")
+    return answers
+
+
+def _rates(what: str, place: str, results: Sequence[Result]) -> Figure:
+    return Figure.of(what, [answer.rate for answer in _answers(place, results)])
+
+
+def start(bench: Bench) -> Iterator[Row]:
+    """``tea --version`` against a program that does nothing: Python's, or the system's."""
+    if bench.program.impl == "python":
+        nothing = Step("python3 -c pass", (*bench.python(TREE), "-c", "pass"))
+        goal = Goal(0.15)
+    else:
+        nothing = Step("/bin/true", ("/bin/true",))
+        goal = Goal(0.02)
+    steps = [bench.tea(place, "--version") for place in IMAGES]
+    with bench.box(**FUSE) as box:
+        results = box.measure([*steps, nothing], bench.runs * SHORT)
+    peer = _seconds(nothing.name, results[nothing.name])
+    for step in steps:
+        ours = _seconds("tea --version", results[step.name])
+        yield Row(f"start, {step.name}", "s", ours, peer, goal, difference=True)
+
+
+def first_token(bench: Bench) -> Iterator[Row]:
+    """From the start of the program to the first piece of the answer."""
+    with bench.box(**FUSE) as box:
+        results = box.measure(
+            [bench.answer(place, tokens=1) for place in PLACES], bench.runs * SHORT
+        )
+    firsts = {
+        place: [answer.first for answer in _answers(place, results[place], 1)] for place in PLACES
+    }
+    tree = Figure.of("plain folder", firsts["tree"])
+    for place in IMAGES:
+        goal = None if place == "mounted anew" else Goal(1.05)
+        yield Row(f"first token, {place}", "s", Figure.of("AppImage", firsts[place]), tree, goal)
+
+
+def rate(bench: Bench) -> Iterator[Row]:
+    """Tokens per second against llama-bench: same libraries, threads, and place in the context."""
+    with bench.box() as box:
+        threads = _threads(box)
+        answer = bench.answer("tree", threads=threads)
+        depth = Answer.of(box.measure([answer], 1)["tree"][0]).prompt_tokens
+        peer = bench.bench_of_llama(depth, threads)
+        whole = bench.whole_answer(threads)
+        results = box.measure([whole, answer, peer], bench.runs * SHORT)
+        _check_backends(box, peer)
+    ours = Figure.of("llm.call", [logged_rate(result) for result in results[whole.name]])
+    read = _rates("llm.stream", "tree", results["tree"])
+    theirs = Figure.of(peer.name, [bench_rate(result) for result in results[peer.name]])
+    yield Row("rate", "tokens/s", ours, theirs, Goal(0.97, at_most=False))
+    yield Row("rate, each token read", "tokens/s", read, theirs, None)
+
+
+def busy(bench: Bench) -> Iterator[Row]:
+    """Tokens per second while every core has other work, against the idle machine."""
+    idle = bench.answer("tree")
+    with bench.box() as box:
+        cores = int(box.python("import os; print(len(os.sched_getaffinity(0)))"))
+        working = idle.renamed("busy", busy=cores)
+        results = box.measure([idle, working], bench.runs)
+    ours = _rates(f"with {cores} busy processes", "tree", results["busy"])
+    theirs = _rates("without", "tree", results["tree"])
+    yield Row("rate, all cores busy", "tokens/s", ours, theirs, Goal(0.4, at_most=False))
+
+
+def half(bench: Bench) -> Iterator[Row]:
+    """Tokens per second on half the cores with nothing told, against the best number of threads."""
+    cores = len(os.sched_getaffinity(0))
+    part = max(1, cores // 2)
+    limits: tuple[tuple[str, dict[str, Any]], ...] = (
+        (f"quota of {part}", {"cpus": float(part)}),
+        (f"cpuset of {part}", {"cpuset": f"0-{part - 1}"}),
+    )
+    for name, limit in limits:
+        with bench.box(**limit) as box:
+            told = [bench.answer("tree", threads=n, name=f"{n} threads") for n in _tries(cores)]
+            results = box.measure([bench.answer("tree"), *told], bench.runs)
+        ours = _rates("nothing told", "tree", results["tree"])
+        figures = [_rates(step.name, "tree", results[step.name]) for step in told]
+        best = max(figures, key=lambda figure: figure.median)
+        yield Row(f"rate, {name}", "tokens/s", ours, best, Goal(0.9, at_most=False))
+
+
+def _tries(cores: int) -> list[int]:
+    """Numbers of threads worth trying on half of ``cores``: all where they are few."""
+    part = max(1, cores // 2)
+    near = {1, part // 2, part - 1, part, part + 1, cores}
+    return sorted(n for n in near if 1 <= n <= cores)
+
+
+def _threads(box: Box) -> int:
+    """The number of threads that the program takes here by itself."""
+    return int(json.loads(box.say([f"{TREE}/AppRun", "model", "--json"]))["threads"])
+
+
+def _check_backends(box: Box, llama_bench: Step) -> None:
+    """Both sides must have run the same instructions. Not timed: the words cost time."""
+    ours = cpu_backend(box.say([f"{TREE}/AppRun", "--version", "--verbose"]))
+    talking = replace(llama_bench, argv=(*llama_bench.argv, "-v"))
+    theirs = cpu_backend(box.measure([talking], 1)[talking.name][0].stderr)
+    if ours != theirs:
+        raise BenchFailed(f"tea runs {ours}, llama-bench {theirs}: their rates do not compare")
+    console.note(f"CPU backend of both: {ours}")
+
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "start": start,
+    "first-token": first_token,
+    "rate": rate,
+    "busy": busy,
+    "half": half,
+}

@@ -1,0 +1,1 @@
+"""From parts to the AppImage: one bundle from start to end."""

@@ -1,0 +1,302 @@
+"""AppImages: packed from a runtime, a program's squashfs and a model; and read back.
+
+The model is stored uncompressed, so that it is mapped from the mounted image, and packing costs
+little more than copying it. Sources: AppImage specification, type 2; squashfs-tools' mksquashfs(1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from elftools.elf.elffile import ELFFile
+
+from tasks.base import console, elf, process
+from tasks.base.elf import NotElf
+from tasks.base.errors import AppImageError, BuildError, CommandFailed, DiskFull
+from tasks.build import appdir
+from tasks.build.parts import EPOCH, Program
+from tasks.catalog import Target
+from tasks.fetch import model_store
+from tasks.fetch.model_store import StoredModel
+
+MAGIC = b"AI\x02"  # at offset 8 of the ELF header
+PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
+PAYLOAD_MAGIC = b"TEAPLD1\0"
+SQUASHFS_MAGIC = b"hsqs"
+SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
+BUFFERS = 16  # MiB that mksquashfs works in; it takes no less
+SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
+_WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
+_AGAIN = "build or download it again"
+
+
+@dataclass(frozen=True, slots=True)
+class AppImage:
+    """What an AppImage says of itself. Sizes and offsets in bytes."""
+
+    path: Path
+    arch: str  # pyelftools' name, such as EM_X86_64
+    offset: int  # where the squashfs begins: the size of the runtime
+    squashfs_size: int
+    digest: str | None  # of the content, where the runtime is ours
+    update_information: str
+
+
+def read(path: Path) -> AppImage:
+    """Look at an AppImage without running it.
+
+    Raises:
+        AppImageError: the file is not there, not ELF, not of type 2, or has no squashfs.
+    """
+    try:
+        with elf.reading(path) as image:
+            return _read(path, image)
+    except OSError as error:
+        raise AppImageError(f"{path}: {error.strerror}", hint=_WHERE) from error
+    except NotElf as error:
+        raise AppImageError(
+            f"{path}: not an AppImage (no ELF file: {error})", hint=_WHERE
+        ) from error
+
+
+def _read(path: Path, image: ELFFile) -> AppImage:
+    file, size = image.stream, path.stat().st_size
+    file.seek(8)
+    if file.read(3) != MAGIC:
+        raise AppImageError(f"{path}: an ELF file, but not an AppImage of type 2", hint=_WHERE)
+    offset = elf.end(image)
+    file.seek(min(offset, size))
+    superblock = file.read(SUPERBLOCK)
+    if not superblock.startswith(SQUASHFS_MAGIC):
+        raise AppImageError(
+            f"{path}: no squashfs after the runtime; the file is incomplete", hint=_AGAIN
+        )
+    used = max(int.from_bytes(superblock[40:48], "little"), SUPERBLOCK)
+    if offset + used > size:
+        raise AppImageError(
+            f"{path}: cut short, {offset + used - size:,} bytes are missing", hint=_AGAIN
+        )
+    return AppImage(
+        path=path,
+        arch=str(image["e_machine"]),
+        offset=offset,
+        squashfs_size=size - offset,
+        digest=_payload_digest(image),
+        update_information=_text(image, ".upd_info"),
+    )
+
+
+def _payload_digest(image: ELFFile) -> str | None:
+    section = image.get_section_by_name(".tea_payload")
+    if section is None or len(section.data()) != PAYLOAD.size:
+        return None
+    magic, digest, *_ = PAYLOAD.unpack(section.data())
+    return digest.hex() if magic == PAYLOAD_MAGIC else None
+
+
+def _text(image: ELFFile, name: str) -> str:
+    section = image.get_section_by_name(name)
+    return section.data().rstrip(b"\0").decode("utf-8", "replace") if section else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What is added to the program: a folder that holds ``bundle/``, and the models in it."""
+
+    folder: Path
+    models: Mapping[str, StoredModel]  # by their names in the bundle; none in a thin one
+
+    def place(self, name: str) -> Path:
+        """Where the model called ``name`` goes; an empty file until the image is packed."""
+        return self.folder / appdir.LAYER / "models" / name
+
+    def files(self) -> list[Path]:
+        """All files but the models."""
+        places = {self.place(name) for name in self.models}
+        paths = sorted(self.folder.rglob("*"))
+        return [path for path in paths if path.is_file() and path not in places]
+
+    def models_size(self) -> int:
+        """Bytes of all models."""
+        return sum(model.path.stat().st_size for model in self.models.values())
+
+    def digest(self, program: Program) -> bytes:
+        """Names the image's content: every byte of it follows from what is hashed here."""
+        total = hashlib.sha256()
+        for path in self.files():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
+        for name, model in sorted(self.models.items()):
+            total.update(f"{name} {model.sha256}\n".encode())
+        total.update(model_store.sha256_of(program.squashfs).encode())
+        return total.digest()
+
+
+def pack(
+    program: Program,
+    layer: Layer,
+    runtime: Path,
+    out: Path,
+    *,
+    mksquashfs: Sequence[str],
+    update: str = "",
+) -> None:
+    """Pack ``out`` from its three parts, bit for bit the same for the same parts.
+
+    ``mksquashfs`` is the command that runs it, ``update`` the update information. ``out`` is
+    replaced at the end, or left as it was. The section .digest_md5 stays zero: nothing that runs or
+    updates AppImages reads it, and MD5 of 1 GB takes longer than all the rest.
+
+    Raises:
+        DiskFull: not enough space beside ``out``, before or in the middle of the work.
+        NotWritable: ``out``'s folder.
+        BuildError: ``runtime`` is not one that an AppImage can begin with.
+        CommandFailed: mksquashfs stopped.
+    """
+    sections = check_runtime(runtime, program.target)
+    needed = layer.models_size() + program.squashfs.stat().st_size + SPARE
+    unpacked = program.unpacked_size + layer.models_size()
+    unpacked += sum(path.stat().st_size for path in layer.files())
+    with model_store.disk_errors(out.parent, needed):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if (free := model_store.free_bytes(out.parent)) < needed:
+            raise DiskFull(out.parent, needed, free)
+        with _beside(out) as part, ThreadPoolExecutor(1) as pool:
+            content = pool.submit(layer.digest, program)
+            with model_store.syncing(part):
+                offset = _begin(part, runtime, program)
+                _append(layer, part, offset, mksquashfs)
+                with part.open("r+b") as file:
+                    _describe(file, sections, content.result(), unpacked, offset)
+                    _tell_updates(file, sections, update)
+                part.chmod(0o755)
+            part.replace(out)
+            model_store.sync_folder(out.parent)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A new file in ``out``'s folder, gone at the end unless it was renamed."""
+    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _begin(part: Path, runtime: Path, program: Program) -> int:
+    """Write what is the same for all models; returns where its squashfs begins, in bytes."""
+    with part.open("wb") as file, program.squashfs.open("rb") as squashfs:
+        file.write(runtime.read_bytes())
+        offset = file.tell()
+        shutil.copyfileobj(squashfs, file, 1 << 20)
+    return offset
+
+
+def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> None:
+    """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
+    _place_models(layer)
+    # Beside -mkfs-time the variable is a fatal error, and it would leave the time stamp of an
+    # older model as it is.
+    # Few buffers stay in the processor's cache, and they are taken from the system in one piece:
+    # the other way more time goes into fresh pages than into copying the model.
+    argv = ["env", "-u", "SOURCE_DATE_EPOCH", f"MALLOC_TOP_PAD_={BUFFERS << 20}", *mksquashfs]
+    argv += [str(layer.folder), str(part), "-mem", f"{BUFFERS}M", "-processors", "1"]
+    argv += ["-offset", str(offset), "-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
+    argv += ["-quiet", "-no-progress", "-no-xattrs", "-all-root", "-no-recovery"]
+    # Nothing in the layer can equal anything in the program, and looking costs a read of the model.
+    argv += ["-no-duplicates", "-no-fragments"]
+    argv += ["-action", "chmod(u=rwX,go=rX)@true", "-action", "uncompressed@name(*.gguf)"]
+    try:
+        process.run(argv, on_line=lambda _: None)
+    except CommandFailed as error:
+        if "No space left" in error.output:
+            raise DiskFull(part.parent, None, model_store.free_bytes(part.parent)) from error
+        last = error.output.strip().rpartition("\n")[2]
+        raise CommandFailed(
+            f"mksquashfs stopped with exit code {error.returncode}: {last}",
+            returncode=error.returncode,
+            output=error.output,
+        ) from error
+
+
+def _place_models(layer: Layer) -> None:
+    """Put the models into the layer: by another name of the same file, or a copy of it."""
+    for name, model in layer.models.items():
+        place = layer.place(name)
+        place.unlink(missing_ok=True)
+        try:
+            place.hardlink_to(model.path)
+        except OSError:  # another file system, or another's file
+            shutil.copyfile(model.path, place)
+
+
+def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]]:
+    """The offset and size of the runtime's sections, in bytes.
+
+    Raises:
+        BuildError: no AppImage for ``target`` can begin with this file.
+    """
+    hint = "leave out --runtime for the project's own"
+    try:
+        with elf.reading(runtime) as image:
+            image.stream.seek(8)
+            marked = image.stream.read(3) == MAGIC
+            machine, end, sections = image["e_machine"], elf.end(image), elf.sections(image)
+    except OSError as error:
+        raise BuildError(f"{runtime}: {error.strerror}", hint=hint) from error
+    except NotElf as error:
+        raise BuildError(f"{runtime}: not an ELF file ({error})", hint=hint) from error
+    if not marked:
+        raise BuildError(f"{runtime}: not the runtime of an AppImage of type 2", hint=hint)
+    if machine != target.elf:
+        raise BuildError(f"{runtime}: is for {machine}, not {target.elf}", hint=hint)
+    if (more := runtime.stat().st_size - end) != 0:
+        raise BuildError(
+            f"{runtime}: has {more:,} bytes after its end, where the squashfs must begin"
+            if more > 0
+            else f"{runtime}: cut short, {-more:,} bytes are missing",
+            hint=hint,
+        )
+    return sections
+
+
+def _describe(
+    file: BinaryIO,
+    sections: Mapping[str, tuple[int, int]],
+    content: bytes,
+    unpacked: int,
+    offset: int,
+) -> None:
+    """Write what our runtime needs to know into its section; another's has none."""
+    where, size = sections.get(".tea_payload", (0, 0))
+    if size != PAYLOAD.size:
+        console.note("the runtime has no section .tea_payload and is used as it is")
+        return
+    squashfs = os.fstat(file.fileno()).st_size - offset
+    file.seek(where)
+    file.write(PAYLOAD.pack(PAYLOAD_MAGIC, content, squashfs, unpacked, 0))
+
+
+def _tell_updates(file: BinaryIO, sections: Mapping[str, tuple[int, int]], update: str) -> None:
+    """Write the update information, zero-padded, over whatever the runtime came with."""
+    text = update.encode()
+    where, size = sections.get(".upd_info", (0, 0))
+    if len(text) > size:
+        raise BuildError(
+            f"the runtime has {size} bytes for update information, {len(text)} are needed",
+            hint="leave out --runtime for the project's own",
+        )
+    file.seek(where)
+    file.write(text.ljust(size, b"\0"))

@@ -1,0 +1,217 @@
+"""The parts of a bundle that are built: llama.cpp, the program's AppDir, its squashfs, the runtime.
+
+Each part is one Dockerfile and one stage; a stage whose inputs have not changed is not run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tasks import catalog, images
+from tasks.base import build_step, console
+from tasks.base.build_step import Stage
+from tasks.base.errors import CommandFailed, NoWheel
+from tasks.build import appdir
+from tasks.catalog import ROOT, Target
+from tasks.engine.engine import BuildOptions, Engine
+from tasks.fetch import model_store
+from tasks.images import Base
+
+BUILD = ROOT / "build"
+DOCKER = ROOT / "docker"
+CHECKS = ("base/elf", "build/appdir", "build/isa_check")  # modules that decide what a tree may be
+SOURCES = {  # what the program of each implementation is made of, beside its Dockerfile
+    "python": ["docker/python", "python/src"],
+    "rust": [
+        "docker/rust",
+        "rust/.cargo",
+        "rust/Cargo.lock",
+        "rust/Cargo.toml",
+        "rust/conformance/Cargo.toml",
+        "rust/tea-cli",
+        "rust/tea-core",
+        "rust/tea-wasm-llm/Cargo.toml",
+    ],
+}
+EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program for one architecture, ready to be joined with a model."""
+
+    impl: str
+    target: Target
+    appdir: Path  # the tree, for checks and measurements
+    squashfs: Path  # the same tree, packed
+    digest: str  # of everything that it was made from
+    unpacked_size: int  # bytes of all files in the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds parts for one target on one engine."""
+
+    engine: Engine
+    target: Target
+    base: Base  # the image that the build steps run in, of the engine's own architecture
+    options: BuildOptions
+
+    @classmethod
+    def on(cls, engine: Engine, target: Target, options: BuildOptions) -> Builder:
+        """A builder on ``engine``, once its base image is there."""
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+        return cls(engine, target, base, options)
+
+    def llama(self) -> Path:
+        """llama.cpp's shared libraries, CPU backends and headers; returns their folder."""
+        return self._build("llama.cpp", "llama", sources=["docker/llama"], args={})
+
+    def runtime(self) -> Path:
+        """The executable that every AppImage begins with; returns its file."""
+        return self._build("runtime", "runtime", sources=["appdir/runtime"], args={}) / "runtime"
+
+    def program(self, impl: str) -> Program:
+        """The program's AppDir, checked, and its squashfs.
+
+        Raises:
+            BuildError: the tree would not run on the target.
+            NoWheel: a Python package has no build for the target.
+        """
+        llama = self.llama()
+        args = {"GNU": self.target.gnu, "SOURCE_DATE_EPOCH": str(EPOCH)}
+        if impl == "python":
+            args["WHEEL_ARCH"] = self.target.wheel
+        try:
+            tree = self._build(
+                f"{impl} program",
+                impl,
+                sources=SOURCES[impl],
+                args=args,
+                contexts={"llama": llama},
+            )
+        except CommandFailed as error:
+            if missing := no_wheel(error, self.target):
+                raise missing from error
+            raise
+        return self._packed(impl, tree)
+
+    def _packed(self, impl: str, tree: Path) -> Program:
+        """Finish, check and pack ``tree``."""
+        finished = BUILD / f"{impl}-appdir-{self.target.arch}"
+        shell = [appdir.SOURCE / name for name in ("AppRun", "tea.desktop", "tea.svg")]
+        shell.append(appdir.SOURCE / f"{appdir.APP_ID}.metainfo.xml")
+        checks = [ROOT / "tasks" / f"{name}.py" for name in CHECKS]
+        inputs = {
+            "tree": self._stamp_of(tree),
+            "shell": build_step.digest_of_files([*shell, *checks], ROOT),
+        }
+        name = f"AppDir of the {impl} program for {self.target.arch}"
+        Stage(name, finished, inputs).run(lambda: self._finish(tree, finished))
+        packed = self._build(
+            f"{impl} squashfs",
+            "pack",
+            name=f"{impl}-squashfs",
+            sources=[],
+            args={"SOURCE_DATE_EPOCH": str(EPOCH)},
+            contexts={"appdir": finished},
+            inputs={"appdir": self._stamp_of(finished)},
+            target=self.engine.target,
+        )
+        return Program(
+            impl=impl,
+            target=self.target,
+            appdir=finished,
+            squashfs=packed / "program.squashfs",
+            digest=self._stamp_of(packed),
+            unpacked_size=size_of(finished),
+        )
+
+    def _finish(self, tree: Path, finished: Path) -> None:
+        with model_store.disk_errors(finished):
+            if finished.exists():
+                shutil.rmtree(finished)
+            shutil.copytree(tree, finished, symlinks=True)
+            appdir.finish(finished)
+        count = appdir.check(finished, self.target)
+        console.note(f"{count} ELF files checked")
+
+    def _build(
+        self,
+        what: str,
+        dockerfile: str,
+        *,
+        sources: list[str],
+        args: Mapping[str, str],
+        name: str = "",
+        stage: str = "export",
+        contexts: Mapping[str, Path] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        target: Target | None = None,
+    ) -> Path:
+        """Run one Dockerfile's ``stage`` into a folder of build/, unless it is done."""
+        output = BUILD / f"{name or dockerfile}-{self.target.arch}"
+        file = DOCKER / f"{dockerfile}.Dockerfile"
+        paths = [file, *(ROOT / source for source in sources)]
+        given = {
+            "base": self.base.id,
+            "target": self.target.arch,
+            "sources": build_step.digest_of_files(paths, ROOT),
+            **args,
+            **(inputs or {}),
+            **{key: self._stamp_of(path) for key, path in (contexts or {}).items()},
+        }
+        Stage(f"{what} for {self.target.arch}", output, given).run(
+            lambda: self.engine.build(
+                file,
+                context=ROOT,
+                stage=stage,
+                target=target or self.target,
+                args={"BASE": self.base.reference, **args},
+                output=output,
+                contexts=contexts or {},
+                options=self.options.for_part(output.name),
+            )
+        )
+        return output
+
+    def mksquashfs(self) -> tuple[str, ...]:
+        """The command that runs the pinned mksquashfs."""
+        return self.tool("mksquashfs", "pack", stage="mksquashfs")
+
+    def tool(self, program: str, dockerfile: str, stage: str = "export") -> tuple[str, ...]:
+        """The command that runs a pinned ``program`` on this machine, without a container."""
+        name = dockerfile if stage == "export" else stage
+        folder = replace(self, target=self.engine.target)._build(
+            name, dockerfile, name=name, stage=stage, sources=[], args={}
+        )
+        loader = next(folder.glob("ld-linux-*"))
+        return (str(loader), "--library-path", str(folder), str(folder / program))
+
+    @staticmethod
+    def _stamp_of(output: Path) -> str:
+        """The digest of what ``output`` was made from."""
+        stamp = output.with_name(f".{output.name}.stamp")
+        return stamp.read_text(encoding="utf-8").split()[0] if stamp.exists() else str(output)
+
+
+def no_wheel(error: CommandFailed, target: Target) -> NoWheel | None:
+    """What pip's words mean when a package has no build for ``target``; None for other words."""
+    found = re.search(r"No matching distribution found for (\S+)", error.output)
+    if found is None:
+        return None
+    return NoWheel(
+        f"{found[1]}: no wheel for {target.wheel} on Linux and the bundled Python",
+        hint="choose a version that has one in docker/python/requirements.in, and lock it again",
+    )
+
+
+def size_of(tree: Path) -> int:
+    """Bytes of all regular files in ``tree``."""
+    return sum(
+        path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()
+    )

@@ -1,0 +1,1 @@
+"""Tests, lint and the proof that a commit gives the same bytes."""

@@ -1,0 +1,122 @@
+"""The checks of the sources: what `nox -s lint`, `unit` and `integration` run."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import nox
+
+from tasks import catalog, images
+from tasks.base import console
+from tasks.base.errors import TaskError
+from tasks.build.parts import BUILD
+from tasks.catalog import ROOT
+from tasks.engine.engine import Engine, Mount
+from tasks.host import report
+
+SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh", "tasks/catalog/data/join.sh")
+REQUIREMENTS = "requirements/dev.txt"
+GITHUB = ".github"
+
+
+def _install(session: nox.Session) -> None:
+    session.install("--require-hashes", "--requirement", REQUIREMENTS)
+
+
+def unit(session: nox.Session) -> None:
+    """Unit and conformance tests, on all processors."""
+    _install(session)
+    session.run("pytest", "-n", "auto", "-q", "-m", "not integration", *session.posargs)
+
+
+def lint(session: nox.Session) -> None:
+    """ruff, mypy, the workflows' checkers, and shellcheck."""
+    _install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
+    _workflows(session)
+    console.reported(_shellcheck)()
+
+
+def workflow(session: nox.Session) -> None:
+    """The steps of ci.yml, as tests, in the order written; each takes as long as in CI."""
+    _install(session)
+    session.run("pytest", "-q", "-s", "-m", "workflow", "--workflow", *session.posargs)
+
+
+def _workflows(session: nox.Session) -> None:
+    """What GitHub is told: of the right shape, and with no more rights than it needs."""
+    files = [str(path) for path in sorted((ROOT / GITHUB).glob("workflows/*.yml"))]
+    # The schemas are those that the checker brings; nothing is asked of GitHub.
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    dependabot = f"{GITHUB}/dependabot.yml"
+    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", dependabot)
+    session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", GITHUB)
+
+
+def integration(session: nox.Session) -> None:
+    """Tests that need the engine; prepares the machine first."""
+    console.reported(report.prepare)(install=True)
+    _install(session)
+    session.run("pytest", "-q", "-m", "integration", *session.posargs)
+
+
+def rust(*, advisories: bool = False) -> None:
+    """Format, clippy, tests and dependencies of the Rust program, with Debian's own compiler.
+
+    ``advisories``: also ask the RustSec database, at GitHub, for known faults of the dependencies.
+    """
+    report.prepare(install=True)
+    output = BUILD / "rust-check"
+    with Engine.connect() as engine:
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+
+        def check(stage: str, output: Path | None, **args: str) -> None:
+            engine.build(
+                ROOT / "docker/rust-check.Dockerfile",
+                context=ROOT,
+                stage=stage,
+                target=engine.target,
+                args={"BASE": base.reference, **args},
+                output=output,
+            )
+
+        with console.stage("Check the Rust program"):
+            check("export", output)
+        if advisories:
+            with console.stage("Ask for known faults of its dependencies"):
+                check("advisories", None, ASKED=str(int(time.time())))
+    results = re.findall(
+        r"^test result: ok\. (\d+) passed", (output / "tests.txt").read_text(), re.MULTILINE
+    )
+    console.note((output / "deny.txt").read_text().splitlines()[-1])
+    console.note(f"{sum(map(int, results))} tests of the Rust program passed")
+
+
+def _shellcheck() -> None:
+    """Run shellcheck in a container, on every shell script of the project."""
+    report.prepare(install=True)
+    with Engine.connect() as engine:
+        base = images.ensure(catalog.images()["build"], engine.target, engine)
+        tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
+        if engine.image_id(tag) is None:
+            engine.build(
+                ROOT / "docker/lint.Dockerfile",
+                context=ROOT,
+                stage="lint",
+                target=engine.target,
+                args={"BASE": base.reference},
+                tag=tag,
+            )
+        done = engine.run(
+            tag,
+            ["shellcheck", "--", *SCRIPTS],
+            mounts=[Mount(ROOT, "/src", read_only=True)],
+            workdir="/src",
+            timeout=120,
+        )
+    if done.exit_code:
+        raise TaskError(f"shellcheck found faults:\n{done.stdout.decode()}{done.stderr.decode()}")

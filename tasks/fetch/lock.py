@@ -1,0 +1,124 @@
+"""models.lock.toml: what the Hub said a file is, at the first use, and what it must be since.
+
+One entry a source, because two repositories may hold different files under one name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.base.errors import CatalogError
+from tasks.base.toml_table import Row, read_tables
+from tasks.catalog import DATA, HubSource
+from tasks.fetch.model_store import disk_errors, write_text
+
+REPOSITORY_LOCK = DATA / "models.lock.toml"
+_HEAD = """\
+# What the Hub said each file is when it was first used, enforced ever after.
+# Written by `nox -s fetch-MODEL` and `nox -s pins`; sizes in bytes.
+"""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A file of a Hub repository at a commit."""
+
+    hub: str
+    file: str
+    revision: str
+    commit: str
+    size: int
+    sha256: str
+
+    def is_for(self, source: HubSource) -> bool:
+        """Whether this is what ``source`` was locked to."""
+        return (self.hub, self.file, self.revision) == (source.repo, source.file, source.revision)
+
+
+Entries = Mapping[str, tuple[Locked, ...]]
+
+
+def read(path: Path) -> Entries:
+    """The entries by model id; none when the file is not there.
+
+    Raises:
+        CatalogError: the file is not a lock file.
+    """
+    if not path.exists():
+        return {}
+    return {name: _entries(row) for name, row in read_tables(path).items()}
+
+
+def _entries(table: Row) -> tuple[Locked, ...]:
+    entries = []
+    for row in table.rows("files"):
+        entries.append(
+            Locked(
+                hub=row.text("hub"),
+                file=row.text("file"),
+                revision=row.text("revision"),
+                commit=row.text("commit", _COMMIT, "a commit of 40 hexadecimal digits"),
+                size=row.integer("size", "bytes"),
+                sha256=row.sha256(),
+            )
+        )
+        row.end()
+    table.end()
+    return tuple(entries)
+
+
+def find(entries: Entries, model: str, source: HubSource) -> Locked | None:
+    """The entry of one source of one model, or None."""
+    return next((entry for entry in entries.get(model, ()) if entry.is_for(source)), None)
+
+
+def put(path: Path, model: str, entry: Locked) -> None:
+    """Add ``entry``, or put it in the place of the one for the same source.
+
+    Raises:
+        NotWritable: the lock file's folder is not writable; nothing is changed.
+    """
+    with disk_errors(path), _alone(path):
+        entries = dict(read(path))
+        others = tuple(
+            old
+            for old in entries.get(model, ())
+            if (old.hub, old.file, old.revision) != (entry.hub, entry.file, entry.revision)
+        )
+        entries[model] = (*others, entry)
+        text = render(entries)
+        if tomllib.loads(text).keys() != entries.keys():
+            raise CatalogError(f"{path.name}: cannot write the entry of {model}")
+        write_text(path, text)
+
+
+def render(entries: Entries) -> str:
+    """The text of a lock file, in the same order for the same entries."""
+    blocks = [
+        f"[[{model}.files]]\n"
+        f'hub = "{entry.hub}"\nfile = "{entry.file}"\nrevision = "{entry.revision}"\n'
+        f'commit = "{entry.commit}"\nsize = {entry.size:_}\nsha256 = "{entry.sha256}"\n'
+        for model in sorted(entries)
+        for entry in sorted(entries[model], key=lambda entry: (entry.hub, entry.file))
+    ]
+    return "\n".join([_HEAD, *blocks])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the file's folder, so that two runs do not drop each other's entries."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

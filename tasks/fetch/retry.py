@@ -1,0 +1,117 @@
+"""Trying again: which failures pass, how long to wait, and when to stop.
+
+Tries and waits are counted from the last progress: a download that goes on a little at each try
+goes on for ever, and one that does not stops after a few.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import tenacity
+
+from tasks.base import console
+from tasks.base.errors import Unreachable
+
+T = TypeVar("T")
+
+PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waits in seconds, and where time and chance come from."""
+
+    tries: int = 5
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    longest_asked: float = 300.0  # the Hub's rate limits are in windows of five minutes
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+
+class PassingError(Exception):
+    """A failure that may be gone the next time. ``after`` is the wait that the server asks for."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Patience:
+    """Runs one attempt after another until one succeeds, fails for good, or nothing moves."""
+
+    def __init__(self, name: str, pace: Pace) -> None:
+        self._name = name
+        self._pace = pace
+        self._fruitless = 0
+
+    def progressed(self) -> None:
+        """Something new has come: start counting again."""
+        self._fruitless = 0
+
+    def run(self, attempt: Callable[[], T]) -> T:
+        """The result of the first attempt that raises no ``PassingError``.
+
+        Raises:
+            Unreachable: the last ``tries`` attempts brought nothing.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PassingError),
+            after=self._count,
+            wait=self._wait,
+            stop=lambda _state: self._fruitless >= self._pace.tries,
+            sleep=self._pace.sleep,
+            before_sleep=self._say,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except PassingError as error:
+            raise Unreachable(
+                f"{self._name}: {error}; gave up after {self._pace.tries} tries without progress",
+                hint="check the network and the proxy, then run it again: it goes on from here",
+            ) from error
+
+    def _count(self, _state: tenacity.RetryCallState) -> None:
+        self._fruitless += 1
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, PassingError) and error.after is not None:
+            return min(max(error.after, self._pace.first_wait), self._pace.longest_asked)
+        # A try that moved counts as the first.
+        step = self._pace.first_wait * 2.0 ** max(self._fruitless - 1, 0)
+        return min(step, self._pace.longest_wait) * (0.5 + self._pace.random() / 2)
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        console.note(f"{self._name}: {error}; trying again in {wait:.0f} s")
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or a date; None for none or nonsense.
+
+    ``now`` in seconds since 1970.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

@@ -1,0 +1,1 @@
+"""The machine: what it has and lacks, packages, emulation, disk space."""

@@ -1,0 +1,1 @@
+"""What a tag makes, and all that is published beside the bundles."""

@@ -1,0 +1,1 @@
+"""Tries a bundle as a stranger's machine would."""

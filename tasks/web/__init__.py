@@ -1,0 +1,1 @@
+"""The package for browsers and its site."""

@@ -1,0 +1,183 @@
+"""The browser package: built and checked in a container, tried in Chromium, laid into dist/."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import catalog, images
+from tasks.base import build_step, console
+from tasks.base.build_step import Stage
+from tasks.base.errors import BuildError, TaskError
+from tasks.build.parts import BUILD
+from tasks.catalog import ROOT
+from tasks.engine.engine import Engine, Mount
+from tasks.fetch import ensure, model_store
+from tasks.host import report
+from tasks.images import Base
+from tasks.web import model_table, serve
+
+DOCKERFILE = ROOT / "docker/web.Dockerfile"
+PACKAGE = ROOT / "rust/tea-wasm-llm"
+SOURCES = [
+    DOCKERFILE,
+    ROOT / "LICENSE",
+    ROOT / "docker/web",
+    ROOT / "conformance",
+    *(ROOT / "rust" / name for name in ("Cargo.toml", "Cargo.lock", ".cargo", "tea-core")),
+    ROOT / "rust/conformance",
+    ROOT / "rust/tea-cli/Cargo.toml",
+    *(PACKAGE / name for name in (".npmrc", "Cargo.toml", "package.json", "package-lock.json")),
+    *(PACKAGE / name for name in ("biome.json", "tsconfig.json", "tsconfig.build.json")),
+    *(PACKAGE / name for name in ("vitest.config.ts", "vitest.browser.config.ts")),
+    *(PACKAGE / name for name in ("scripts", "src", "tests", "ts")),
+    *(PACKAGE / "demo" / name for name in ("index.html", "policy.ts", "public", "src", "sw")),
+    *(PACKAGE / "demo" / name for name in ("tsconfig.json", "vite.config.ts")),
+    ROOT / "examples/llm",
+]
+MODEL = catalog.QUICKSTART  # what the tests in a browser ask
+MAX_PACKED = 1_000_000  # bytes of the engine and the glue, gzipped, beside wllama's own files
+NEEDED = {  # in the package
+    "dist/index.js",
+    "dist/types/ts/index.d.ts",
+    "dist/tea_wasm_llm_bg.wasm",
+    "dist/wllama.wasm",
+    "dist/LICENSES.txt",
+}
+_RUNS_TEXT = re.compile(rb"\beval\s*\(|\bnew\s+Function\b|\bFunction\s*\(\s*[\"'`]")
+_TESTS_TIMEOUT = 1800  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `nox -s web` was asked for; ``port`` is None where nothing is to be served."""
+
+    port: int | None = None
+    dist: Path = ROOT / "dist"
+
+
+def run(request: Request) -> None:
+    """Build the package into dist/ and, where it was asked for, serve it."""
+    report.prepare(install=True)
+    with Engine.connect() as engine:
+        package = build(engine)
+    with model_store.disk_errors(request.dist):
+        request.dist.mkdir(parents=True, exist_ok=True)
+        site = request.dist / f"tea-web-{catalog.version()}"
+        shutil.rmtree(site, ignore_errors=True)
+        shutil.copytree(package.parent / "site", site)
+        shutil.copyfile(package, request.dist / package.name)
+    console.note(f"{request.dist / package.name} and {site.name}/")
+    if request.port is not None:
+        serve.serve(site, request.port)
+
+
+def build(engine: Engine) -> Path:
+    """The npm package, whose checks have passed: types, units, conformance, size.
+
+    Raises:
+        CommandFailed: a step or a check failed.
+        BuildError: the package is too large, or makes code of text.
+    """
+    model_table.write()
+    base = _base(engine)
+    output = BUILD / "web"
+    inputs = {"base": base.id, "sources": build_step.digest_of_files(SOURCES, ROOT)}
+
+    def make() -> None:
+        _docker(engine, base, "export", output=output)
+        package = _package(output)
+        check(package)
+        console.note((output / "conformance.txt").read_text(encoding="utf-8").strip())
+
+    Stage("browser package", output, inputs).run(make)
+    return _package(output)
+
+
+def try_in_browser(engine: Engine, large: Path | None = None) -> str:
+    """Run the tests in Debian's Chromium, with the real model; returns what they said.
+
+    With a GGUF file of a gigabyte as ``large``, run what concerns such a one instead.
+
+    Raises:
+        TaskError: one of them failed.
+    """
+    model_table.write()
+    tag = "tea-bundles/web-browser"
+    with console.stage("Image with Chromium"):
+        _docker(engine, _base(engine), "browser", tag=tag)
+    model = large or ensure.ensure(catalog.model(MODEL)).path
+    variable = "TEA_LARGE_MODEL" if large else "TEA_TEST_MODEL"
+    with console.stage("Try the package in Chromium"):
+        done = engine.run(
+            tag,
+            ["npm", "run", "test:browser"],
+            mounts=[Mount(model, "/model.gguf", read_only=True)],
+            env={variable: "/model.gguf", "NO_COLOR": "1"},
+            # With the loopback alone, Chromium tells its pages that they are offline.
+            network="bridge",
+            timeout=_TESTS_TIMEOUT,
+        )
+    said = done.stdout.decode() + done.stderr.decode()
+    if done.exit_code:
+        raise TaskError(f"the tests in Chromium failed:\n{said}")
+    return said
+
+
+def _base(engine: Engine) -> Base:
+    return images.ensure(catalog.images()["build"], engine.target, engine)
+
+
+def _docker(
+    engine: Engine, base: Base, stage: str, *, output: Path | None = None, tag: str | None = None
+) -> None:
+    engine.build(
+        DOCKERFILE,
+        context=ROOT,
+        stage=stage,
+        target=engine.target,
+        args={"BASE": base.reference},
+        output=output,
+        tag=tag,
+    )
+
+
+def _package(output: Path) -> Path:
+    return output / f"tea-wasm-llm-{catalog.version()}.tgz"
+
+
+def check(package: Path) -> int:
+    """Look at what is shipped; returns the gzipped size of all but wllama's own files, in bytes.
+
+    Raises:
+        BuildError: the package is not there, is too large, lacks its types or licences, or makes
+            code of text, which a page's policy forbids.
+    """
+    if not package.exists():
+        raise BuildError(f"{package.name}: not made; is the version in package.json the project's?")
+    own = 0
+    names = set()
+    with tarfile.open(package) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is None:
+                continue
+            content, name = file.read(), member.name.removeprefix("package/")
+            names.add(name)
+            if name.endswith(".js") and _RUNS_TEXT.search(content):
+                raise BuildError(f"{package.name}: {name} makes code of text")
+            if name.endswith((".js", ".wasm")) and not Path(name).name.startswith("wllama"):
+                own += len(gzip.compress(content))
+    if missing := NEEDED - names:
+        raise BuildError(f"{package.name}: {min(missing)} is not in it")
+    if own > MAX_PACKED:
+        raise BuildError(
+            f"{package.name}: engine and glue take {own:,} bytes gzipped, more than {MAX_PACKED:,}",
+            hint="see what grew: npm run build in rust/tea-wasm-llm",
+        )
+    console.note(f"engine and glue: {own:,} bytes gzipped, beside wllama's own files")
+    return own

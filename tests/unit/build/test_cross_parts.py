@@ -1,0 +1,181 @@
+"""Bundles of both architectures: what they share, what is native, which faults have a name."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import catalog, images
+from tasks.base.errors import BuildError, CommandFailed, NoWheel
+from tasks.build import bundle as bundles
+from tasks.build import pack as appimage
+from tasks.build import parts
+from tasks.build.bundle import BuildRequest, Options
+from tasks.build.pack import AppImage
+from tasks.catalog import Model, Target
+from tasks.engine.engine import Engine
+from tasks.fetch import ensure as fetch
+from tasks.fetch import gguf
+from tasks.fetch.ensure import StoredModel
+from tasks.images import Base
+from tests.support.elf import AARCH64, X86_64, Elf
+from tests.unit.build.test_bundle import FACTS
+
+MACHINES = {"x86_64-linux-gnu": X86_64, "aarch64-linux-gnu": AARCH64}
+
+
+@dataclass
+class FakeEngine:
+    """An engine that writes, for each Dockerfile, the smallest thing that passes for its output."""
+
+    arch: str = "x86_64"
+    built: list[tuple[str, str]] = field(default_factory=list)  # Dockerfile, platform
+    failure: CommandFailed | None = None
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    @property
+    def target(self) -> Target:
+        return catalog.target(self.arch)
+
+    def build(
+        self,
+        dockerfile: Path,
+        *,
+        target: Target,
+        args: Mapping[str, str],
+        output: Path,
+        stage: str,
+        **options: Any,
+    ) -> None:
+        """Write the output of one Dockerfile."""
+        name = dockerfile.name.removesuffix(".Dockerfile")
+        if stage == "mksquashfs":
+            name = stage
+        self.built.append((name, target.debian))
+        output.mkdir(parents=True, exist_ok=True)
+        if name == "python":
+            if self.failure:
+                raise self.failure
+            (output / "usr/bin").mkdir(parents=True)
+            content = bytes(Elf(machine=MACHINES[args["GNU"]]))
+            (output / "usr/bin/python3").write_bytes(content)
+        else:
+            names = {"pack": "program.squashfs", "mksquashfs": "ld-linux-test.so.1"}
+            (output / names.get(name, name)).write_bytes(b"x")
+        if name == "runtime":
+            (output / "notices").mkdir()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    made = FakeEngine()
+    monkeypatch.setattr(parts, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(Engine, "connect", lambda *words: made)
+    monkeypatch.setattr(images, "ensure", lambda *words: Base("base:1", "standin", "sha256:0"))
+    monkeypatch.setattr(gguf, "check", lambda *words: FACTS)
+
+    def ensure(model: Model, options: object) -> StoredModel:
+        path = tmp_path / model.file
+        path.write_bytes(b"GGUF")
+        return StoredModel(path, model.id.rjust(64, "0"), 4, "here", None)
+
+    def pack(program: object, layer: object, runtime: object, out: Path, **options: object) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(b"an AppImage")
+
+    monkeypatch.setattr(fetch, "ensure", ensure)
+    monkeypatch.setattr(appimage, "pack", pack)
+    monkeypatch.setattr(appimage, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", ""))
+    return made
+
+
+def request(tmp_path: Path, *models: str) -> BuildRequest:
+    options = Options(impls=("python",), dist=tmp_path / "dist")
+    return BuildRequest(models, tuple(catalog.targets()), None, None, options)
+
+
+def test_all_models_of_an_architecture_share_every_part_but_the_model(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    made = bundles.build_request(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
+    assert len(made) == len(set(made)) == 6
+    assert sorted(engine.built) == [
+        # llama.cpp, the program and the runtime once for each architecture; packing is done on
+        # the machine's own, once for each program.
+        ("llama", "amd64"),
+        ("llama", "arm64"),
+        ("mksquashfs", "amd64"),
+        ("pack", "amd64"),
+        ("pack", "amd64"),
+        ("python", "amd64"),
+        ("python", "arm64"),
+        ("runtime", "amd64"),
+        ("runtime", "arm64"),
+    ]
+
+
+def test_second_run_makes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
+    asked = request(tmp_path, "smollm2-135m")
+    bundles.build_request(asked)
+    engine.built.clear()
+    bundles.build_request(asked)
+    assert engine.built == []
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_machine_builds_for_its_own_architecture_when_none_is_named(
+    arch: str, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.arch = arch
+    monkeypatch.setattr(platform, "machine", lambda: arch)
+    (made,) = bundles.build(
+        catalog.model("smollm2-135m"),
+        catalog.native_target().arch,
+        Options(impls=("python",), dist=tmp_path / "dist"),
+    )
+    assert made.name.endswith(f"-{arch}.AppImage")
+    platforms = {platform for _, platform in engine.built}
+    assert platforms == {catalog.target(arch).debian}  # nothing is a cross build
+
+
+PIP = """\
+ERROR: Could not find a version that satisfies the requirement markupsafe==3.0.4
+ERROR: No matching distribution found for markupsafe==3.0.4"""
+
+
+def test_package_without_a_wheel_for_the_target_is_named(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.failure = CommandFailed("step failed", returncode=1, output=PIP)
+    with pytest.raises(NoWheel, match=r"^markupsafe==3\.0\.4: no wheel for aarch64") as caught:
+        bundles.build(
+            catalog.model("smollm2-135m"),
+            "aarch64",
+            Options(impls=("python",), dist=tmp_path / "dist"),
+        )
+    assert isinstance(caught.value, BuildError)
+    assert caught.value.exit_code == 22
+    assert not list((tmp_path / "dist").glob("*.AppImage"))
+
+
+def test_step_that_fails_for_another_reason_keeps_its_own_words(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.failure = CommandFailed("step failed", returncode=1, output="No space left on device")
+    with pytest.raises(CommandFailed, match="step failed") as caught:
+        bundles.build(
+            catalog.model("smollm2-135m"),
+            "aarch64",
+            Options(impls=("python",), dist=tmp_path / "dist"),
+        )
+    assert caught.value is engine.failure

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import nox
+import pytest
+
+from tasks import images
+from tasks.base.errors import NoEngine
+from tasks.catalog import ROOT
+from tasks.checks import checks
+from tasks.engine import engine
+from tasks.host import report
+
+
+class Session:
+    """Notes what a session would run."""
+
+    posargs: tuple[str, ...] = ("-k", "some name")
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, ...]] = []
+
+    def install(self, *words: str) -> None:
+        self.ran.append(("install", *words))
+
+    def run(self, *words: str) -> None:
+        self.ran.append(words)
+
+
+def session() -> Any:
+    return cast(nox.Session, Session())
+
+
+def test_every_shell_script_of_the_project_is_checked() -> None:
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
+    scripts = set()
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ignored]
+        for path in (Path(folder, name) for name in files if not Path(folder, name).is_symlink()):
+            with path.open("rb") as file:
+                if re.match(rb"#!.*\b(ba|da)?sh\b", file.readline(80)):
+                    scripts.add(str(path.relative_to(ROOT)))
+    assert scripts == set(checks.SCRIPTS)
+
+
+def test_unit_tests_run_with_locked_packages_and_without_those_that_need_an_engine() -> None:
+    given = session()
+    checks.unit(given)
+    install, run = given.ran
+    assert install == ("install", "--require-hashes", "--requirement", checks.REQUIREMENTS)
+    assert run[0] == "pytest"
+    assert run[run.index("-m") + 1] == "not integration"
+    assert run[-2:] == ("-k", "some name")
+
+
+def test_requirements_of_the_checks_are_locked_by_hashes() -> None:
+    text = (ROOT / checks.REQUIREMENTS).read_text()
+    pins = [line for line in text.splitlines() if "==" in line]
+    assert pins
+    assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_integration_ends_with_the_machine_s_error_and_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare(install: bool) -> None:
+        assert install
+        raise NoEngine("no engine answers", hint="install one")
+
+    monkeypatch.setattr(report, "prepare", prepare)
+    given = session()
+    with pytest.raises(SystemExit) as ended:
+        checks.integration(given)
+    assert ended.value.code == 40
+    assert capsys.readouterr().err == "error: no engine answers\n  → install one\n"
+    assert given.ran == []
+
+
+def test_lint_tells_what_shellcheck_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Engine:
+        target = SimpleNamespace(arch="x86_64")
+
+        def __enter__(self) -> Engine:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+        def image_id(self, tag: str) -> str:
+            return "sha256:1"
+
+        def run(self, tag: str, argv: list[str], **options: Any) -> SimpleNamespace:
+            assert argv == ["shellcheck", "--", *checks.SCRIPTS]
+            return SimpleNamespace(exit_code=1, stdout=b"In AppRun line 1: SC2086\n", stderr=b"")
+
+    monkeypatch.setattr(report, "prepare", lambda install: None)
+    monkeypatch.setattr(engine.Engine, "connect", Engine)
+    base = SimpleNamespace(id="sha256:1", reference="debian")
+    monkeypatch.setattr(images, "ensure", lambda *words: base)
+    given = session()
+    with pytest.raises(SystemExit) as ended:
+        checks.lint(given)
+    assert ended.value.code == 1
+    assert "SC2086" in capsys.readouterr().err
+    ran = [words[0] for words in given.ran]
+    assert ran == ["install", "ruff", "ruff", "mypy", *["check-jsonschema"] * 2, "zizmor"]
