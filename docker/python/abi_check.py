@@ -18,6 +18,20 @@ HEADERS = ("ggml.h", "ggml-backend.h", "llama.h")
 # that is harmless here. An entry that fits again is an error too, so that the list stays true.
 NEVER_PASSED = {"llama_opt_params": "only for training, which no engine does"}
 
+# What the_edge_agent/llm/repack.py declares itself: the beginning of a tensor, and parameters.
+OWN = """\
+_Static_assert(offsetof(struct ggml_tensor, type) == 0, "offset of ggml_tensor.type");
+_Static_assert(sizeof(enum ggml_type) == 4, "size of ggml_type");
+_Static_assert(offsetof(struct ggml_tensor, buffer) == 8, "offset of ggml_tensor.buffer");
+_Static_assert(offsetof(struct ggml_init_params, mem_size) == 0, "offset of mem_size");
+_Static_assert(offsetof(struct ggml_init_params, mem_buffer) == 8, "offset of mem_buffer");
+_Static_assert(offsetof(struct ggml_init_params, no_alloc) == 16, "offset of no_alloc");
+_Static_assert(sizeof(struct ggml_init_params) == 24, "size of ggml_init_params");
+_Static_assert(GGML_BACKEND_DEVICE_TYPE_CPU == 0, "number of the CPU's device type");
+_Static_assert(GGML_TYPE_F32 == 0 && GGML_TYPE_I32 == 26, "numbers of tensor types");
+_Static_assert(GGML_TYPE_F16 == 1 && GGML_TYPE_Q8_0 == 8, "numbers of the cache's types");
+"""
+
 
 class AnyLibrary:
     """In place of the shared library: any function is there and returns 0."""
@@ -85,6 +99,7 @@ def main() -> None:
     for struct in found:
         if struct.__name__ not in NEVER_PASSED:
             print("\n".join(assertions(struct, header)))
+    print(OWN, end="")
     for name in NEVER_PASSED:
         size = ctypes.sizeof(next(struct for struct in found if struct.__name__ == name))
         print(f'_Static_assert(sizeof(struct {name}) != {size}, "{name} fits: check it again");')

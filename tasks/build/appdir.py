@@ -59,13 +59,17 @@ def finish(tree: Path) -> None:
 
 
 def write_layer(
-    folder: Path, model: Model | None, file: str = "", notices: Path | None = None
+    folder: Path,
+    model: Model | None,
+    file: str = "",
+    notices: Path | None = None,
+    sha256: str | None = None,
 ) -> None:
     """Make ``folder``/bundle: all of the layer but the model, whose place is an empty file.
 
-    ``file`` is the model's name there, if not its row's. ``notices`` is the folder of what must be
-    said of the runtime's parts. A bundle without a model, or with another runtime, has the same
-    folders, with nothing in them.
+    ``file`` is the model's name there, if not its row's; ``sha256`` its digest. ``notices`` is the
+    folder of what must be said of the runtime's parts. A bundle without a model, or with another
+    runtime, has the same folders, with nothing in them.
     """
     layer = folder / LAYER
     (layer / "models").mkdir(parents=True)
@@ -83,6 +87,7 @@ def write_layer(
             "id": model.id,
             "title": model.title,
             "model": file or model.file,
+            "sha256": sha256,
             "n_ctx": model.context,
             "license": model.license,
             "license_url": model.license_url,

@@ -107,7 +107,8 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
     beside = stored.path.parent if stored and os.access(stored.path.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
         notices = None if options.runtime else runtime.parent / "notices"
-        appdir.write_layer(Path(folder), bundle.model, notices=notices)
+        digest = stored.sha256 if stored else None
+        appdir.write_layer(Path(folder), bundle.model, notices=notices, sha256=digest)
         layer = Layer(Path(folder), models_)
         size = layer.models_size() + program.squashfs.stat().st_size + runtime.stat().st_size
         update = updates.update_information(bundle, options.repository, size)

@@ -133,7 +133,7 @@ fn local_factory(stage: &Stage, notes: &Rc<RefCell<Notes>>, env: Map) -> Backend
     Box::new(move |settings| {
         if model.contains_key("find") {
             let setting = text(settings, "model_path");
-            let found = model_path::find(&disk, gguf.as_deref(), &env, setting)?;
+            let found = model_path::find(&disk, gguf.as_deref(), &env, setting, None)?;
             let Some(found) = found else { return Ok(None) };
             let path: &Path = &disk.directory.join(found.path);
             notes.borrow_mut().model = Some(relative(&clean(path), &root));

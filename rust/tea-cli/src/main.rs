@@ -18,6 +18,7 @@ const EXIT_BUG: i32 = 70;
 
 fn main() -> ExitCode {
     explain_panics();
+    llama::model_file::take();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     ExitCode::from(cli::main(&arguments))
 }

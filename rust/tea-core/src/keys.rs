@@ -126,7 +126,8 @@ pub(crate) const SETTINGS: Level = Level {
 pub(crate) const LLM: Level = Level {
     name: "settings.llm",
     known: Keys(&[
-        &["model_path", "n_ctx", "n_threads", "n_gpu_layers", "api_base", "api_key", "provider"],
+        &["model_path", "n_ctx", "n_threads", "n_gpu_layers", "low_memory", "cache_type"],
+        &["api_base", "api_key", "provider"],
         parameters::CHAT_DEFAULTS,
     ]),
     ignored: IGNORED,

@@ -66,9 +66,6 @@ class FakeC:
     def llama_vocab_is_eog(self, _vocab: object, token: int) -> bool:
         return token == END
 
-    def llama_model_n_ctx_train(self, _model: object) -> int:
-        return 2048
-
     def llama_model_free(self, _model: object) -> None:
         self.freed += 1
 

@@ -156,14 +156,26 @@ def _add_chat(parser: Parser) -> None:
 
 def _add_model(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON map")
-    parser.add_argument("--gguf", metavar="PATH", help="a model file, or a folder with one")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare the bundle's model with its digest"
+    )
+    _add_model_choice(parser)
     _add_verbose(parser)
 
 
 def _add_backend(parser: Parser) -> None:
-    parser.add_argument("--gguf", metavar="PATH", help="a model file, or a folder with one")
+    _add_model_choice(parser)
     parser.add_argument(
         "--backend", choices=BACKENDS, help="where models run, whatever the workflow says"
+    )
+
+
+def _add_model_choice(parser: Parser) -> None:
+    parser.add_argument("--gguf", metavar="PATH", help="a model file, or a folder with one")
+    parser.add_argument(
+        "--low-memory",
+        action="store_true",
+        help="compute with the weights as they lie in the file: slower, and half the memory",
     )
 
 

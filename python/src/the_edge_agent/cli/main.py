@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from the_edge_agent import __version__
 from the_edge_agent.cli import output, signals
 from the_edge_agent.errors import TeaError, UsageError
+from the_edge_agent.llm import model_file
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,6 +21,7 @@ EXIT_BUG = 70  # sysexits.h: an error inside the program
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code; prints errors, raises none."""
     output.use_utf8()
+    model_file.take(os.environ)
     signals.install()
     try:
         code = _dispatch(arguments)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def backends(options: Namespace, log: Callable[[str], None] | None) -> Backends:
     """Return the ways to a model that the command line and the environment leave open."""
-    return Backends(
-        local=_local_factory(options.gguf, log), api=_api_factory(), choice=options.backend
-    )
+    return Backends(local=_local_factory(options, log), api=_api_factory(), choice=options.backend)
 
 
 def registry(made: Backends, roots: Sequence[Path]) -> Registry:
@@ -34,11 +32,12 @@ def registry_to_check() -> Registry:
     return registry(Backends(local=lambda _: None, api=lambda _: None), ())
 
 
-def _local_factory(gguf: str | None, log: Callable[[str], None] | None) -> BackendFactory:
+def _local_factory(options: Namespace, log: Callable[[str], None] | None) -> BackendFactory:
     def make(settings: Mapping[str, Any]) -> Backend | None:
         from the_edge_agent.llm.local import local_factory  # ctypes only when a model is asked
 
-        return local_factory(gguf, os.environ, log=log)(settings)
+        make_local = local_factory(options.gguf, os.environ, low_memory=options.low_memory, log=log)
+        return make_local(settings)
 
     return make
 

@@ -49,7 +49,7 @@ class Llama:
         # Both must live as long as the library may call them.
         self._log_callback = self.c.llama_log_callback(self._on_log)
         self.c.llama_log_set(self._log_callback, None)
-        ggml = libraries["libggml"]
+        self.ggml = ggml = libraries["libggml"]
         ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
         ggml.ggml_backend_load_all_from_path.restype = None
         ggml.ggml_backend_dev_count.restype = ctypes.c_size_t

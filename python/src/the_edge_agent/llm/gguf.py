@@ -1,13 +1,14 @@
 """The head of a GGUF file: what the model is, and whether the file is whole.
 
-Arrays (the tokenizer's vocabulary above all) are stepped over, so a file of any size is read in
-milliseconds. Every length is checked against the file before it is used.
+Long arrays (the tokenizer's vocabulary above all) are stepped over, so a file of any size is read
+in milliseconds. Every length is checked against the file before it is used.
 
 Source: the GGUF specification, versions 2 and 3.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 import struct
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from the_edge_agent.errors import ModelError
+from the_edge_agent.llm.model_file import Extent
 
-Value = int | float | bool | str
+Value = int | float | bool | str | tuple[int | float | bool, ...]
 
 _OLDEST, _NEWEST = 2, 3
 _STRING, _ARRAY = 8, 9
@@ -36,10 +38,11 @@ _SCALARS = {
 }
 _U32, _U64 = _SCALARS[4], _SCALARS[10]
 _MAX_DIMENSIONS = 4
+_KEPT_ELEMENTS = 1024  # of an array: one for each layer is kept, one for each token is not
 _DEFAULT_ALIGNMENT = 32
 
 # Tensor type → (elements, bytes) of one block; numbers as in ggml.h.
-_BLOCKS = {
+BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
     9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
     15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
@@ -52,10 +55,20 @@ _PART = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf$",
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor's name, type (its number in ggml.h), dimensions, and bytes."""
+
+    name: str
+    kind: int
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gguf:
     """What the head of a file (of all its parts, if it is split) says.
 
-    ``metadata`` has the single values; arrays are left out. ``parameters`` counts weights,
+    ``metadata`` has the single values, and short arrays of numbers. ``parameters`` counts weights,
     ``size`` bytes on disk.
     """
 
@@ -63,6 +76,7 @@ class Gguf:
     metadata: Mapping[str, Value]
     parameters: int
     size: int
+    tensors: tuple[Tensor, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -99,35 +113,49 @@ def parts(path: Path) -> tuple[Path, ...]:
     )
 
 
-def read(path: Path) -> Gguf:
+def read(path: Path, extent: Extent | None = None) -> Gguf:
     """Read the head of ``path``, and of its other parts if it is split.
+
+    ``extent``: of the model that is this part of a file that is open, and called ``path``.
 
     Raises:
         ModelError: not a GGUF file, of a version or byte order that is not read here, cut off or
             damaged, a part is missing, or the file cannot be read.
     """
+    if extent is not None:
+        return _read_extent(path, extent)
     heads = [_read_one(part) for part in parts(path)]
     return Gguf(
         path=heads[0].path,
         metadata=heads[0].metadata,
         parameters=sum(head.parameters for head in heads),
         size=sum(head.size for head in heads),
+        tensors=tuple(tensor for head in heads for tensor in head.tensors),
     )
 
 
 def _read_one(path: Path) -> Gguf:
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            if size < 4:
-                raise _not_gguf(path)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Head(path, data, size).read()
+            return _read_extent(path, Extent(file.fileno(), 0, file.seek(0, 2)))
     except FileNotFoundError as error:
         hint = "all parts of a split model must be in one folder" if _PART.match(path.name) else ""
         raise ModelError(f"model file {path} does not exist", hint=hint) from error
     except (OSError, ValueError) as error:
         raise ModelError(f"model file {path} cannot be read: {error}") from error
+
+
+def _read_extent(path: Path, extent: Extent) -> Gguf:
+    if extent.size < 4:
+        raise _not_gguf(path)
+    before = extent.offset % mmap.ALLOCATIONGRANULARITY
+    with mmap.mmap(
+        extent.descriptor,
+        before + extent.size,
+        access=mmap.ACCESS_READ,
+        offset=extent.offset - before,
+    ) as data:
+        return _Head(path, data, before, extent.size).read()
 
 
 def _not_gguf(path: Path) -> ModelError:
@@ -139,9 +167,11 @@ def _not_gguf(path: Path) -> ModelError:
 class _Head:
     """One pass over the head of a file: header, metadata, tensor table."""
 
-    def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
+    def __init__(self, path: Path, data: mmap.mmap, start: int, size: int) -> None:
+        """Read ``size`` bytes that begin at ``start`` of ``data``."""
         self._path = path
         self._data = data
+        self._start = start
         self._size = size
         self._position = 4
 
@@ -157,11 +187,12 @@ class _Head:
         alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged("its alignment is not a power of two")
-        parameters = self._tensors(tensors, alignment)
-        return Gguf(self._path, metadata, parameters, self._size)
+        found = self._tensors(tensors, alignment)
+        parameters = sum(math.prod(tensor.shape) for tensor in found)
+        return Gguf(self._path, metadata, parameters, self._size, found)
 
     def _check_version(self) -> None:
-        if self._data[:4] != b"GGUF":
+        if self._data[self._start : self._start + 4] != b"GGUF":
             raise _not_gguf(self._path)
         version = self._scalar(_U32)
         if version & 0xFFFF == 0:
@@ -176,31 +207,31 @@ class _Head:
                 hint="get a file of a version that is read here, or another release of tea",
             )
 
-    def _tensors(self, count: int, alignment: int) -> int:
-        """Check that the data of every tensor is in the file; return the number of weights."""
-        parameters = 0
-        spans: list[tuple[str, int, int]] = []
+    def _tensors(self, count: int, alignment: int) -> tuple[Tensor, ...]:
+        """Read the table of tensors, and check that the data of each is in the file."""
+        tensors: list[Tensor] = []
+        offsets: list[int] = []
         for _ in range(count):
             name = self._string()
             dimensions = self._scalar(_U32)
             if dimensions > _MAX_DIMENSIONS:
                 raise self._damaged(f"tensor {name!r} has {dimensions} dimensions")
-            elements = 1
-            for _ in range(dimensions):
-                elements *= self._scalar(_U64)
-            per_block, block = _BLOCKS.get(self._scalar(_U32), (1, 0))
-            spans.append((name, self._scalar(_U64), -(-elements // per_block) * block))
-            parameters += elements
+            shape = tuple(self._scalar(_U64) for _ in range(dimensions))
+            kind = self._scalar(_U32)
+            per_block, block = BLOCKS.get(kind, (1, 0))
+            size = -(-math.prod(shape) // per_block) * block
+            tensors.append(Tensor(name, kind, shape, size))
+            offsets.append(self._scalar(_U64))
         start = -(-self._position // alignment) * alignment
-        for name, offset, length in spans:
-            end = start + offset + length
+        for tensor, offset in zip(tensors, offsets, strict=True):
+            end = start + offset + tensor.size
             if end > self._size:
                 raise ModelError(
-                    f"{self._path} is cut off: tensor {name!r} ends at byte {end:,},"
+                    f"{self._path} is cut off: tensor {tensor.name!r} ends at byte {end:,},"
                     f" the file at {self._size:,}",
                     hint="download it again",
                 )
-        return parameters
+        return tuple(tensors)
 
     def _value(self, kind: int) -> Value | None:
         if kind in _SCALARS:
@@ -209,26 +240,29 @@ class _Head:
         if kind == _STRING:
             return self._string()
         if kind == _ARRAY:
-            self._skip_array(self._scalar(_U32), self._count())
-            return None
+            return self._array(self._scalar(_U32), self._count())
         raise self._damaged(f"a value has the unknown type {kind}")
 
-    def _skip_array(self, kind: int, count: int) -> None:
+    def _array(self, kind: int, count: int) -> Value | None:
+        """Step over an array; returns the numbers of a short one."""
         if kind in _SCALARS:
+            if count <= _KEPT_ELEMENTS:
+                return tuple(self._scalar(_SCALARS[kind]) for _ in range(count))
             self._advance(count * _SCALARS[kind].size)
         elif kind == _STRING:
             self._skip_strings(count)
         else:
             raise self._damaged(f"an array has elements of the type {kind}")
+        return None
 
     def _skip_strings(self, count: int) -> None:
-        position, data, unpack = self._position, self._data, _U64.unpack_from
+        position, data, unpack = self._start + self._position, self._data, _U64.unpack_from
         try:
             for _ in range(count):
                 position += 8 + unpack(data, position)[0]
         except (struct.error, OverflowError) as error:  # a length beyond the file, or beyond any
             raise self._cut_off() from error
-        self._position = position
+        self._position = position - self._start
         self._advance(0)
 
     def _count(self) -> int:
@@ -249,11 +283,11 @@ class _Head:
         return self._data[start : start + length].decode("utf-8", "replace")
 
     def _advance(self, length: int) -> int:
-        start = self._position
-        if length > self._size - start:
+        position = self._position
+        if length > self._size - position:
             raise self._cut_off()
-        self._position = start + length
-        return start
+        self._position = position + length
+        return self._start + position
 
     def _cut_off(self) -> ModelError:
         return ModelError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from the_edge_agent.errors import ActionError
-from the_edge_agent.llm import bindings, gguf, model_path
+from the_edge_agent.llm import bindings, gguf, memory, model_file, model_path, repack
 from the_edge_agent.llm.backend import (
     BackendFactory,
     BackendName,
@@ -18,6 +18,7 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
+from the_edge_agent.llm.memory import CacheType, LowMemory
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.session import Generation, Session, StopFlag
 from the_edge_agent.llm.threads import default_threads
@@ -35,22 +36,26 @@ class LocalOptions:
     """How to run a local model.
 
     ``n_ctx`` None: see ``context_size``; ``n_threads`` None: see ``default_threads``;
-    ``n_gpu_layers`` -1: all.
+    ``n_gpu_layers`` -1: all; ``low_memory``: see ``memory.plan``.
     """
 
     n_ctx: int | None = None
     n_threads: int | None = None
     n_gpu_layers: int = -1
+    low_memory: LowMemory = "auto"
+    cache_type: CacheType = "f16"
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> LocalOptions:
-        """Take what concerns the local model from ``settings.llm``."""
-        layers = settings.get("n_gpu_layers")
-        return cls(
-            n_ctx=settings.get("n_ctx"),
-            n_threads=settings.get("n_threads"),
-            n_gpu_layers=-1 if layers is None else layers,
-        )
+    def from_settings(
+        cls, settings: Mapping[str, Any], *, low_memory: bool = False
+    ) -> LocalOptions:
+        """Take what concerns the local model from ``settings.llm``.
+
+        ``low_memory`` is the command line's, which goes before the file's.
+        """
+        known = {field.name for field in fields(cls)}
+        given = {key: settings[key] for key in known if settings.get(key) is not None}
+        return cls(**given | ({"low_memory": True} if low_memory else {}))
 
 
 def context_size(found: model_path.Found, options: LocalOptions, trained: int | None) -> int:
@@ -65,15 +70,20 @@ def local_factory(
     gguf_option: str | None,
     env: Mapping[str, str],
     *,
+    low_memory: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> BackendFactory:
-    """Return what makes a local backend when a model is found. ``log`` gets technical lines."""
+    """Return what makes a local backend when a model is found. ``log`` gets technical lines.
+
+    ``low_memory``: whatever the settings say.
+    """
 
     def make(settings: Mapping[str, Any]) -> LocalBackend | None:
-        found = model_path.find(gguf_option, env, settings.get("model_path"))
+        found = model_path.find(gguf_option, env, settings.get("model_path"), model_file.extent())
         if found is None:
             return None
-        return LocalBackend(found, LocalOptions.from_settings(settings), log=log)
+        options = LocalOptions.from_settings(settings, low_memory=low_memory)
+        return LocalBackend(found, options, log=log)
 
     return make
 
@@ -157,12 +167,12 @@ class LocalBackend:
     def _embed(self, texts: tuple[str, ...]) -> tuple[tuple[tuple[float, ...], ...], int]:
         from the_edge_agent.llm.embedding import Embedder
 
-        model = self._loaded()
         if self._embedder is None:
+            model = self._loaded(whole_texts=True)
             self._embedder = Embedder(
                 bindings.load(),
                 model,
-                n_ctx=self._context_size(model),
+                n_ctx=self._context_size(model.head),
                 n_threads=self._threads(),
                 stop=self._stop,
             )
@@ -174,27 +184,58 @@ class LocalBackend:
             self._session = Session(
                 bindings.load(),
                 model,
-                n_ctx=self._context_size(model),
+                n_ctx=self._context_size(model.head),
                 n_threads=self._threads(),
                 stop=self._stop,
                 yields=self._options.n_threads is None,
+                cache_type=self._options.cache_type,
             )
         return self._session
 
-    def _loaded(self) -> Model:
+    def _loaded(self, *, whole_texts: bool = False) -> Model:
+        """Return the model; ``whole_texts``: for texts that are computed in one piece."""
         if self._model is None:
-            head = gguf.read(self._found.path)  # first: it explains a bad file best
+            # First: it explains a bad file best.
+            head = gguf.read(self._found.path, self._found.extent)
+            llama = bindings.load(self._log)
             self._model = Model(
-                bindings.load(self._log),
+                llama,
                 self._found,
                 head,
                 n_gpu_layers=self._options.n_gpu_layers,
+                repacked=self._repacked(llama, head, whole_texts=whole_texts),
                 stopped=self._stop.is_set,
             )
         return self._model
 
-    def _context_size(self, model: Model) -> int:
-        return context_size(self._found, self._options, model.trained_context)
+    def _repacked(self, llama: bindings.Llama, head: gguf.Gguf, *, whole_texts: bool) -> int:
+        """Return the bytes of weights that are to be repacked, 0 where there is no room for that.
+
+        Raises:
+            ModelError: there is no room for the rest either.
+        """
+        repacked = repack.Repacker(llama).repacked(memory.multiplied(head))
+        free = None if self._on_gpu(llama) else memory.available()
+        n_ctx = self._context_size(head)
+        needed = memory.need(
+            head,
+            n_ctx,
+            repacked=repacked,
+            cache_type=self._options.cache_type,
+            batch=n_ctx if whole_texts else memory.BATCH,
+        )
+        if free is None or needed is None:
+            return 0 if self._options.low_memory is True else repacked
+        plan = memory.plan(head, needed, free, self._options.low_memory, n_ctx)
+        if self._log is not None:
+            self._log("".join(f"{remark}\n" for remark in plan.remarks))
+        return repacked if plan.repack else 0
+
+    def _on_gpu(self, llama: bindings.Llama) -> bool:
+        return self._options.n_gpu_layers != 0 and bool(llama.c.llama_supports_gpu_offload())
+
+    def _context_size(self, head: gguf.Gguf) -> int:
+        return context_size(self._found, self._options, head.context_length)
 
     def _threads(self) -> int:
         return self._options.n_threads or default_threads()

@@ -8,19 +8,37 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.errors import ActionError, ModelError
-from the_edge_agent.llm import gguf
+from the_edge_agent.llm import gguf, model_file
 from the_edge_agent.llm.backend import Message
 from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.mapping import Mapping
 from the_edge_agent.llm.model_path import Found
 
 if TYPE_CHECKING:
     from the_edge_agent.llm.chat_template import ChatTemplate
 
 _PIECE_BYTES = 256
+_STEP = 0.05  # of a model, whose pages are given back together
 
 
 class Stopped(Exception):  # not an error
     """The caller asked to stop; nothing is wrong."""
+
+
+class _Progress:
+    """What llama.cpp asks while it loads: whether to go on."""
+
+    def __init__(self, mapping: Mapping | None, stopped: Callable[[], bool]) -> None:
+        """``mapping``: of pages that are not needed again once they were copied."""
+        self._mapping = mapping
+        self._stopped = stopped
+        self._next = 0.0
+
+    def __call__(self, progress: float, _data: object) -> bool:
+        if self._mapping is not None and progress >= self._next:
+            self._mapping.give_back()
+            self._next = progress + _STEP
+        return not self._stopped()
 
 
 class Model:
@@ -33,11 +51,13 @@ class Model:
         head: gguf.Gguf,
         *,
         n_gpu_layers: int = -1,
+        repacked: int = 0,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Map the model of ``found`` into memory; ``stopped`` is asked now and then.
 
-        ``head`` is what ``gguf.read`` says of the same file.
+        ``head`` is what ``gguf.read`` says of the same file. ``repacked``: about so many bytes of
+        it are copied into an order that is faster to compute with, none for 0.
 
         Raises:
             ModelError: the file is damaged, or llama.cpp does not know its kind.
@@ -47,9 +67,15 @@ class Model:
         self._c = llama.c
         params = self._c.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
-        goes_on = self._c.llama_progress_callback(lambda _progress, _data: not stopped())
+        params.use_extra_bufts = repacked > 0
+        mapping = Mapping([found.extent.descriptor] if found.extent else gguf.parts(found.path))
+        mapping.watch()
+        progress = _Progress(mapping if repacked else None, stopped)
+        goes_on = self._c.llama_progress_callback(progress)
         params.progress_callback = goes_on
-        handle = self._c.llama_model_load_from_file(os.fsencode(found.path), params)
+        handle = self._load(found, params)
+        if repacked:
+            mapping.give_back()
         if not handle:
             if stopped():
                 raise Stopped
@@ -66,6 +92,12 @@ class Model:
         self._template_text = self.head.chat_template or found.chat_template
         self._template: ChatTemplate | None = None
 
+    def _load(self, found: Found, params: Any) -> Any:
+        if found.extent is None:
+            return self._c.llama_model_load_from_file(os.fsencode(found.path), params)
+        with model_file.stream(found.extent) as file:
+            return self._c.llama_model_load_from_file_ptr(file, params)
+
     def close(self) -> None:
         """Give the memory back; the model is not to be used after that."""
         if self.handle:
@@ -76,11 +108,6 @@ class Model:
     def name(self) -> str:
         """The name in the model's own metadata, else its file's."""
         return self.head.name
-
-    @property
-    def trained_context(self) -> int:
-        """The context that the model was trained for, in tokens."""
-        return int(self._c.llama_model_n_ctx_train(self.handle))
 
     def prompt_tokens(self, messages: tuple[Message, ...], prompt: str | None) -> list[int]:
         """Return the tokens that the answer goes on from, with at most one BOS at their head.

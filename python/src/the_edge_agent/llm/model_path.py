@@ -14,6 +14,7 @@ from pathlib import Path
 
 from the_edge_agent.errors import ModelError
 from the_edge_agent.llm import gguf
+from the_edge_agent.llm.model_file import Extent, file_path
 
 MODEL_PATH = "TEA_MODEL_PATH"
 
@@ -23,7 +24,8 @@ class Found:
     """A model file (the first part, if it is split) and which rule found it.
 
     ``n_ctx`` (tokens), ``chat_template`` and ``chat_system`` (the system text of ``tea chat``) are
-    the bundle's defaults for its own model.
+    the bundle's defaults for its own model, ``sha256`` that model's digest. ``extent``: the model
+    is a part of the file ``path``, the AppImage.
     """
 
     path: Path
@@ -31,10 +33,19 @@ class Found:
     n_ctx: int | None = None
     chat_template: str | None = None
     chat_system: str | None = None
+    sha256: str | None = None
+    extent: Extent | None = None
 
 
-def find(gguf_option: str | None, env: Mapping[str, str], setting: str | None) -> Found | None:
+def find(
+    gguf_option: str | None,
+    env: Mapping[str, str],
+    setting: str | None,
+    extent: Extent | None = None,
+) -> Found | None:
     """Return the model to use, None when there is none in any place.
+
+    ``extent`` is where the runtime says that the bundle's own model lies.
 
     Raises:
         ModelError: a named file or folder does not exist, or a folder has not exactly one model.
@@ -46,6 +57,9 @@ def find(gguf_option: str | None, env: Mapping[str, str], setting: str | None) -
     ):
         if text:
             return Found(_named(Path(text), source), source)
+    if extent is not None:
+        appimage = file_path(env.get("APPIMAGE"), extent)
+        return Found(appimage, "bundle", **_bundle(env), extent=extent)  # type: ignore[arg-type]
     for source, folder in _folders(env):
         path = _only_model(folder, source)
         if path is not None:
@@ -111,14 +125,15 @@ def _bundle(env: Mapping[str, str]) -> dict[str, int | str]:
 
     The file usr/share/tea/bundle.json is a JSON object: ``model`` (the file's name), ``n_ctx``
     (default context in tokens), ``chat_template`` (text in Jinja, for a model file without one),
-    ``chat_system`` (system text of ``tea chat`` where the user gives none).
+    ``chat_system`` (system text of ``tea chat`` where the user gives none), ``sha256`` (of the
+    model's file).
     """
-    path = Path(env["APPDIR"], "usr/share/tea/bundle.json")
+    path = Path(env.get("APPDIR", "/"), "usr/share/tea/bundle.json")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    kinds = {"n_ctx": int, "chat_template": str, "chat_system": str}
+    kinds = {"n_ctx": int, "chat_template": str, "chat_system": str, "sha256": str}
     return {key: values[key] for key, kind in kinds.items() if isinstance(values.get(key), kind)}

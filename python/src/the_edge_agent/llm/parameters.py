@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 BACKENDS = ("local", "api", "auto")
+CACHE_TYPES = ("f16", "q8_0")
 PROVIDERS = ("openai", "ollama", "azure")
 ROLES = ("system", "user", "assistant")
 MAX_SEED = 2**32 - 2  # llama.cpp takes the next number for "any"
@@ -111,6 +112,10 @@ SETTINGS = {
     "n_ctx": _whole(1),
     "n_threads": _whole(1),
     "n_gpu_layers": _whole(-1),
+    "low_memory": Rule(
+        lambda value: isinstance(value, bool) or value == "auto", "auto, true or false"
+    ),
+    "cache_type": _choice(CACHE_TYPES),
     "api_base": _NAME,
     "api_key": _NAME,
     "model": _NAME,

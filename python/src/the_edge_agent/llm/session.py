@@ -18,10 +18,10 @@ from the_edge_agent.llm.answer import AnswerText
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.crew import Crew
+from the_edge_agent.llm.memory import BATCH, CACHE_TYPES, CacheType
 from the_edge_agent.llm.model import Model, Stopped
 
 MAX_SEED = 2**32 - 2  # the next number asks llama.cpp for a seed of its own
-_BATCH = 512  # tokens of a prompt that are computed at a time
 _ABORTED = 2  # result of llama_decode
 
 
@@ -76,10 +76,12 @@ class Session:
         n_threads: int,
         stop: StopFlag,
         yields: bool = False,
+        cache_type: CacheType = "f16",
     ) -> None:
         """Set memory for the context aside.
 
         ``yields``: fewer threads than ``n_threads`` may compute an answer, see ``Crew``.
+        ``cache_type``: what keys and values are kept in.
 
         Raises:
             ModelError: there is not enough memory, or the model cannot generate.
@@ -90,8 +92,9 @@ class Session:
         self._stop = stop
         params = self._c.llama_context_default_params()
         params.n_ctx = n_ctx
-        params.n_batch = _BATCH
-        params.n_ubatch = _BATCH
+        params.n_batch = BATCH
+        params.n_ubatch = BATCH
+        params.type_k = params.type_v = CACHE_TYPES[cache_type]
         params.n_threads = params.n_threads_batch = n_threads
         params.abort_callback = self._c.ggml_abort_callback(stop.function)
         params.abort_callback_data = stop.argument
@@ -105,7 +108,7 @@ class Session:
         self._crew = Crew(n_threads, self._assign) if yields else None
         self._memory = self._c.llama_get_memory(self._context)
         self._cached: list[int] = []  # the tokens whose keys and values are in the cache
-        self._tokens = (self._c.llama_token * _BATCH)()
+        self._tokens = (self._c.llama_token * BATCH)()
         self._one = self._c.llama_batch_get_one(self._tokens, 1)
 
     def close(self) -> None:
@@ -178,8 +181,8 @@ class Session:
             crew.learn()
 
     def _compute_prompt(self, tokens: list[int]) -> None:
-        for start in range(0, len(tokens), _BATCH):
-            chunk = tokens[start : start + _BATCH]
+        for start in range(0, len(tokens), BATCH):
+            chunk = tokens[start : start + BATCH]
             self._tokens[: len(chunk)] = chunk
             self._decode(self._c.llama_batch_get_one(self._tokens, len(chunk)), chunk)
 

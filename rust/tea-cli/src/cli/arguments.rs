@@ -27,13 +27,14 @@ pub enum Request {
     /// `tea chat`.
     Chat(ChatOptions),
     /// `tea model`.
-    Model { json: bool, gguf: Option<OsString>, verbose: bool },
+    Model { json: bool, verify: bool, model: ModelOptions },
 }
 
 /// Which model, and where.
 #[derive(Debug, Default)]
 pub struct ModelOptions {
     pub gguf: Option<OsString>,
+    pub low_memory: bool,
     pub backend: Option<BackendChoice>,
     pub verbose: bool,
 }
@@ -141,15 +142,22 @@ fn grammar() -> Command {
         .arg(option("secrets-env"))
         .arg(option("fail-on-state").action(ArgAction::Append))
         .arg(option("allow-path").action(ArgAction::Append))
-        .args([option("gguf"), option("backend"), verbose(), flag("quiet").short('q')]);
+        .args([option("gguf"), flag("low-memory"), option("backend"), verbose()])
+        .arg(flag("quiet").short('q'));
     let validate = command("validate")
         .arg(positional("FILE").action(ArgAction::Append))
         .args([flag("json"), flag("quiet").short('q')]);
     let chat = command("chat")
         .arg(positional("PROMPT"))
         .args(["system", "temperature", "max-tokens", "seed", "model", "api-base"].map(option))
-        .args([option("gguf"), option("backend"), verbose()]);
-    let model = command("model").args([flag("json"), option("gguf"), verbose()]);
+        .args([option("gguf"), flag("low-memory"), option("backend"), verbose()]);
+    let model = command("model").args([
+        flag("json"),
+        flag("verify"),
+        option("gguf"),
+        flag("low-memory"),
+        verbose(),
+    ]);
     command("tea")
         .no_binary_name(true)
         .args([flag("version"), flag("impl"), verbose()])
@@ -254,8 +262,13 @@ fn read(matches: &ArgMatches) -> Result<Request, Failure> {
         "chat" => given.chat().map(Request::Chat),
         _ => Ok(Request::Model {
             json: given.flag("json"),
-            gguf: given.value("gguf"),
-            verbose: given.flag("verbose"),
+            verify: given.flag("verify"),
+            model: ModelOptions {
+                gguf: given.value("gguf"),
+                low_memory: given.flag("low-memory"),
+                backend: None,
+                verbose: given.flag("verbose"),
+            },
         }),
     }
 }
@@ -310,8 +323,12 @@ impl Given<'_> {
             let text = quoted(text);
             return Err(self.wrong(format!("argument --backend: invalid choice: {text} {choices}")));
         }
-        let verbose = self.flag("verbose");
-        Ok(ModelOptions { gguf: self.value("gguf"), backend: choice.flatten(), verbose })
+        Ok(ModelOptions {
+            gguf: self.value("gguf"),
+            low_memory: self.flag("low-memory"),
+            backend: choice.flatten(),
+            verbose: self.flag("verbose"),
+        })
     }
 
     fn run(&self) -> Result<RunOptions, Failure> {

@@ -80,9 +80,7 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
         Request::Run(options) => run::run_command(&options),
         Request::Validate { files, json, quiet } => validate::validate_command(&files, json, quiet),
         Request::Chat(options) => chat::chat_command(&options),
-        Request::Model { json, gguf, verbose } => {
-            model::model_command(gguf.as_deref(), json, verbose)
-        }
+        Request::Model { json, verify, model } => model::model_command(&model, json, verify),
     }
 }
 

@@ -16,6 +16,7 @@ use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;
 use crate::files::Machine;
+use crate::llama::model_file;
 use crate::llm::http::{Network, Stoppable};
 use crate::llm::local::{LocalBackend, LocalOptions};
 
@@ -63,14 +64,15 @@ impl Models {
 /// The model that would be used.
 ///
 /// # Errors
-/// `ModelError`: what is named does not exist, or a folder has not exactly one model.
+/// `ModelError`: what is named does not exist, a folder has not exactly one model, or what the
+/// runtime handed over is no model.
 pub fn find(
     gguf: Option<&OsStr>,
     env: &Map,
     setting: Option<&str>,
 ) -> Result<Option<Found>, Error> {
     let gguf = gguf.map(OsStr::to_string_lossy);
-    model_path::find(&Machine, gguf.as_deref(), env, setting)
+    model_path::find(&Machine, gguf.as_deref(), env, setting, model_file::extent()?)
 }
 
 fn local_factory(
@@ -78,12 +80,12 @@ fn local_factory(
     env: &Rc<Map>,
     made: &Rc<RefCell<Option<Rc<LocalBackend>>>>,
 ) -> BackendFactory {
-    let (gguf, verbose) = (options.gguf.clone(), options.verbose);
+    let (gguf, verbose, low_memory) = (options.gguf.clone(), options.verbose, options.low_memory);
     let (env, made) = (env.clone(), made.clone());
     Box::new(move |settings| {
         let setting = settings.get("model_path").and_then(Value::as_text);
         let Some(found) = find(gguf.as_deref(), &env, setting)? else { return Ok(None) };
-        let options = LocalOptions::from_settings(settings);
+        let options = LocalOptions::from_settings(settings, low_memory);
         let backend = Rc::new(LocalBackend::new(found, options, verbose));
         *made.borrow_mut() = Some(backend.clone());
         Ok(Some(backend as Rc<dyn Backend>))

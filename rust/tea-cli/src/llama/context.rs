@@ -7,12 +7,14 @@ use std::rc::Rc;
 use tea_core::errors::{Error, Kind};
 
 use super::bindings::{
-    llama_context, llama_memory_t, llama_pooling_type_LLAMA_POOLING_TYPE_MEAN,
-    llama_pooling_type_LLAMA_POOLING_TYPE_UNSPECIFIED, llama_sampler,
+    ggml_type_GGML_TYPE_F16, ggml_type_GGML_TYPE_Q8_0, llama_context, llama_memory_t,
+    llama_pooling_type_LLAMA_POOLING_TYPE_MEAN, llama_pooling_type_LLAMA_POOLING_TYPE_UNSPECIFIED,
+    llama_sampler,
 };
 use super::library::Library;
 use super::log;
 use super::model::{Model, Token};
+use crate::llm::memory::CacheType;
 use crate::stop;
 
 /// How to make a context.
@@ -24,6 +26,8 @@ pub struct ContextOptions {
     pub n_batch: u32,
     /// Threads that compute.
     pub n_threads: u32,
+    /// What keys and values are kept in.
+    pub cache_type: CacheType,
     /// For vectors of texts; then whether the model has a way of its own to pool them.
     pub embeddings: Option<bool>,
 }
@@ -55,6 +59,11 @@ impl Context {
             params.n_ctx = options.n_ctx;
             params.n_batch = options.n_batch;
             params.n_ubatch = options.n_batch;
+            params.type_k = match options.cache_type {
+                CacheType::F16 => ggml_type_GGML_TYPE_F16,
+                CacheType::Q8_0 => ggml_type_GGML_TYPE_Q8_0,
+            };
+            params.type_v = params.type_k;
             params.n_threads = threads;
             params.n_threads_batch = threads;
             params.abort_callback = Some(stops);

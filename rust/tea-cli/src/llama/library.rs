@@ -93,6 +93,13 @@ impl Library {
         Ok(())
     }
 
+    /// Whether there is a GPU that this build of llama.cpp computes on.
+    #[must_use]
+    pub fn has_gpu(&self) -> bool {
+        // SAFETY: the backends are loaded.
+        unsafe { (self.c.llama_supports_gpu_offload)() }
+    }
+
     /// The name of the CPU module in use, such as `libggml-cpu-haswell.so`.
     #[must_use]
     pub fn cpu_backend(&self) -> String {

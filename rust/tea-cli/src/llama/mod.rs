@@ -25,9 +25,13 @@ mod bindings;
 mod context;
 mod library;
 mod log;
+mod mapping;
 mod model;
+pub mod model_file;
+mod repack;
 
 pub use context::{Context, ContextOptions, Sampler, Sampling};
-pub use library::{library_directory, load};
+pub use library::{library_directory, load, Library};
 pub use log::show as show_log;
-pub use model::{Model, Token};
+pub use model::{Loading, Model, Token};
+pub use repack::repacked;

@@ -1,15 +1,17 @@
 //! A model in memory: its vocabulary.
 
 use std::ffi::{c_char, c_void, CStr};
-use std::path::Path;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use tea_core::errors::{Error, Kind};
+use tea_core::llm::model_path::Found;
 
 use super::bindings::{llama_model, llama_vocab};
 use super::library::{c_path, Library};
-use super::log;
+use super::mapping::Mapping;
+use super::{log, model_file};
 use crate::stop;
+use crate::text::reason;
 
 /// A token of a model's vocabulary.
 pub type Token = i32;
@@ -23,31 +25,72 @@ pub struct Model {
     vocab: *const llama_vocab,
 }
 
+/// How to load a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Loading {
+    /// Layers to compute on a GPU; -1: all.
+    pub n_gpu_layers: i32,
+    /// Whether the weights may be copied into an order that is faster to compute with.
+    pub repack: bool,
+}
+
+/// Of a model, whose pages are given back together.
+const STEP: f32 = 0.05;
+
+struct Progress<'a> {
+    /// Pages that are not needed again once they were copied.
+    mapping: Option<&'a Mapping>,
+    next: f32,
+}
+
 /// What llama.cpp asks while it loads a model: whether to go on.
-extern "C" fn goes_on(_progress: f32, _data: *mut c_void) -> bool {
+extern "C" fn goes_on(progress: f32, data: *mut c_void) -> bool {
+    // SAFETY: `Model::load` gives the address of such a value, which outlives the call.
+    let state = unsafe { &mut *data.cast::<Progress<'_>>() };
+    if let Some(mapping) = state.mapping {
+        if progress >= state.next {
+            mapping.give_back();
+            mapping.watch();
+            state.next = progress + STEP;
+        }
+    }
     !stop::is_requested()
 }
 
 impl Model {
-    /// Map the model at `path` into memory. `architecture` is what its head says, for messages.
+    /// Map the model `found` into memory. `architecture` is what its head says, for messages.
     ///
     /// # Errors
     /// `ModelError`: the file is damaged, or llama.cpp does not know its kind. `Interrupted`: a
     /// stop was asked for.
     pub fn load(
         library: &'static Library,
-        path: &Path,
-        n_gpu_layers: i32,
+        found: &Found,
+        loading: Loading,
         architecture: &str,
     ) -> Result<Model, Error> {
-        let name = c_path(path)?;
-        // SAFETY: the parameters are llama.cpp's own but for a number and a callback of this
-        // program; the path ends with zero.
-        let handle = unsafe {
-            let mut params = (library.c.llama_model_default_params)();
-            params.n_gpu_layers = n_gpu_layers;
-            params.progress_callback = Some(goes_on);
-            (library.c.llama_model_load_from_file)(name.as_ptr(), params)
+        let mapping = Mapping::new(found).map_err(|error| {
+            let (path, reason) = (found.path.display(), reason(&error));
+            Error::new(Kind::Model, format!("model file {path} cannot be read: {reason}"))
+        })?;
+        let mut progress = Progress { mapping: loading.repack.then_some(&mapping), next: 0.0 };
+        // SAFETY: the parameters are llama.cpp's own but for numbers and a callback of this program.
+        let mut params = unsafe { (library.c.llama_model_default_params)() };
+        params.n_gpu_layers = loading.n_gpu_layers;
+        params.use_extra_bufts = loading.repack;
+        params.progress_callback = Some(goes_on);
+        params.progress_callback_user_data = ptr::from_mut(&mut progress).cast();
+        let handle = match found.extent {
+            Some(extent) => {
+                let stream = model_file::Stream::open(extent)?;
+                // SAFETY: as above; the stream is open until the call is over.
+                unsafe { (library.c.llama_model_load_from_file_ptr)(stream.handle(), params) }
+            }
+            None => {
+                let name = c_path(&found.path)?;
+                // SAFETY: as above; the path ends with zero.
+                unsafe { (library.c.llama_model_load_from_file)(name.as_ptr(), params) }
+            }
         };
         let Some(handle) = NonNull::new(handle) else {
             stop::check()?;
@@ -56,22 +99,18 @@ impl Model {
                 Kind::Model,
                 format!(
                     "llama.cpp cannot load {} (architecture {architecture}): {}",
-                    path.display(),
+                    found.path.display(),
                     log::last_error()
                 ),
             ));
         };
+        mapping.watch();
+        if loading.repack {
+            mapping.give_back();
+        }
         // SAFETY: the handle is a loaded model; its vocabulary lives as long as it does.
         let vocab = unsafe { (library.c.llama_model_get_vocab)(handle.as_ptr()) };
         Ok(Model { library, handle, vocab })
-    }
-
-    /// The context that the model was trained for, in tokens.
-    #[must_use]
-    pub fn trained_context(&self) -> u32 {
-        // SAFETY: the handle is a loaded model.
-        let tokens = unsafe { (self.library.c.llama_model_n_ctx_train)(self.handle.as_ptr()) };
-        u32::try_from(tokens).unwrap_or(0)
     }
 
     /// The numbers in a vector that the model makes of a text.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tea_core::errors::{Error, Kind};
 
+use super::memory::CacheType;
 use crate::llama::{Context, ContextOptions, Model, Token};
 use crate::stop;
 
@@ -29,7 +30,13 @@ impl Embedder {
         n_threads: u32,
     ) -> Result<Embedder, Error> {
         // A text is computed in one piece, because its tokens may look at later ones.
-        let options = ContextOptions { n_ctx, n_batch: n_ctx, n_threads, embeddings: Some(pools) };
+        let options = ContextOptions {
+            n_ctx,
+            n_batch: n_ctx,
+            n_threads,
+            cache_type: CacheType::F16,
+            embeddings: Some(pools),
+        };
         let context = Context::new(model.clone(), options)?;
         Ok(Embedder { model, context, n_ctx })
     }

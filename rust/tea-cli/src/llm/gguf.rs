@@ -1,25 +1,29 @@
 //! The head of a GGUF file: what the model is, and whether the file is whole.
 //!
-//! Arrays (the tokenizer's vocabulary above all) are stepped over. Every length is checked against
-//! the file before it is used.
+//! Long arrays (the tokenizer's vocabulary above all) are stepped over. Every length is checked
+//! against the file before it is used.
 //!
 //! Source: the GGUF specification, versions 2 and 3.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use tea_core::errors::{Error, Kind};
+use tea_core::llm::model_path::Extent;
 
+use crate::llama::model_file;
 use crate::text::{grouped, quoted, reason};
 
 const OLDEST: u32 = 2;
 const NEWEST: u32 = 3;
 const MAX_DIMENSIONS: u32 = 4;
 const DEFAULT_ALIGNMENT: i128 = 32;
+/// Elements of an array: one for each layer is kept, one for each token is not.
+const KEPT_ELEMENTS: u64 = 1024;
 
-/// A single value of the metadata.
+/// A value of the metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A whole number.
@@ -30,6 +34,21 @@ pub enum Value {
     Bool(bool),
     /// Text.
     Text(String),
+    /// A short array of numbers.
+    List(Vec<Value>),
+}
+
+/// A tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Its type, as its number in ggml.h.
+    pub kind: u32,
+    /// Its dimensions.
+    pub shape: Vec<u64>,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// What the head of a file (of all its parts, if it is split) says.
@@ -41,6 +60,20 @@ pub struct Gguf {
     pub parameters: i128,
     /// Bytes on disk.
     pub size: u64,
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+}
+
+impl Tensor {
+    /// Whether ggml takes it for a matrix, or for the matrices of several experts.
+    #[must_use]
+    pub fn is_matrix(&self) -> bool {
+        let elements = self.shape.iter().try_fold(1u64, |all, n| all.checked_mul(*n));
+        matches!(self.shape.len(), 2 | 3)
+            && elements.is_some_and(|n| n > 0 && i64::try_from(n).is_ok())
+            && block_size(self.kind) != UNKNOWN
+            && u128::from(self.shape[0]) % block_size(self.kind).0 == 0
+    }
 }
 
 impl Gguf {
@@ -51,8 +84,16 @@ impl Gguf {
         }
     }
 
-    fn number(&self, key: &str) -> Option<i128> {
-        match self.metadata.get(&format!("{}.{key}", self.architecture())) {
+    /// What the metadata say for the model's architecture.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.metadata.get(&format!("{}.{key}", self.architecture()))
+    }
+
+    /// The same where it is a whole number.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<i128> {
+        match self.value(key) {
             Some(Value::Int(number)) => Some(*number),
             _ => None,
         }
@@ -121,18 +162,23 @@ fn split_name(path: &Path) -> Option<Vec<PathBuf>> {
     Some((1..=count).map(part).collect())
 }
 
-/// Read the head of `path`, and of its other parts if it is split.
+/// Read the head of `path`, and of its other parts if it is split. `extent`: of the model that is
+/// this part of a file that is open, and called `path`.
 ///
 /// # Errors
 /// `ModelError`: not a GGUF file, of a version or byte order that is not read here, cut off or
 /// damaged, a part is missing, or the file cannot be read.
-pub fn read(path: &Path) -> Result<Gguf, Error> {
+pub fn read(path: &Path, extent: Option<Extent>) -> Result<Gguf, Error> {
+    if let Some(extent) = extent {
+        return read_extent(path, extent);
+    }
     let mut heads = parts(path).into_iter().map(|part| read_one(&part));
     let mut whole = heads.next().unwrap_or_else(|| Err(not_gguf(path)))?;
     for head in heads {
         let head = head?;
         whole.parameters += head.parameters;
         whole.size += head.size;
+        whole.tensors.extend(head.tensors);
     }
     Ok(whole)
 }
@@ -150,7 +196,18 @@ fn read_one(path: &Path) -> Result<Gguf, Error> {
     };
     let file = File::open(path).map_err(cannot)?;
     let size = file.metadata().map_err(cannot)?.len();
-    Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0 }.read()
+    Head::new(path, file, size).read()
+}
+
+fn read_extent(path: &Path, extent: Extent) -> Result<Gguf, Error> {
+    let opened = model_file::open(extent).and_then(|mut file| {
+        file.seek(SeekFrom::Start(extent.offset))?;
+        Ok(file)
+    });
+    let file = opened.map_err(|error| {
+        model_error(format!("model file {} cannot be read: {}", path.display(), reason(&error)))
+    })?;
+    Head::new(path, file, extent.size).read()
 }
 
 fn model_error(message: String) -> Error {
@@ -170,13 +227,12 @@ struct Head<'a> {
     position: u64,
 }
 
-/// Where the data of one tensor ends, from the start of all tensors' data.
-struct Span {
-    name: String,
-    end: u128,
-}
-
 impl Head<'_> {
+    /// Of `size` bytes of `file` from where it stands.
+    fn new(path: &Path, file: File, size: u64) -> Head<'_> {
+        Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0 }
+    }
+
     fn read(mut self) -> Result<Gguf, Error> {
         self.check_version()?;
         let (tensors, entries) = (self.count()?, self.count()?);
@@ -193,8 +249,8 @@ impl Head<'_> {
             Some(Value::Int(number)) if *number > 0 && number & (number - 1) == 0 => *number,
             Some(_) => return Err(self.damaged("its alignment is not a power of two")),
         };
-        let parameters = self.tensors(tensors, alignment.unsigned_abs())?;
-        Ok(Gguf { path: self.path.to_path_buf(), metadata, parameters, size: self.size })
+        let (tensors, parameters) = self.tensors(tensors, alignment.unsigned_abs())?;
+        Ok(Gguf { path: self.path.to_path_buf(), metadata, parameters, size: self.size, tensors })
     }
 
     fn check_version(&mut self) -> Result<(), Error> {
@@ -217,10 +273,10 @@ impl Head<'_> {
         .hint("get a file of a version that is read here, or another release of tea"))
     }
 
-    /// Check that the data of every tensor is in the file; returns the number of weights.
-    fn tensors(&mut self, count: u64, alignment: u128) -> Result<i128, Error> {
+    /// The table of tensors, and the number of weights; the data of each is in the file.
+    fn tensors(&mut self, count: u64, alignment: u128) -> Result<(Vec<Tensor>, i128), Error> {
         let mut parameters: u128 = 0;
-        let mut spans = Vec::new();
+        let mut found = Vec::new();
         for _ in 0..count {
             let name = self.string()?;
             let dimensions = self.u32()?;
@@ -228,30 +284,35 @@ impl Head<'_> {
                 let what = format!("tensor {} has {dimensions} dimensions", quoted(&name));
                 return Err(self.damaged(&what));
             }
-            let mut elements: u128 = 1;
+            let mut shape = Vec::new();
             for _ in 0..dimensions {
-                elements = elements.saturating_mul(u128::from(self.u64()?));
+                shape.push(self.u64()?);
             }
-            let (per_block, block) = block_size(self.u32()?);
-            let length = elements.div_ceil(per_block).saturating_mul(block);
-            spans.push(Span { name, end: length.saturating_add(u128::from(self.u64()?)) });
+            let elements = shape.iter().fold(1u128, |all, n| all.saturating_mul((*n).into()));
+            let kind = self.u32()?;
+            let (per_block, block) = block_size(kind);
+            let size = elements.div_ceil(per_block).saturating_mul(block);
+            found.push((name, kind, shape, size, u128::from(self.u64()?)));
             parameters = parameters.saturating_add(elements);
         }
         let start = u128::from(self.position).div_ceil(alignment).saturating_mul(alignment);
-        for span in spans {
-            let end = start.saturating_add(span.end);
+        let mut tensors = Vec::new();
+        for (name, kind, shape, size, offset) in found {
+            let end = start.saturating_add(offset).saturating_add(size);
             if end > u128::from(self.size) {
                 return Err(model_error(format!(
                     "{} is cut off: tensor {} ends at byte {}, the file at {}",
                     self.path.display(),
-                    quoted(&span.name),
+                    quoted(&name),
                     grouped(end),
                     grouped(u128::from(self.size))
                 ))
                 .hint("download it again"));
             }
+            let size = u64::try_from(size).unwrap_or(self.size);
+            tensors.push(Tensor { name, kind, shape, size });
         }
-        Ok(i128::try_from(parameters).unwrap_or(i128::MAX))
+        Ok((tensors, i128::try_from(parameters).unwrap_or(i128::MAX)))
     }
 
     fn value(&mut self, kind: u32) -> Result<Option<Value>, Error> {
@@ -267,8 +328,7 @@ impl Head<'_> {
             8 => Value::Text(self.string()?),
             9 => {
                 let (kind, count) = (self.u32()?, self.count()?);
-                self.skip_array(kind, count)?;
-                return Ok(None);
+                return self.array(kind, count);
             }
             10 => Value::Int(self.u64()?.into()),
             11 => Value::Int(i64::from_le_bytes(self.bytes()?).into()),
@@ -277,7 +337,13 @@ impl Head<'_> {
         }))
     }
 
-    fn skip_array(&mut self, kind: u32, count: u64) -> Result<(), Error> {
+    /// Step over an array; returns the numbers of a short one.
+    fn array(&mut self, kind: u32, count: u64) -> Result<Option<Value>, Error> {
+        let scalar = kind <= 12 && kind != 8 && kind != 9;
+        if scalar && count <= KEPT_ELEMENTS {
+            let values: Result<Vec<_>, _> = (0..count).map(|_| self.value(kind)).collect();
+            return Ok(Some(Value::List(values?.into_iter().flatten().collect())));
+        }
         let size = match kind {
             0 | 1 | 7 => 1,
             2 | 3 => 2,
@@ -288,11 +354,11 @@ impl Head<'_> {
                     let length = self.u64()?;
                     self.skip(length)?;
                 }
-                return Ok(());
+                return Ok(None);
             }
             _ => return Err(self.damaged(&format!("an array has elements of the type {kind}"))),
         };
-        self.skip(count.saturating_mul(size))
+        self.skip(count.saturating_mul(size)).map(|()| None)
     }
 
     /// Read a number of things, each of at least one byte.
@@ -359,7 +425,9 @@ impl Head<'_> {
     }
 }
 
-/// Elements and bytes of one block of a tensor type; numbers as in ggml.h. (1, 0): not known.
+const UNKNOWN: (u128, u128) = (1, 0);
+
+/// Elements and bytes of one block of a tensor type; numbers as in ggml.h.
 fn block_size(kind: u32) -> (u128, u128) {
     match kind {
         0 | 26 => (1, 4),
@@ -390,6 +458,6 @@ fn block_size(kind: u32) -> (u128, u128) {
         40 => (64, 36),
         41 => (128, 18),
         42 => (64, 18),
-        _ => (1, 0),
+        _ => UNKNOWN,
     }
 }

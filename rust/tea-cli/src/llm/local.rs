@@ -13,10 +13,11 @@ use tea_core::value::{Map, Value};
 
 use super::embedding::Embedder;
 use super::gguf::{self, Gguf};
+use super::memory::{self, CacheType, LowMemory};
 use super::prompt::Prompter;
 use super::session::{Generation, Session};
 use super::threads::default_threads;
-use crate::llama::{self, Model};
+use crate::llama::{self, Library, Loading, Model};
 use crate::stop;
 
 const DEFAULT_CONTEXT: u32 = 8192;
@@ -30,18 +31,33 @@ pub struct LocalOptions {
     pub n_threads: Option<u32>,
     /// None: all.
     pub n_gpu_layers: Option<i32>,
+    /// See `memory::plan`.
+    pub low_memory: LowMemory,
+    /// What keys and values are kept in.
+    pub cache_type: CacheType,
 }
 
 impl LocalOptions {
-    /// What concerns the local model of `settings.llm`.
+    /// What concerns the local model of `settings.llm`. `low_memory` is the command line's, which
+    /// goes before the file's.
     #[must_use]
-    pub fn from_settings(settings: &Map) -> LocalOptions {
+    pub fn from_settings(settings: &Map, low_memory: bool) -> LocalOptions {
         let number = |key: &str| settings.get(key).and_then(Value::as_int);
         let count = |key: &str| number(key).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         LocalOptions {
             n_ctx: count("n_ctx"),
             n_threads: count("n_threads"),
             n_gpu_layers: number("n_gpu_layers").map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
+            low_memory: match settings.get("low_memory") {
+                _ if low_memory => LowMemory::Yes,
+                Some(Value::Bool(true)) => LowMemory::Yes,
+                Some(Value::Bool(false)) => LowMemory::No,
+                _ => LowMemory::Auto,
+            },
+            cache_type: match settings.get("cache_type").and_then(Value::as_text) {
+                Some("q8_0") => CacheType::Q8_0,
+                _ => CacheType::F16,
+            },
         }
     }
 }
@@ -71,6 +87,7 @@ struct Loaded {
     prompter: Prompter,
     n_ctx: u32,
     n_threads: u32,
+    cache_type: CacheType,
     yields: bool,
     session: Option<Session>,
     embedder: Option<Embedder>,
@@ -94,18 +111,20 @@ impl LocalBackend {
     /// # Errors
     /// `ModelError`, `Interrupted`.
     pub fn load(&self) -> Result<(), Error> {
-        self.with_model(|loaded| loaded.session().map(drop))
+        self.with_model(false, |loaded| loaded.session().map(drop))
     }
 
-    /// Run `work` on the model, which is loaded if it was not.
+    /// Run `work` on the model, which is loaded if it was not. `whole_texts`: for texts that are
+    /// computed in one piece.
     fn with_model<T>(
         &self,
+        whole_texts: bool,
         work: impl FnOnce(&mut Loaded) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut slot = self.loaded.borrow_mut();
         stop::while_asking(|| match &mut *slot {
             Some(loaded) => work(loaded),
-            empty => work(empty.insert(Loaded::load(&self.found, self.options, self.verbose)?)),
+            empty => work(empty.insert(self.load_now(whole_texts)?)),
         })
     }
 
@@ -114,7 +133,7 @@ impl LocalBackend {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        self.with_model(|loaded| {
+        self.with_model(false, |loaded| {
             let done = loaded.generate(request, on_text)?;
             if self.verbose {
                 report(&done);
@@ -130,7 +149,7 @@ impl LocalBackend {
     }
 
     fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
-        self.with_model(|loaded| {
+        self.with_model(true, |loaded| {
             let name = loaded.head.name();
             let (embeddings, tokens) = loaded.embedder()?.embed(&request.texts, &name)?;
             Ok(EmbedReply { embeddings, model: name, tokens: tokens as u64 })
@@ -159,20 +178,26 @@ impl Backend for LocalBackend {
     }
 }
 
-impl Loaded {
-    fn load(found: &Found, options: LocalOptions, verbose: bool) -> Result<Loaded, Error> {
-        let head = gguf::read(&found.path)?; // first: it explains a bad file best
-        if verbose {
+impl LocalBackend {
+    fn load_now(&self, whole_texts: bool) -> Result<Loaded, Error> {
+        let (found, options) = (&self.found, self.options);
+        let head = gguf::read(&found.path, found.extent)?; // first: it explains a bad file best
+        if self.verbose {
             llama::show_log();
         }
-        let layers = options.n_gpu_layers.unwrap_or(-1);
-        let model = Model::load(llama::load()?, &found.path, layers, head.architecture())?;
+        let library = llama::load()?;
+        let n_ctx = context_size(found, options, head.context_length());
+        let loading = Loading {
+            n_gpu_layers: options.n_gpu_layers.unwrap_or(-1),
+            repack: self.repacks(library, &head, n_ctx, whole_texts)?,
+        };
+        let model = Model::load(library, found, loading, head.architecture())?;
         let template = head.chat_template().map(str::to_string);
         let template = template.or_else(|| found.chat_template.clone());
-        let trained = model.trained_context();
         Ok(Loaded {
             prompter: Prompter::new(&model, head.name(), template),
-            n_ctx: context_size(found, options, Some(trained)),
+            n_ctx,
+            cache_type: options.cache_type,
             n_threads: options.n_threads.unwrap_or_else(default_threads),
             yields: options.n_threads.is_none(),
             head,
@@ -182,6 +207,35 @@ impl Loaded {
         })
     }
 
+    /// Whether weights are to be repacked.
+    ///
+    /// # Errors
+    /// `ModelError`: there is no room for the rest either.
+    fn repacks(
+        &self,
+        library: &Library,
+        head: &Gguf,
+        n_ctx: u32,
+        whole_texts: bool,
+    ) -> Result<bool, Error> {
+        let options = self.options;
+        let repacked = llama::repacked(library, memory::multiplied(head));
+        let batch = if whole_texts { n_ctx } else { memory::BATCH };
+        let wanted = memory::Use { n_ctx, cache_type: options.cache_type, batch };
+        let on_gpu = options.n_gpu_layers != Some(0) && library.has_gpu();
+        let free = if on_gpu { None } else { memory::available() };
+        let (Some(free), Some(needed)) = (free, memory::need(head, wanted, repacked)) else {
+            return Ok(options.low_memory != LowMemory::Yes && repacked > 0);
+        };
+        let plan = memory::plan(head.size, needed, free, options.low_memory, n_ctx)?;
+        if self.verbose {
+            plan.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+        }
+        Ok(plan.repack && repacked > 0)
+    }
+}
+
+impl Loaded {
     fn generate(
         &mut self,
         request: &ChatRequest,
@@ -200,6 +254,7 @@ impl Loaded {
                 self.model.clone(),
                 self.n_ctx,
                 self.n_threads,
+                self.cache_type,
                 self.yields,
             )?)),
         }
@@ -231,8 +286,7 @@ mod tests {
 
     #[test]
     fn the_context_is_the_options_then_the_bundles_then_the_smaller_of_8192_and_the_models() {
-        let found =
-            |n_ctx| Found { path: "m.gguf".into(), source: "--gguf", n_ctx, chat_template: None };
+        let found = |n_ctx| Found { n_ctx, ..Found::new("m.gguf".into(), "--gguf") };
         let options = |n_ctx| LocalOptions { n_ctx, ..LocalOptions::default() };
         assert_eq!(context_size(&found(Some(2)), options(Some(1)), Some(3)), 1);
         assert_eq!(context_size(&found(Some(2)), options(None), Some(3)), 2);

@@ -1,10 +1,13 @@
 //! Models: the local one, in this process, and what an API is reached through.
 
+pub mod control_groups;
 pub mod crew;
 pub mod embedding;
 pub mod gguf;
 pub mod http;
 pub mod local;
+pub mod memory;
 pub mod prompt;
 pub mod session;
 pub mod threads;
+pub mod verify;

@@ -9,11 +9,10 @@ use tea_core::llm::backend::{ChatRequest, FinishReason, OnText};
 use tea_core::llm::parameters::MAX_SEED;
 
 use super::crew::{queue_time, Crew};
+use super::memory::{CacheType, BATCH};
 use crate::llama::{self, Context, ContextOptions, Model, Sampler, Sampling, Token};
 use crate::stop;
 
-/// Tokens of a prompt that are computed at a time.
-const BATCH: u32 = 512;
 const STOPPED: i32 = 2;
 
 /// What came of one request. Times in seconds; `reused` tokens were in the cache already.
@@ -47,8 +46,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Set memory for the context aside. `yields`: fewer threads than `n_threads` may compute an
-    /// answer, see `Crew`.
+    /// Set memory for the context aside. `cache_type`: what keys and values are kept in; `yields`:
+    /// fewer threads than `n_threads` may compute an answer, see `Crew`.
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory, or the model cannot generate.
@@ -56,9 +55,11 @@ impl Session {
         model: Rc<Model>,
         n_ctx: u32,
         n_threads: u32,
+        cache_type: CacheType,
         yields: bool,
     ) -> Result<Session, Error> {
-        let options = ContextOptions { n_ctx, n_batch: BATCH, n_threads, embeddings: None };
+        let options =
+            ContextOptions { n_ctx, n_batch: BATCH, n_threads, cache_type, embeddings: None };
         let context = Context::new(model.clone(), options)?;
         let crew = yields.then(|| Crew::new(n_threads));
         let (started, cached) = (Instant::now(), Vec::new());

@@ -4,18 +4,11 @@
 //! times a token, so a thread without a core of its own holds up all the others.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use rustix::thread::{sched_getaffinity, CpuSet};
 
-/// A control group file system: what is mounted (`root`) and where (`point`).
-#[derive(Debug, PartialEq)]
-struct Mount {
-    root: String,
-    point: String,
-    version: u8,
-}
+use super::control_groups::{groups, read, Group};
 
 /// The number of threads to use, at least 1.
 ///
@@ -62,84 +55,22 @@ fn physical_cores(root: &Path, cpus: &[usize]) -> u32 {
 
 /// The CPUs' worth of time granted to this process, None when there is no limit.
 ///
-/// Looks at versions 1 and 2 of control groups, from the process's own group up to the topmost
-/// that is visible; the tightest limit counts.
+/// Looks at the process's own control group and at those above it; the tightest limit counts.
 fn cpu_quota(root: &Path) -> Option<f64> {
-    let mounts = cpu_mounts(&read(&root.join("proc/self/mountinfo")));
-    let mut limits = Vec::new();
-    for line in read(&root.join("proc/self/cgroup")).lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
-        let version = match controllers {
-            "" => 2,
-            some if some.split(',').any(|each| each == "cpu") => 1,
-            _ => continue,
-        };
-        for mount in mounts.iter().filter(|mount| mount.version == version) {
-            limits.extend(group_limits(root, mount, path));
-        }
-    }
-    limits.into_iter().reduce(f64::min)
+    groups("cpu", root).iter().filter_map(limit).reduce(f64::min)
 }
 
-fn cpu_mounts(mountinfo: &str) -> Vec<Mount> {
-    // ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELD…] - TYPE SOURCE SUPER_OPTIONS
-    mountinfo
-        .lines()
-        .filter_map(|line| {
-            let (before, after) = line.split_once(" - ")?;
-            let fields: Vec<&str> = before.split_whitespace().collect();
-            let rest: Vec<&str> = after.split_whitespace().collect();
-            let (root, point) = (unescape(fields.get(3)?), unescape(fields.get(4)?));
-            let version = match (*rest.first()?, *rest.get(2)?) {
-                ("cgroup2", _) => 2,
-                ("cgroup", options) if options.split(',').any(|each| each == "cpu") => 1,
-                _ => return None,
-            };
-            Some(Mount { root, point, version })
-        })
-        .collect()
-}
-
-/// Undo what mountinfo does to white space and backslashes in paths (octal escapes).
-fn unescape(field: &str) -> String {
-    [("040", " "), ("011", "\t"), ("012", "\n"), ("134", "\\")]
-        .iter()
-        .fold(field.to_string(), |text, (code, character)| {
-            text.replace(&format!("\\{code}"), character)
-        })
-}
-
-/// The limits of the group `path` and of each group above it.
-fn group_limits(root: &Path, mount: &Mount, path: &str) -> Vec<f64> {
-    let point = root.join(mount.point.trim_start_matches('/'));
-    // A container sees its own group as the top of the mount, under the host's name for it.
-    let below = path
-        .strip_prefix(&mount.root)
-        .filter(|rest| mount.root != "/" && (rest.is_empty() || rest.starts_with('/')));
-    let parts: Vec<&str> =
-        below.unwrap_or(path).split('/').filter(|part| !["", ".."].contains(part)).collect();
-    (0..=parts.len())
-        .rev()
-        .filter_map(|depth| limit(&point.join(parts[..depth].join("/")), mount.version))
-        .collect()
-}
-
-fn limit(group: &Path, version: u8) -> Option<f64> {
-    let words = if version == 2 {
-        read(&group.join("cpu.max"))
+fn limit(group: &Group) -> Option<f64> {
+    let words = if group.version == 2 {
+        read(&group.folder.join("cpu.max"))
     } else {
-        let quota = read(&group.join("cpu.cfs_quota_us"));
-        format!("{quota} {}", read(&group.join("cpu.cfs_period_us")))
+        let quota = read(&group.folder.join("cpu.cfs_quota_us"));
+        format!("{quota} {}", read(&group.folder.join("cpu.cfs_period_us")))
     };
     let mut words = words.split_whitespace();
     let quota: i64 = words.next()?.parse().ok()?; // no such file, or "max"
     let period: i64 = words.next()?.parse().ok()?;
     (quota > 0 && period > 0 && words.next().is_none()).then(|| quota as f64 / period as f64)
-}
-
-fn read(path: &Path) -> String {
-    fs::read(path).map(|data| String::from_utf8_lossy(&data).trim().to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

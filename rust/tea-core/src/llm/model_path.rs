@@ -27,20 +27,42 @@ pub trait ModelFiles {
     fn read(&self, path: &Path) -> Result<Option<String>, String>;
 }
 
+/// `size` bytes from byte `offset` of the open file `descriptor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Extent {
+    pub descriptor: i32,
+    pub offset: u64,
+    pub size: u64,
+}
+
 /// A model file (the first part, if it is split) and which rule found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The file.
     pub path: PathBuf,
+    /// The model is this part of the file, the AppImage.
+    pub extent: Option<Extent>,
     /// The rule, for people.
     pub source: &'static str,
     /// The bundle's default context for its own model, in tokens.
     pub n_ctx: Option<u64>,
     /// The bundle's template for a model file without one.
     pub chat_template: Option<String>,
+    /// The digest of the bundle's own model.
+    pub sha256: Option<String>,
 }
 
-/// The model to use, None when there is none in any place.
+impl Found {
+    /// A file of which nothing more is said.
+    #[must_use]
+    pub fn new(path: PathBuf, source: &'static str) -> Found {
+        Found { path, extent: None, source, n_ctx: None, chat_template: None, sha256: None }
+    }
+}
+
+/// The model to use, None when there is none in any place. `extent` is where the runtime says that
+/// the bundle's own model lies.
 ///
 /// # Errors
 /// `ModelError`: a named file or folder does not exist, or a folder has not exactly one model.
@@ -49,6 +71,7 @@ pub fn find(
     gguf_option: Option<&str>,
     env: &Map,
     setting: Option<&str>,
+    extent: Option<Extent>,
 ) -> Result<Option<Found>, Error> {
     let setting = setting.map(|text| expand(text, env)).transpose()?;
     let named_by = [
@@ -59,12 +82,18 @@ pub fn find(
     for (source, text) in named_by {
         if let Some(text) = text.filter(|text: &String| !text.is_empty()) {
             let path = named(files, Path::new(&text), source)?;
-            return Ok(Some(Found { path, source, n_ctx: None, chat_template: None }));
+            return Ok(Some(Found::new(path, source)));
         }
+    }
+    if let Some(extent) = extent {
+        let open = || format!("/proc/self/fd/{}", extent.descriptor);
+        let path = variable(env, "APPIMAGE").unwrap_or_else(open).into();
+        let found = Found { extent: Some(extent), ..Found::new(path, "bundle") };
+        return bundled(files, found, env).map(Some);
     }
     for (source, folder) in folders(env) {
         if let Some(path) = only_model(files, &folder, source)? {
-            let found = Found { path, source, n_ctx: None, chat_template: None };
+            let found = Found::new(path, source);
             return Ok(Some(if source == "bundle" { bundled(files, found, env)? } else { found }));
         }
     }
@@ -194,7 +223,8 @@ pub fn parts(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Add what the bundle says about its model, in usr/share/tea/bundle.json: a JSON object with
-/// `n_ctx` (default context in tokens) and `chat_template` (for a model file without one).
+/// `n_ctx` (default context in tokens), `chat_template` (for a model file without one) and `sha256`
+/// (of the model's file).
 fn bundled(files: &dyn ModelFiles, found: Found, env: &Map) -> Result<Found, Error> {
     let appdir = variable(env, "APPDIR").unwrap_or_default();
     let path = Path::new(&appdir).join("usr/share/tea/bundle.json");
@@ -207,6 +237,7 @@ fn bundled(files: &dyn ModelFiles, found: Found, env: &Map) -> Result<Found, Err
     Ok(Found {
         n_ctx: value("n_ctx").and_then(|n| n.as_int()).and_then(|n| u64::try_from(n).ok()),
         chat_template: value("chat_template").and_then(|t| t.as_text().map(Into::into)),
+        sha256: value("sha256").and_then(|t| t.as_text().map(Into::into)),
         ..found
     })
 }

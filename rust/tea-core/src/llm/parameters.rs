@@ -23,6 +23,7 @@ enum Rule {
     Seconds,
     Messages,
     Texts,
+    LowMemory,
 }
 
 impl Rule {
@@ -45,6 +46,7 @@ impl Rule {
             Rule::Seconds => {
                 value.as_number().is_some_and(|seconds| seconds > 0.0 && seconds.is_finite())
             }
+            Rule::LowMemory => matches!(value, Value::Bool(_)) || value.as_text() == Some("auto"),
             Rule::Messages => full_list().is_some_and(|items| items.iter().all(is_message)),
             Rule::Texts => {
                 value.as_text().is_some()
@@ -67,6 +69,7 @@ impl Rule {
                                and content (text)"
                 .into(),
             Rule::Texts => "text or a list of texts, not empty".into(),
+            Rule::LowMemory => "auto, true or false".into(),
         }
     }
 }
@@ -115,6 +118,8 @@ fn rule(key: &str) -> Option<Rule> {
         "top_k" | "max_retries" => Rule::Whole(0, None),
         "seed" => Rule::Whole(0, Some(MAX_SEED as i128)),
         "n_gpu_layers" => Rule::Whole(-1, None),
+        "low_memory" => Rule::LowMemory,
+        "cache_type" => Rule::Choice(&["f16", "q8_0"]),
         "stop" => Rule::Stop,
         "backend" => Rule::Choice(&["local", "api", "auto"]),
         "provider" => Rule::Choice(&["openai", "ollama", "azure"]),
