@@ -36,7 +36,7 @@ from tasks.web import build as web
 
 nox.needs_version = ">=2026.10"
 nox.options.sessions = ["unit"]
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 # Sessions that run the task suite itself, in the environment of this file.
 task = partial(nox.session, python=False)

@@ -16,7 +16,13 @@ from tasks.catalog import ROOT
 from tasks.engine.engine import Engine, Mount
 from tasks.host import report
 
-SCRIPTS = ("appdir/AppRun", ".ci/run", "rust/tea-cli/bindings.sh", "tasks/catalog/data/join.sh")
+SCRIPTS = (
+    "nox",
+    "appdir/AppRun",
+    ".ci/run",
+    "rust/tea-cli/bindings.sh",
+    "tasks/catalog/data/join.sh",
+)
 REQUIREMENTS = "requirements/dev.txt"
 GITHUB = ".github"
 
