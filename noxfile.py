@@ -22,13 +22,15 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks import catalog, options
-from tasks.base import console
+from tasks import catalog
+from tasks.base import arguments, console
 from tasks.bench import run as bench
-from tasks.build import bundle as bundles
+from tasks.build import bundle
+from tasks.build import sessions as builds
 from tasks.catalog import Model
 from tasks.checks import checks, reproduce
-from tasks.fetch import sessions
+from tasks.fetch import pins_pr
+from tasks.fetch import sessions as models
 from tasks.host import report
 from tasks.release import assemble, plan, publish
 from tasks.smoke import run as smoke
@@ -51,17 +53,17 @@ def reported(function: Callable[[nox.Session], None]) -> Callable[[nox.Session],
 @reported
 def quickstart(session: nox.Session) -> None:
     """From a bare machine to an answer: prepare the host, build the smallest bundle, try it."""
-    options.none("quickstart", session.posargs)
+    arguments.none("quickstart", session.posargs)
     report.prepare(install=True)
     model, arch = catalog.model(catalog.QUICKSTART), catalog.native_target().arch
-    smoke.run(bundles.build(model, arch, bundles.Options(impls=catalog.IMPLEMENTATIONS[:1])))
+    smoke.run(bundle.build(model, arch, bundle.Options(impls=catalog.IMPLEMENTATIONS[:1])))
 
 
-@task(name="host", tags=["start"])
+@task(tags=["start"])
 @reported
-def host_(session: nox.Session) -> None:
+def host(session: nox.Session) -> None:
     """Say what the machine has and lacks; `-- --install` installs it, `--room GB` makes room."""
-    report.session(options.host(session.posargs))
+    report.session(report.request(session.posargs))
 
 
 def _build_sessions(model: Model, arch: str) -> None:
@@ -70,7 +72,7 @@ def _build_sessions(model: Model, arch: str) -> None:
     @task(name=name, tags=["build"])
     @reported
     def build_one(session: nox.Session) -> None:
-        bundles.build(model, arch, options.build(name, session.posargs).options)
+        bundle.build(model, arch, builds.request(name, session.posargs).options)
 
     build_one.__doc__ = f"Build the AppImages of {model.title} for {arch}."
 
@@ -81,7 +83,7 @@ def _fetch_session(model: Model) -> None:
     @task(name=name, tags=["fetch"])
     @reported
     def fetch_one(session: nox.Session) -> None:
-        sessions.get(model.id, options.fetch(name, session.posargs))
+        models.get(model.id, models.request(name, session.posargs))
 
     fetch_one.__doc__ = f"Fetch {model.title} into the model store."
 
@@ -96,57 +98,57 @@ for _model in console.reported(catalog.models)().values():
 @reported
 def build(session: nox.Session) -> None:
     """Build what `-- --model ID --arch ARCH`, `--all` or `--model-file FILE --name NAME` say."""
-    bundles.build_request(options.build("build", session.posargs))
+    builds.build(builds.request("build", session.posargs))
 
 
 @task(name="reproduce", tags=["check"])
 @reported
-def reproduce_(session: nox.Session) -> None:
+def build_twice(session: nox.Session) -> None:
     """Build the committed sources twice, as differently as can be, and compare the AppImages."""
-    reproduce.run(options.reproduce(session.posargs))
+    reproduce.run(reproduce.request(session.posargs))
 
 
 @task(name="smoke", tags=["build"])
 @reported
-def smoke_(session: nox.Session) -> None:
+def try_bundles(session: nox.Session) -> None:
     """Try AppImages in clean containers: all of dist/, or `-- FILE…`; `--cpu NAME` under QEMU."""
-    smoke.run_request(options.smoke(session.posargs))
+    smoke.run_request(smoke.request(session.posargs))
 
 
 @task(name="plan", tags=["release"])
 @reported
-def plan_(session: nox.Session) -> None:
+def show_plan(session: nox.Session) -> None:
     """Print what a tag would make, and from what; `-- --json` for the workflow's matrix."""
-    plan.show(options.plan(session.posargs))
+    plan.show(plan.request(session.posargs))
 
 
-@task(name="release", tags=["release"])
+@task(tags=["release"])
 @reported
-def release_(session: nox.Session) -> None:
+def release(session: nox.Session) -> None:
     """Checksums, bills of materials, provenance, notes over dist/; `-- --all` builds all first."""
-    assemble.run(options.release(session.posargs))
+    assemble.run(assemble.request(session.posargs))
 
 
 @task(name="models", tags=["fetch"])
 @reported
-def models_(session: nox.Session) -> None:
+def show_models(session: nox.Session) -> None:
     """Print the model table, with what is in the store."""
-    options.none("models", session.posargs)
-    sessions.show()
+    arguments.none("models", session.posargs)
+    models.show()
 
 
 @task(tags=["fetch"])
 @reported
 def pins(session: nox.Session) -> None:
     """Refresh the models' digests from the Hub; `-- --check` only shows, `--propose` asks."""
-    options.pins(session.posargs)()
+    pins_pr.request(session.posargs)()
 
 
 @task(name="publish", tags=["release"])
 @reported
-def publish_(session: nox.Session) -> None:
+def publish_release(session: nox.Session) -> None:
     """Publish what SHA256SUMS lists, as `-- --tag vVERSION`: a draft until all is verified."""
-    publish.run(options.publish(session.posargs))
+    publish.run(publish.request(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)
@@ -163,23 +165,23 @@ def lint(session: nox.Session) -> None:
 
 @task(name="bench", tags=["check"])
 @reported
-def bench_(session: nox.Session) -> None:
+def measure(session: nox.Session) -> None:
     """Measure speed and size against cp, curl, llama-bench and the plain folder."""
-    bench.run(options.bench_request(session.posargs))
+    bench.run(bench.request(session.posargs))
 
 
 @task(tags=["check"])
 @reported
 def rust(session: nox.Session) -> None:
     """Format, lint, tests and dependencies of the Rust program; `-- --advisories` asks GitHub."""
-    checks.rust(advisories=options.rust(session.posargs))
+    checks.rust(advisories=checks.advisories(session.posargs))
 
 
 @task(name="web", tags=["build"])
 @reported
-def web_(session: nox.Session) -> None:
+def build_web(session: nox.Session) -> None:
     """Build and check the browser package and its site; `-- --serve [PORT]` serves the site."""
-    web.run(options.web(session.posargs))
+    web.run(web.request(session.posargs))
 
 
 @nox.session(tags=["check"], reuse_venv=True)
@@ -204,4 +206,4 @@ def tests(session: nox.Session) -> None:
     session.notify("integration", session.posargs)
 
 
-console.reported(options.sessions)(sys.argv[1:], nox.registry.get())
+console.reported(arguments.sessions)(sys.argv[1:], nox.registry.get())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.base import console, process
+from tasks.base import console, files, process
 from tasks.base.errors import (
     CommandFailed,
-    DiskFull,
     EngineError,
     RegistryUnreachable,
     WrongArchitecture,
@@ -24,10 +22,6 @@ from tasks.host import apt, binfmt
 
 RECIPE = "org.tea-bundles.standin"  # label: what a stand-in was made of
 NEEDED = 1_000_000_000  # bytes: a root file system of Debian, unpacked and packed
-EPOCH = (
-    "1704067200"  # 2024-01-01: time stamp of what is newer, so that equal packages give equal bytes
-)
-
 _DOCKERFILE = """\
 FROM scratch AS standin
 ADD rootfs.tar /
@@ -125,16 +119,14 @@ def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engin
     binfmt.require(target)
     with tempfile.TemporaryDirectory(prefix="tea-base-") as name:
         folder = Path(name)
-        free = shutil.disk_usage(folder).free
-        if free < NEEDED:
-            raise DiskFull(folder.parent, NEEDED, free)
+        files.require_space(folder.parent, NEEDED)
         release = apt.os_release()
         found = apt.entries() if release.get("ID") == "debian" else []
         archives = apt.debian_archives(found, release.get("VERSION_CODENAME", ""))
         words = mmdebstrap(standin, target, folder / "rootfs.tar", archives, root=os.geteuid() == 0)
         # mmdebstrap as a normal user works as another id, which must reach the folder.
         folder.chmod(0o755)
-        epoch = os.environ.get("SOURCE_DATE_EPOCH") or EPOCH
+        epoch = os.environ.get("SOURCE_DATE_EPOCH") or str(files.EPOCH)
         try:
             process.run(words, env={"SOURCE_DATE_EPOCH": epoch}, quiet=True)
         except CommandFailed as error:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.base import console
+from tasks.base import console, files
 from tasks.base.errors import BuildError
-from tasks.fetch import model_store
 
 _IGNORED = {"__pycache__", "node_modules", "target"}
 
@@ -76,35 +73,18 @@ class Stage:
         Raises:
             NotWritable: nothing can be written beside the output; and what ``make`` raises.
         """
-        with self._alone():
+        lock = self.output.with_name(f".{self.output.name}.lock")
+        with files.locked(lock, f"{self.name}: another run is making it; waiting"):
             if self.is_done():
                 console.skipped(self.name, "nothing that it is made from has changed")
                 return False
-            with model_store.disk_errors(self.stamp):
+            with files.disk_errors(self.stamp):
                 self.stamp.unlink(missing_ok=True)
             with console.stage(self.name):
                 make()
-            with model_store.disk_errors(self.stamp):
-                model_store.write_text(self.stamp, self._state())
+            with files.disk_errors(self.stamp):
+                files.write_text(self.stamp, self._state())
             return True
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the right to make the output; a second run waits here for the first.
-
-        The kernel lets go of the lock when its holder dies, however it dies.
-        """
-        path = self.output.with_name(f".{self.output.name}.lock")
-        with model_store.disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                console.note(f"{self.name}: another run is making it; waiting")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _state(self) -> str:
         """The inputs, and what of the output shows that nobody has touched it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.base import process
 from tasks.base.errors import CommandFailed, MissingProgram
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 
 def commit(root: Path = ROOT) -> str | None:

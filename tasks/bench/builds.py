@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tasks import catalog
 from tasks.base import process
+from tasks.base.paths import ROOT
 from tasks.bench.container import Bench
 from tasks.bench.report import Figure, Goal, Row
-from tasks.catalog import ROOT
 
 LEFT_OUT = (".git", ".nox", ".venv", ".*_cache", "__pycache__", "build", "dist", "target")
 

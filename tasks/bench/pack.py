@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base.errors import CommandFailed, DiskFull
+from tasks.base import files
+from tasks.base.errors import CommandFailed
+from tasks.base.files import BLOCK
+from tasks.base.paths import DIST
 from tasks.bench.container import Bench
 from tasks.bench.report import Figure, Goal, Row
 from tasks.build import appdir
-from tasks.build import bundle as bundles
 from tasks.build import pack as appimage
 from tasks.build.pack import Layer
-from tasks.fetch import model_store
 from tasks.fetch.model_store import StoredModel
 
 LARGE = 1_069_306_400  # bytes: Gemma 3 1B, Q8_0
-BLOCK = 1 << 20
 GOAL = Goal(1.5)
 
 
@@ -44,11 +44,10 @@ def pack_large(bench: Bench) -> Iterator[Row]:
 
 def _folder(size: int) -> tempfile.TemporaryDirectory[str]:
     """A folder on the disk that artefacts go to, with room for two of ``size`` bytes."""
-    bundles.DIST.mkdir(exist_ok=True)
+    DIST.mkdir(exist_ok=True)
     needed = size * 2 + appimage.SPARE
-    if (free := model_store.free_bytes(bundles.DIST)) < needed:
-        raise DiskFull(bundles.DIST, needed, free)
-    return tempfile.TemporaryDirectory(prefix=".bench-", dir=bundles.DIST)
+    files.require_space(DIST, needed)
+    return tempfile.TemporaryDirectory(prefix=".bench-", dir=DIST)
 
 
 def _against_cp(bench: Bench, model: Path, folder: Path, name: str, runs: int) -> Iterator[Row]:
@@ -89,7 +88,7 @@ def _copy(model: Path, folder: Path) -> tuple[float, float]:
         raise CommandFailed(f"cp stopped with {done.returncode}", returncode=done.returncode)
     with out.open("rb") as file:
         os.fsync(file.fileno())
-    model_store.sync_folder(folder)
+    files.sync_folder(folder)
     synced = time.perf_counter() - start
     out.unlink()
     return plain, synced

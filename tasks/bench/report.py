@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.base import console
-from tasks.fetch import model_store
+from tasks.base.files import write_text
 
 Unit = Literal["s", "tokens/s", "MB"]
 Verdict = Literal["met", "missed", "for information"]
@@ -138,4 +138,4 @@ def write(path: Path, rows: Sequence[Row], files: Files, about: dict[str, Any]) 
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    model_store.write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks import catalog, images
-from tasks.base import console
+from tasks.base import arguments, console
 from tasks.base.build_step import Stage, digest_of_files
-from tasks.base.errors import UnknownName
+from tasks.base.errors import UnknownName, UsageError
+from tasks.base.paths import BUILD, DIST, DOCKER, ROOT
 from tasks.bench import builds, fetch, memory, pack, report, speed
 from tasks.bench.container import Bench
 from tasks.bench.report import Figure, Goal, Row
 from tasks.build import bundle as bundles
-from tasks.build.parts import BUILD, DOCKER, Builder
-from tasks.catalog import ROOT
+from tasks.build.parts import Builder
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure as models
 
-RESULT = bundles.DIST / "bench.json"
+RESULT = DIST / "bench.json"
 SIZE_GOALS = {"python": 28.0, "rust": 12.0}  # MB
 
 
@@ -160,3 +160,20 @@ def _about(benches: Sequence[Bench]) -> dict[str, Any]:
         },
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s bench` is to measure, and how often.
+
+    Raises:
+        UnknownName: a group of rows that there is not, with the nearest.
+    """
+    parser = arguments.parser("bench")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="GROUP", help=f"of: {', '.join(GROUPS)}"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="how often each is run (default: 5)")
+    given = parser.read(words)
+    if given.runs < 1:
+        raise UsageError("--runs must be 1 or more")
+    return Request(known_groups(given.rows), given.runs)

@@ -23,8 +23,9 @@ from elftools.elf.elffile import ELFFile
 from tasks.base import elf
 from tasks.base.elf import NotElf
 from tasks.base.errors import BuildError
+from tasks.base.paths import ROOT
 from tasks.build import isa_check
-from tasks.catalog import ROOT, Model, Target
+from tasks.catalog import Model, Target
 
 SOURCE = ROOT / "appdir"
 APP_ID = "io.github.tea_bundles.tea"

@@ -6,36 +6,24 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks import catalog
-from tasks.base import build_step, console, git
+from tasks.base import build_step, console, files, git
 from tasks.base.build_step import Stage
 from tasks.base.errors import NotWritable
+from tasks.base.paths import DIST, ROOT
 from tasks.build import appdir, pack, updates
 from tasks.build.pack import Layer
-from tasks.build.parts import Builder
-from tasks.catalog import ROOT, Bundle, Model
+from tasks.build.parts import Builder, Program
+from tasks.catalog import Bundle, Model
 from tasks.engine.engine import BuildOptions, Engine
-from tasks.fetch import ensure, gguf, memory_estimate, model_store, sessions
+from tasks.fetch import ensure, gguf, memory_estimate
 from tasks.fetch.ensure import FetchOptions, StoredModel
-
-DIST = ROOT / "dist"
-
-
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """What `nox -s build` was asked for: rows of the table, a file of the user's own, or none."""
-
-    models: tuple[str, ...]
-    archs: tuple[str, ...]
-    model_file: Path | None
-    name: str | None
-    options: Options
-    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +52,7 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
-def _check(options: Options, archs: Iterable[str]) -> None:
+def check(options: Options, archs: Iterable[str]) -> None:
     """Refuse before any work what could not end well."""
     require_writable(options.dist)
     if options.runtime is not None:
@@ -75,13 +63,37 @@ def _check(options: Options, archs: Iterable[str]) -> None:
 def build(model: Model, arch: str, options: Options | None = None) -> list[Path]:
     """Build the AppImages of ``model`` for ``arch``; returns their paths."""
     options = options or Options()
-    _check(options, [arch])
+    check(options, [arch])
     with Engine.connect() as engine:
         stored = ensure.ensure(model, options.fetch)
         return [
             build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, options)
             for impl in options.impls
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ingredients:
+    """What one AppImage is packed from. ``memory`` is what its model needs."""
+
+    builder: Builder
+    program: Program
+    runtime: Path
+    layer: Layer
+    memory: dict[str, int] | None
+    update: str  # update information
+
+    def digests(self) -> dict[str, str]:
+        """The inputs that decide whether the AppImage is made again."""
+        model = next(iter(self.layer.models.values()), None)
+        return {
+            "program": self.program.digest,
+            "runtime": files.sha256_of(self.runtime),
+            "model": model.sha256 if model else "",
+            "layer": build_step.digest_of_files([self.layer.folder], self.layer.folder),
+            "packer": build_step.digest_of_files([Path(pack.__file__)], ROOT),
+            "update": self.update,
+        }
 
 
 def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, options: Options) -> Path:
@@ -93,55 +105,77 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
         GgufError: the model is not what its row says.
         TaskError: of any stage; nothing new is at the final path then.
     """
-    models_, need = {}, None
-    if bundle.model is not None:
-        assert stored is not None  # as the caller promises
-        need = memory_estimate.needed(gguf.check(stored.path, bundle.model), bundle.model.context)
-        models_[bundle.model.file] = stored
-    builder = Builder.on(engine, bundle.target, options.build)
-    program = builder.program(bundle.impl)
-    runtime = options.runtime or builder.runtime()
     out = options.dist / bundle.file_name(catalog.version())
     record = out.with_suffix(".json")
-    # Beside the stored model where that is possible, so that a second name is all it takes.
-    beside = stored.path.parent if stored and os.access(stored.path.parent, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
-        notices = None if options.runtime else runtime.parent / "notices"
-        digest = stored.sha256 if stored else None
-        appdir.write_layer(Path(folder), bundle.model, notices=notices, sha256=digest)
-        layer = Layer(Path(folder), models_)
-        size = layer.models_size() + program.squashfs.stat().st_size + runtime.stat().st_size
-        update = updates.update_information(bundle, options.repository, size)
-        inputs = {
-            "program": program.digest,
-            "runtime": model_store.sha256_of(runtime),
-            "model": stored.sha256 if stored else "",
-            "layer": build_step.digest_of_files([Path(folder)], Path(folder)),
-            "packer": build_step.digest_of_files([ROOT / "tasks/build/pack.py"], ROOT),
-            "update": update,
-        }
+    with _ingredients(bundle, stored, engine, options) as made:
+        inputs = made.digests()
 
         def make() -> None:
-            start = time.monotonic()
-            pack.pack(program, layer, runtime, out, mksquashfs=builder.mksquashfs(), update=update)
+            seconds = _pack(made, out)
             facts = {
                 **_facts(bundle, stored, out),
                 "commit": git.commit(),
-                "memory": need,
+                "memory": made.memory,
                 "inputs": inputs,
-                "base_image": builder.base.describe(),
-                "seconds": {"pack": round(time.monotonic() - start, 2)},
+                "base_image": made.builder.base.describe(),
+                "seconds": {"pack": round(seconds, 2)},
             }
-            model_store.write_text(record, json.dumps(facts, indent=2) + "\n")
+            files.write_text(record, json.dumps(facts, indent=2) + "\n")
 
         stage = Stage(out.name, out, inputs)
         if not record.exists():  # the two belong together
             stage.stamp.unlink(missing_ok=True)
         if stage.run(make):
             size = out.stat().st_size
-            rest = (size - layer.models_size()) / 1e6
+            rest = (size - made.layer.models_size()) / 1e6
             console.note(f"{out.name}: {size / 1e6:,.1f} MB, {rest:,.1f} MB beside the model")
     return out
+
+
+@contextmanager
+def _ingredients(
+    bundle: Bundle, stored: StoredModel | None, engine: Engine, options: Options
+) -> Iterator[_Ingredients]:
+    """Everything that is packed; the layer's folder is gone at the end."""
+    need = _memory(bundle, stored)
+    builder = Builder.on(engine, bundle.target, options.build)
+    program = builder.program(bundle.impl)
+    runtime = options.runtime or builder.runtime()
+    notices = None if options.runtime else runtime.parent / "notices"
+    with _layer(bundle, stored, notices) as layer:
+        size = layer.models_size() + program.squashfs.stat().st_size + runtime.stat().st_size
+        update = updates.update_information(bundle, options.repository, size)
+        yield _Ingredients(builder, program, runtime, layer, need, update)
+
+
+def _memory(bundle: Bundle, stored: StoredModel | None) -> dict[str, int] | None:
+    """Bytes that the model needs to run, once it is known to be what its row says."""
+    if bundle.model is None:
+        return None
+    assert stored is not None  # as the caller promises
+    return memory_estimate.needed(gguf.check(stored.path, bundle.model), bundle.model.context)
+
+
+@contextmanager
+def _layer(bundle: Bundle, stored: StoredModel | None, notices: Path | None) -> Iterator[Layer]:
+    """What is added to the program, in a folder that is gone at the end."""
+    # Beside the stored model where that is possible, so that a second name is all it takes.
+    beside = stored.path.parent if stored and os.access(stored.path.parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=".tea-layer-", dir=beside) as folder:
+        digest = stored.sha256 if stored else None
+        appdir.write_layer(Path(folder), bundle.model, notices=notices, sha256=digest)
+        models = {bundle.model.file: stored} if bundle.model and stored else {}
+        yield Layer(Path(folder), models)
+
+
+def _pack(made: _Ingredients, out: Path) -> float:
+    """Pack the AppImage; returns the seconds that took."""
+    start = time.monotonic()
+    mksquashfs = made.builder.mksquashfs()
+    pack.pack(
+        made.program, made.layer, made.runtime, out, mksquashfs=mksquashfs, update=made.update
+    )
+    return time.monotonic() - start
 
 
 def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, Any]:
@@ -171,29 +205,3 @@ def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, A
         "content": found.digest,
         "update_information": found.update_information,
     }
-
-
-def build_request(request: BuildRequest) -> list[Path]:
-    """Build everything that `nox -s build` was asked for."""
-    options = request.options
-    _check(options, request.archs)
-    chosen: list[tuple[Model | None, StoredModel | None]]
-    if request.thin:
-        chosen = [(None, None)]
-    elif request.model_file is not None:
-        assert request.name is not None  # the options say so
-        model, stored = sessions.from_file(request.model_file, request.name, options.fetch)
-        chosen = [(model, stored)]
-        options = replace(options, repository=None)  # no release has the user's own model
-    else:
-        chosen = [
-            (model, ensure.ensure(model, options.fetch))
-            for model in map(catalog.model, request.models)
-        ]
-    with Engine.connect() as engine:
-        return [
-            build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, options)
-            for model, stored in chosen
-            for arch in request.archs
-            for impl in options.impls
-        ]

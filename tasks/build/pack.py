@@ -10,10 +10,8 @@ import hashlib
 import os
 import shutil
 import struct
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,10 +21,18 @@ from elftools.elf.elffile import ELFFile
 from tasks.base import console, elf, process
 from tasks.base.elf import NotElf
 from tasks.base.errors import AppImageError, BuildError, CommandFailed, DiskFull
+from tasks.base.files import (
+    EPOCH,
+    disk_errors,
+    free_bytes,
+    replacing,
+    require_space,
+    sha256_of,
+    syncing,
+)
 from tasks.build import appdir
-from tasks.build.parts import EPOCH, Program
+from tasks.build.parts import Program
 from tasks.catalog import Target
-from tasks.fetch import model_store
 from tasks.fetch.model_store import StoredModel
 
 MAGIC = b"AI\x02"  # at offset 8 of the ELF header
@@ -138,7 +144,7 @@ class Layer:
             total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
         for name, model in sorted(self.models.items()):
             total.update(f"{name} {model.sha256}\n".encode())
-        total.update(model_store.sha256_of(program.squashfs).encode())
+        total.update(sha256_of(program.squashfs).encode())
         return total.digest()
 
 
@@ -167,32 +173,18 @@ def pack(
     needed = layer.models_size() + program.squashfs.stat().st_size + SPARE
     unpacked = program.unpacked_size + layer.models_size()
     unpacked += sum(path.stat().st_size for path in layer.files())
-    with model_store.disk_errors(out.parent, needed):
+    with disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
-        if (free := model_store.free_bytes(out.parent)) < needed:
-            raise DiskFull(out.parent, needed, free)
-        with _beside(out) as part, ThreadPoolExecutor(1) as pool:
+        require_space(out.parent, needed)
+        with replacing(out) as part, ThreadPoolExecutor(1) as pool:
             content = pool.submit(layer.digest, program)
-            with model_store.syncing(part):
+            with syncing(part):
                 offset = _begin(part, runtime, program)
                 _append(layer, part, offset, mksquashfs)
                 with part.open("r+b") as file:
                     _describe(file, sections, content.result(), unpacked, offset)
                     _tell_updates(file, sections, update)
                 part.chmod(0o755)
-            part.replace(out)
-            model_store.sync_folder(out.parent)
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A new file in ``out``'s folder, gone at the end unless it was renamed."""
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _begin(part: Path, runtime: Path, program: Program) -> int:
@@ -222,7 +214,7 @@ def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) ->
         process.run(argv, on_line=lambda _: None)
     except CommandFailed as error:
         if "No space left" in error.output:
-            raise DiskFull(part.parent, None, model_store.free_bytes(part.parent)) from error
+            raise DiskFull(part.parent, None, free_bytes(part.parent)) from error
         last = error.output.strip().rpartition("\n")[2]
         raise CommandFailed(
             f"mksquashfs stopped with exit code {error.returncode}: {last}",

@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks import catalog, images
-from tasks.base import build_step, console
+from tasks.base import build_step, console, files
 from tasks.base.build_step import Stage
 from tasks.base.errors import CommandFailed, NoWheel
+from tasks.base.files import EPOCH
+from tasks.base.paths import BUILD, DOCKER, ROOT
 from tasks.build import appdir
-from tasks.catalog import ROOT, Target
+from tasks.catalog import Target
 from tasks.engine.engine import BuildOptions, Engine
-from tasks.fetch import model_store
 from tasks.images import Base
 
-BUILD = ROOT / "build"
-DOCKER = ROOT / "docker"
 CHECKS = ("base/elf", "build/appdir", "build/isa_check")  # modules that decide what a tree may be
 SOURCES = {  # what the program of each implementation is made of, beside its Dockerfile
     "python": ["docker/python", "python/src"],
@@ -37,7 +36,6 @@ SOURCES = {  # what the program of each implementation is made of, beside its Do
         "rust/tea-wasm-llm/Cargo.toml",
     ],
 }
-EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class Builder:
         )
 
     def _finish(self, tree: Path, finished: Path) -> None:
-        with model_store.disk_errors(finished):
+        with files.disk_errors(finished):
             if finished.exists():
                 shutil.rmtree(finished)
             shutil.copytree(tree, finished, symlinks=True)

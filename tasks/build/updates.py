@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from tasks.base import build_step, console, process
+from tasks.base import build_step, console, files, process
 from tasks.base.build_step import Stage
 from tasks.base.errors import MissingProgram, UsageError
+from tasks.base.paths import ROOT
 from tasks.build.parts import Builder
-from tasks.catalog import ROOT, Bundle
+from tasks.catalog import Bundle
 from tasks.engine.engine import BuildOptions, Engine
-from tasks.fetch import model_store
 
 ASSET_LIMIT = 2_147_483_648  # bytes; a file of a release on GitHub must have fewer
 BLOCK = (
@@ -85,7 +85,7 @@ def make_zsync(appimage: Path, engine: Engine, options: BuildOptions | None = No
     zsyncmake = builder.tool("zsyncmake", "zsync")
     out = appimage.with_name(f"{appimage.name}.zsync")
     inputs = {
-        "appimage": model_store.sha256_of(appimage),
+        "appimage": files.sha256_of(appimage),
         "maker": build_step.digest_of_files(
             [ROOT / "tasks/build/updates.py", Path(zsyncmake[-1])], Path("/")
         ),
@@ -96,15 +96,10 @@ def make_zsync(appimage: Path, engine: Engine, options: BuildOptions | None = No
 
 
 def _make(appimage: Path, out: Path, zsyncmake: Sequence[str]) -> None:
-    part = out.with_name(f".{out.name}.part")
     # -e: the very file, whatever its content looks like to zsyncmake.
     argv = [*zsyncmake, "-e", "-b", str(BLOCK), "-f", appimage.name, "-u", appimage.name]
-    try:
-        with model_store.disk_errors(out.parent):
-            process.run([*argv, "-o", part, appimage], quiet=True)
-            head, blank, sums = part.read_bytes().partition(b"\n\n")
-            # When the AppImage was built says nothing of its content.
-            part.write_bytes(_MTIME.sub(b"", head) + blank + sums)
-            part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.disk_errors(out.parent), files.replacing(out) as part:
+        process.run([*argv, "-o", part, appimage], quiet=True)
+        head, blank, sums = part.read_bytes().partition(b"\n\n")
+        # When the AppImage was built says nothing of its content.
+        part.write_bytes(_MTIME.sub(b"", head) + blank + sums)

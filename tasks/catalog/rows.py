@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from tasks.base.errors import CatalogError, UnknownName
+from tasks.base.paths import ROOT
 from tasks.base.toml_table import Row, read_tables
 
-ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).with_name("data")
 LICENSES = DATA / "licenses"
 CHAT_TEMPLATES = DATA / "chat_templates"
@@ -291,6 +291,15 @@ def target(arch: str) -> Target:
         return targets()[arch]
     except KeyError:
         raise UnknownName("architecture", arch, targets()) from None
+
+
+def implementations(name: str | None) -> tuple[str, ...]:
+    """The implementation called ``name``, or ``UnknownName`` with the nearest; all for None."""
+    if name is None:
+        return IMPLEMENTATIONS
+    if name not in IMPLEMENTATIONS:
+        raise UnknownName("implementation", name, IMPLEMENTATIONS)
+    return (name,)
 
 
 def native_target() -> Target:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 
 from tasks import catalog, images
-from tasks.base import console
+from tasks.base import arguments, console
 from tasks.base.errors import TaskError
-from tasks.build.parts import BUILD
-from tasks.catalog import ROOT
+from tasks.base.paths import BUILD, ROOT
 from tasks.engine.engine import Engine, Mount
 from tasks.host import report
 
@@ -126,3 +126,12 @@ def _shellcheck() -> None:
         )
     if done.exit_code:
         raise TaskError(f"shellcheck found faults:\n{done.stdout.decode()}{done.stderr.decode()}")
+
+
+def advisories(words: Sequence[str]) -> bool:
+    """Whether `nox -s rust` asks for known faults of the dependencies, which needs GitHub."""
+    parser = arguments.parser("rust")
+    parser.add_argument(
+        "--advisories", action="store_true", help="ask the RustSec database at GitHub too"
+    )
+    return bool(parser.read(words).advisories)

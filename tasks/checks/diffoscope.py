@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import catalog, images
+from tasks.base import files
 from tasks.base.errors import CommandFailed
+from tasks.base.paths import ROOT
 from tasks.build import pack
-from tasks.catalog import ROOT
 from tasks.engine.engine import Engine, Mount
-from tasks.fetch import model_store
 
 TIMEOUT = 1800.0  # seconds: two bundles of a gigabyte, unpacked and compared
 DIFFERENT = 1  # exit code of diff and diffoscope
@@ -52,7 +52,7 @@ def between(one: Path, two: Path, engine: Engine) -> Difference:
         AppImageError: one of them is none.
         CommandFailed: they could not be compared.
     """
-    digests = (model_store.sha256_of(one), model_store.sha256_of(two))
+    digests = (files.sha256_of(one), files.sha256_of(two))
     if digests[0] == digests[1]:
         argv = ["diffoscope", "--no-progress", "--text", "-", "/in/a", "/in/b"]
     else:

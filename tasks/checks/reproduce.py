@@ -14,15 +14,16 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console, process
+from tasks.base import arguments, console, process
 from tasks.base.errors import CommandFailed, NotReproducible
-from tasks.build.parts import BUILD, Builder
-from tasks.catalog import ROOT, Bundle
+from tasks.base.paths import BUILD, ROOT
+from tasks.build.parts import Builder
+from tasks.catalog import Bundle
 from tasks.checks import diffoscope
 from tasks.engine.engine import BuildOptions, Engine
 from tasks.fetch import ensure
@@ -245,3 +246,21 @@ def _compare(bundles: list[Bundle], builds: list[Build], engine: Engine) -> None
             f"{', '.join(different)}",
             hint="what differs in them is shown above",
         )
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s reproduce` is to build twice.
+
+    Raises:
+        UnknownName: a model, an architecture or an implementation that there is not.
+    """
+    parser = arguments.parser("reproduce")
+    parser.add_argument("--model", default=catalog.QUICKSTART, help="id of a model")
+    parser.add_argument("--impl", help="python or rust (default: both)")
+    parser.add_argument("--arch", action="append", default=[], help="x86_64 or aarch64")
+    parser.add_argument("--all-stages", action="store_true", help="compile llama.cpp too")
+    given = parser.read(words)
+    archs = tuple(catalog.target(arch).arch for arch in given.arch or catalog.targets())
+    return Request(
+        catalog.model(given.model).id, catalog.implementations(given.impl), archs, given.all_stages
+    )

@@ -17,7 +17,7 @@ import docker.errors
 import requests
 
 from tasks import catalog
-from tasks.base import console, process
+from tasks.base import console, files, process
 from tasks.base.errors import (
     BuilderPlatform,
     CommandFailed,
@@ -165,7 +165,8 @@ class Engine:
             failure = log.failure(dockerfile)
             if failure.disk_full:
                 root = str(self.info.get("DockerRootDir", "the engine's disk"))
-                raise DiskFull(root, None, free_space(Path(root))) from error
+                free = files.free_bytes(Path(root)) if os.access(root, os.F_OK) else None
+                raise DiskFull(root, None, free) from error
             for line in failure.output:
                 console.note(line)
             if failure.platform:
@@ -315,14 +316,6 @@ class Engine:
                 volume.remove(force=True)
             except SDK_ERRORS as error:
                 raise EngineError(f"volume {name}: not removed: {reason(error)}") from error
-
-
-def free_space(path: Path) -> int | None:
-    """Free bytes where ``path`` is, or None where nobody can tell."""
-    try:
-        return shutil.disk_usage(path).free
-    except OSError:
-        return None
 
 
 @contextmanager

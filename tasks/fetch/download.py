@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tasks.base import console
+from tasks.base import console, files
 from tasks.base.errors import DigestMismatch, FetchError, SizeMismatch
-from tasks.fetch import hub, model_store
+from tasks.fetch import hub
 from tasks.fetch.retry import Pace, PassingError, Patience
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _complete(job: Download, part: Path, pace: Pace) -> None:
     patience = Patience(job.name, pace)
     with (
         part.open("ab", buffering=0) as file,
-        model_store.syncing(part),
+        files.syncing(part),
         contextlib.closing(_Hasher()) as hasher,
     ):
         body = _Body(file, hasher, part, job, patience)

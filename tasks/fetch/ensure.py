@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tasks.base import console
+from tasks.base import console, files, paths
 from tasks.base.errors import (
     AccessDenied,
     FetchError,
@@ -23,7 +23,7 @@ from tasks.base.errors import (
     Unreachable,
 )
 from tasks.catalog import HubSource, Model, PackageSource, Source, UrlSource
-from tasks.fetch import download, hub, model_store, wheels
+from tasks.fetch import download, hub, wheels
 from tasks.fetch import lock as model_lock
 from tasks.fetch.download import Download
 from tasks.fetch.lock import Locked
@@ -47,7 +47,7 @@ class FetchOptions:
     again instead of trusting its record. ``lock`` is the lock file to read and write.
     """
 
-    root: Path = field(default_factory=model_store.default_root)
+    root: Path = field(default_factory=paths.store_root)
     locked: bool = field(default_factory=console.in_ci)
     offline: bool = field(default_factory=hub.offline)
     verify: bool = False
@@ -162,7 +162,7 @@ def _from_source(model: Model, source: Source, options: FetchOptions) -> StoredM
             return found
         part = shelf.part(promise.sha256)
         with (
-            model_store.disk_errors(part.parent, promise.size),
+            files.disk_errors(part.parent, promise.size),
             console.stage(f"Fetching {model.title} from {source.label}"),
         ):
             _fill(model, source, promise, part, options)

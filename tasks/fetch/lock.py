@@ -5,19 +5,16 @@ One entry a source, because two repositories may hold different files under one 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.base import files
 from tasks.base.errors import CatalogError
 from tasks.base.toml_table import Row, read_tables
 from tasks.catalog import DATA, HubSource
-from tasks.fetch.model_store import disk_errors, write_text
 
 REPOSITORY_LOCK = DATA / "models.lock.toml"
 _HEAD = """\
@@ -86,7 +83,10 @@ def put(path: Path, model: str, entry: Locked) -> None:
     Raises:
         NotWritable: the lock file's folder is not writable; nothing is changed.
     """
-    with disk_errors(path), _alone(path):
+    with files.disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = f"{path.name}: another run is writing it; waiting"
+    with files.disk_errors(path), files.locked(path.parent, waiting):
         entries = dict(read(path))
         others = tuple(
             old
@@ -97,7 +97,7 @@ def put(path: Path, model: str, entry: Locked) -> None:
         text = render(entries)
         if tomllib.loads(text).keys() != entries.keys():
             raise CatalogError(f"{path.name}: cannot write the entry of {model}")
-        write_text(path, text)
+        files.write_text(path, text)
 
 
 def render(entries: Entries) -> str:
@@ -110,15 +110,3 @@ def render(entries: Entries) -> str:
         for entry in sorted(entries[model], key=lambda entry: (entry.hub, entry.file))
     ]
     return "\n".join([_HEAD, *blocks])
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the file's folder, so that two runs do not drop each other's entries."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console, process
+from tasks.base import arguments, console, process
+from tasks.base.paths import ROOT
 from tasks.fetch import sessions
 
 BRANCH = "refresh-pins"
@@ -20,7 +23,7 @@ AUTHOR = ("github-actions[bot]", "41898282+github-actions[bot]@users.noreply.git
 LOGIN = ("-c", "credential.helper=", "-c", "credential.helper=!gh auth git-credential")
 
 
-def pins(root: Path = catalog.ROOT) -> None:
+def pins(root: Path = ROOT) -> None:
     """Refresh the pins and, where that changed the lock file, push a branch and open a change.
 
     A change that is open already is brought up to date: its branch is replaced.
@@ -51,3 +54,13 @@ def propose(path: Path, root: Path) -> None:
         return
     words = ["gh", "pr", "create", "--base", start, "--head", BRANCH, "--title", TITLE]
     process.run([*words, "--body", BODY], cwd=root)
+
+
+def request(words: Sequence[str]) -> Callable[[], None]:
+    """What `nox -s pins` is to do: write, only show, or open a change."""
+    parser = arguments.parser("pins")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    ways.add_argument("--propose", action="store_true", help="open a change on GitHub, with gh")
+    given = parser.read(words)
+    return pins if given.propose else partial(sessions.pins, check=given.check)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console
+from tasks.base import arguments, console, files
+from tasks.base.arguments import Parser
 from tasks.base.errors import FetchError, GgufError, NotLocked, UsageError
+from tasks.base.files import BLOCK
 from tasks.catalog import HubSource, Model
-from tasks.fetch import ensure, gguf, hub, lock, model_store
+from tasks.fetch import ensure, gguf, hub, lock
 from tasks.fetch.ensure import FetchOptions
 from tasks.fetch.lock import Locked
 from tasks.fetch.model_store import Store, StoredModel
 
-BLOCK = 1 << 20  # bytes
 LARGEST_DEFAULT_CONTEXT = 8192  # tokens; what a model was trained for may need more memory than is
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
@@ -118,7 +121,7 @@ def _take_in(path: Path, file: str, options: FetchOptions) -> StoredModel:
     """The stored twin of ``path``: the same inode where the file systems allow it."""
     shelf = Store(options.root)
     try:
-        sha256 = model_store.sha256_of(path)
+        sha256 = files.sha256_of(path)
     except OSError as error:
         raise GgufError(f"{path}: cannot be read: {error.strerror or error}") from error
     with shelf.fetching(sha256, file):
@@ -126,7 +129,7 @@ def _take_in(path: Path, file: str, options: FetchOptions) -> StoredModel:
         if found:
             return found
         part = shelf.part(sha256)
-        with model_store.disk_errors(part.parent, path.stat().st_size):
+        with files.disk_errors(part.parent, path.stat().st_size):
             part.unlink(missing_ok=True)
             try:
                 os.link(path.resolve(), part)
@@ -228,3 +231,29 @@ def _agree_with_row(source: HubSource, fact: hub.HubFile) -> None:
 
 def _short(entry: Locked | None) -> str:
     return f"{entry.size:,} bytes, {entry.sha256[:12]}…" if entry else "nothing"
+
+
+def options(parser: Parser) -> None:
+    """Add what may be said about a fetch."""
+    parser.add_argument(
+        "--locked",
+        action=argparse.BooleanOptionalAction,
+        help="refuse a model whose digest is not written down (default in CI)",
+    )
+    parser.add_argument("--offline", action="store_true", help="take the store's file, or fail")
+    parser.add_argument("--verify", action="store_true", help="hash a stored file again")
+
+
+def parsed(given: argparse.Namespace) -> FetchOptions:
+    """The answers to ``options``."""
+    answers = FetchOptions(verify=given.verify)
+    if given.offline:
+        answers = replace(answers, offline=True)
+    return answers if given.locked is None else replace(answers, locked=given.locked)
+
+
+def request(session: str, words: Sequence[str]) -> FetchOptions:
+    """The options of fetch sessions."""
+    parser = arguments.parser(session)
+    options(parser)
+    return parsed(parser.read(words))

@@ -17,9 +17,9 @@ from typing import IO
 
 from tasks.base import console, process
 from tasks.base.errors import CommandFailed, DigestMismatch, FetchError, NotPublished, Unreachable
+from tasks.base.files import BLOCK
 from tasks.catalog import PackageSource
 
-BLOCK = 1 << 20  # bytes
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
 _ABSENT = re.compile(r"No matching distribution|Could not find a version")
 

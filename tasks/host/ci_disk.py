@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tasks import catalog
-from tasks.base import console, process
+from tasks.base import console, files, process
 from tasks.base.errors import DiskFull, HostError
-from tasks.fetch import model_store
+from tasks.base.files import GB
+from tasks.base.paths import ROOT
 from tasks.host import install
 
-GB = 1_000_000_000
 # Of GitHub's Ubuntu images, the largest first; together some 30 GB. Not Python's, which runs this.
 TOOLCHAINS = tuple(
     map(
@@ -43,7 +42,7 @@ def make_room(
     needed: int,
     environ: Mapping[str, str] = os.environ,
     toolchains: Sequence[Path] = TOOLCHAINS,
-    free_bytes: Callable[[Path], int] = model_store.free_bytes,
+    free_bytes: Callable[[Path], int] = files.free_bytes,
 ) -> None:
     """See that ``needed`` bytes are free, deleting one ``toolchain`` after another until they are.
 
@@ -53,7 +52,7 @@ def make_room(
         HostError: there is too little, and the machine is not such a one.
         DiskFull: there is too little although all are gone.
     """
-    place = catalog.ROOT
+    place = ROOT
     free = free_bytes(place)
     if free >= needed:
         console.note(f"{free / GB:,.0f} GB are free, {needed / GB:,.0f} GB are wanted")

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tasks import catalog
-from tasks.base import console, process
-from tasks.base.errors import DiskFull, EngineError, HostError, NoBuildx
+from tasks.base import arguments, console, files, paths, process
+from tasks.base.errors import DiskFull, EngineError, HostError, NoBuildx, UsageError
+from tasks.base.files import GB
+from tasks.base.paths import ROOT
 from tasks.catalog import Target
 from tasks.engine import connect
-from tasks.fetch import model_store
 from tasks.host import binfmt as emulation
 from tasks.host import binfmt_install, ci_disk
 from tasks.host import install as host_install
 
 MIN_PYTHON = (3, 11)
-GB = 1_000_000_000
 ENGINE_SPACE = (4 * GB, 12 * GB)  # bytes: too little for a cold build; enough with its caches
 FILE_SPACE = (GB, 4 * GB)  # bytes: too little for the smallest bundle; enough for most
 MIN_MEMORY = 2 * GB  # bytes that a parallel C++ build wants at the least
@@ -64,7 +64,7 @@ def prepare(install: bool, environ: Mapping[str, str] = os.environ) -> None:
         client.close()
     for space in spaces(environ, info):
         if space_check(space).state == "missing":
-            raise DiskFull(space.place, space.least, model_store.free_bytes(space.place))
+            raise DiskFull(space.place, space.least, files.free_bytes(space.place))
 
 
 def report(environ: Mapping[str, str] = os.environ) -> list[Check]:
@@ -156,12 +156,12 @@ def spaces(environ: Mapping[str, str], info: Mapping[str, object]) -> list[Space
     root = Path(str(info.get("DockerRootDir", "/var/lib/docker")))
     return [
         Space("disk, engine", root, *ENGINE_SPACE),
-        Space("disk, models", model_store.default_root(environ), *FILE_SPACE),
-        Space("disk, dist", catalog.ROOT / "dist", *FILE_SPACE),
+        Space("disk, models", paths.store_root(environ), *FILE_SPACE),
+        Space("disk, dist", ROOT / "dist", *FILE_SPACE),
     ]
 
 
-def space_check(space: Space, free_bytes: Callable[[Path], int] = model_store.free_bytes) -> Check:
+def space_check(space: Space, free_bytes: Callable[[Path], int] = files.free_bytes) -> Check:
     """Free space there, or in the nearest folder above it that exists."""
     try:
         free = free_bytes(space.place)
@@ -229,3 +229,20 @@ def session(request: Request) -> None:
         prepare(install=True)
         binfmt_install.prepare_all(list(catalog.targets().values()))
     show()
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s host` may change."""
+    parser = arguments.parser("host")
+    parser.add_argument("--install", action="store_true", help="install what is missing")
+    parser.add_argument(
+        "--room",
+        type=int,
+        default=0,
+        metavar="GB",
+        help="have so much disk free: on GitHub's machines by deleting toolchains",
+    )
+    given = parser.read(words)
+    if given.room < 0:
+        raise UsageError("--room must be 0 or more")
+    return Request(given.install, given.room * GB)

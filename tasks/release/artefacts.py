@@ -12,8 +12,8 @@ from typing import Any
 from tasks import catalog
 from tasks.base import console, process
 from tasks.base.errors import ReleaseError
+from tasks.base.files import disk_errors, sha256_of, write_text
 from tasks.build import pack, updates
-from tasks.fetch import model_store
 
 SUMS = "SHA256SUMS"
 MOST_ASSETS = 1000  # of one release on GitHub
@@ -85,7 +85,7 @@ def _artefact(path: Path) -> Artefact:
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
         expected = (facts["file"], facts["size"], facts["content"])
-        artefact = Artefact(path, model_store.sha256_of(path), path.stat().st_size, facts)
+        artefact = Artefact(path, sha256_of(path), path.stat().st_size, facts)
         _ = (artefact.impl, artefact.arch, artefact.model, facts["inputs"], facts["base_image"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"{record}: no readable record ({error})", hint=_AGAIN) from error
@@ -111,9 +111,9 @@ def write_sums(dist: Path, files: Iterable[Path]) -> Path:
                 f"{path.name}: {size:,} bytes; an asset has fewer than {updates.ASSET_LIMIT:,}"
             )
     out = dist / SUMS
-    lines = [f"{model_store.sha256_of(path)}  {path.name}\n" for path in paths]
-    with model_store.disk_errors(dist):
-        model_store.write_text(out, "".join(lines))
+    lines = [f"{sha256_of(path)}  {path.name}\n" for path in paths]
+    with disk_errors(dist):
+        write_text(out, "".join(lines))
     verify(out)
     return out
 

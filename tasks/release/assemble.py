@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console
+from tasks.base import arguments, console
+from tasks.base.errors import UsageError
+from tasks.base.files import disk_errors
 from tasks.build import bundle as bundles
-from tasks.build import updates
+from tasks.build import sessions, updates
 from tasks.build.bundle import Options
 from tasks.build.parts import Builder
 from tasks.catalog import THIN
 from tasks.engine.engine import Engine
-from tasks.fetch import model_store
 from tasks.release import artefacts as release_files
 from tasks.release import build_all, licenses, notes, plan, provenance
 from tasks.release import contents as release_contents
@@ -59,7 +60,7 @@ def run(request: Request, limits: Limits | None = None) -> Path:
     dist = request.options.dist
     bundles.require_writable(dist)
     with Engine.connect() as engine:  # before anything that takes long
-        with model_store.disk_errors(dist):
+        with disk_errors(dist):
             (dist / SUMS).unlink(missing_ok=True)
         if request.build:
             jobs = plan.make(plan.Request(request.choice, dist=dist), request.options.fetch)
@@ -132,3 +133,28 @@ def _report(sums: Path) -> None:
         "nothing is signed: the .intoto.jsonl files say what this machine says of itself; "
         "attestations are made by the workflow release.yml, which has an identity"
     )
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s release` is to make.
+
+    Raises:
+        UsageError: a choice of bundles without --all; UnknownName: a name that there is not.
+    """
+    parser = arguments.parser("release")
+    parser.add_argument("--all", action="store_true", help="build every bundle of the plan first")
+    parser.add_argument(
+        "--parts-only",
+        action="store_true",
+        help="delete a bundle once it is split, to save its room",
+    )
+    plan.options(parser)
+    sessions.options(parser)
+    given = parser.read(words)
+    choice = plan.parsed(given)
+    if not (given.all or choice.is_all):
+        raise UsageError(
+            "--model, --impl and --arch say what --all builds, and go with it",
+            hint="without --all a release is made of all that lies in dist/",
+        )
+    return Request(given.all, given.parts_only, choice, sessions.parsed(given))

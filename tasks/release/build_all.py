@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from tasks import catalog
 from tasks.base import console
 from tasks.base.errors import FetchError, ReleaseIncomplete, TaskError
-from tasks.build import bundle as bundles
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions
+from tasks.build.bundle import Options
 from tasks.catalog import THIN
 from tasks.release.plan import Job
 from tasks.smoke import run as smoke
@@ -76,8 +76,8 @@ def _build(job: Job, options: Options) -> str:
     path = options.dist / job.file
     before = path.stat().st_mtime_ns if path.exists() else None
     thin = job.model == THIN
-    bundles.build_request(
-        BuildRequest(
+    sessions.build(
+        sessions.Request(
             models=() if thin else (job.model,),
             archs=(job.arch,),
             model_file=None,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks import catalog
-from tasks.build.parts import EPOCH
-from tasks.catalog import ROOT
-from tasks.fetch import model_store
+from tasks.base import files
+from tasks.base.files import EPOCH
+from tasks.base.paths import ROOT
 from tasks.release import notes
 from tasks.release.artefacts import Artefact
 from tasks.release.contents import Contents
@@ -49,6 +49,6 @@ def write(dist: Path, texts: Mapping[str, bytes]) -> Path:
             entry = tarfile.TarInfo(f"{top}/{name}")
             entry.size, entry.mtime, entry.mode = len(text), EPOCH, 0o644
             archive.addfile(entry, io.BytesIO(text))
-    with model_store.disk_errors(dist):
-        model_store.write_bytes(out, packed.getvalue())
+    with files.disk_errors(dist):
+        files.write_bytes(out, packed.getvalue())
     return out

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console, git
+from tasks.base import console, files, git
+from tasks.base.paths import ROOT
 from tasks.build import updates
-from tasks.catalog import ROOT
-from tasks.fetch import model_store
 from tasks.release.artefacts import SUMS, Artefact
 
 NAME = "RELEASE_NOTES.md"
@@ -39,8 +38,8 @@ def write(
         _licences(artefacts),
         _changes(),
     ]
-    with model_store.disk_errors(dist):
-        model_store.write_text(out, "\n\n".join(sections) + "\n")
+    with files.disk_errors(dist):
+        files.write_text(out, "\n\n".join(sections) + "\n")
     return out
 
 

@@ -6,6 +6,7 @@ docs/plan.md describes its shape, which other tools rely on.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from tasks import catalog
-from tasks.base import build_step, console, git
+from tasks.base import arguments, build_step, console, git, paths
+from tasks.base.arguments import Parser
+from tasks.base.files import disk_errors, sha256_of, write_text
+from tasks.base.paths import DIST, ROOT
 from tasks.base.toml_table import Row, read_tables
-from tasks.build import bundle as bundles
 from tasks.build import parts as program
+from tasks.build.sessions import folder
 from tasks.build.updates import ASSET_LIMIT
-from tasks.catalog import DATA, ROOT, THIN, Bundle, Model
-from tasks.fetch import ensure, model_store, sessions
+from tasks.catalog import DATA, THIN, Bundle, Model
+from tasks.fetch import ensure, sessions
 from tasks.fetch.ensure import FetchOptions
 
 RELEASE = DATA / "release.toml"
@@ -54,7 +58,7 @@ class Request:
 
     choice: Choice = field(default_factory=Choice)
     json: str | None = None  # a file to write, "-" for stdout; None is a table for people
-    dist: Path = bundles.DIST
+    dist: Path = DIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ def _inputs_of(impl: str) -> dict[str, Any]:
 
 
 def _digests(names: Iterable[str]) -> dict[str, str]:
-    return {name: model_store.sha256_of(ROOT / name) for name in names}
+    return {name: sha256_of(ROOT / name) for name in names}
 
 
 def _job(
@@ -196,7 +200,7 @@ def _job(
     packed = _size_in(dist / file)
     size = packed or known + about
     parts = parts_of(size)
-    squashfs = program.BUILD / f"{bundle.impl}-squashfs-{arch}" / "program.squashfs"
+    squashfs = paths.BUILD / f"{bundle.impl}-squashfs-{arch}" / "program.squashfs"
     return Job(
         id=f"{bundle.impl}-{bundle.id}-{arch}",
         impl=bundle.impl,
@@ -267,8 +271,8 @@ def show(request: Request) -> None:
         return
     if request.json is not None:
         path = Path(request.json).absolute()
-        with model_store.disk_errors(path.parent):
-            model_store.write_text(path, as_json(plan) + "\n")
+        with disk_errors(path.parent):
+            write_text(path, as_json(plan) + "\n")
         return
     title = f"Release {plan.version} of commit {(plan.commit or 'unknown')[:12]}"
     columns = ("artefact", "runner", "size", "files", "disk", "cached")
@@ -306,3 +310,37 @@ def _input_rows(plan: Plan) -> Sequence[tuple[str, ...]]:
     for name, sha256 in plan.web.inputs["locks"].items() if plan.web else ():
         rows[(name, sha256, "")] = None
     return list(rows)
+
+
+def options(parser: Parser) -> None:
+    """Options that name some of a release's bundles."""
+    for name, what in (("model", f"id of a model, or {THIN}"), ("impl", "python or rust"),
+                       ("arch", "x86_64 or aarch64")):  # fmt: skip
+        parser.add_argument(
+            f"--{name}", action="append", default=[], help=f"{what} (default: all of the release)"
+        )
+
+
+def parsed(given: argparse.Namespace) -> Choice:
+    """The answers to ``options``."""
+    return Choice(
+        tuple(name if name == THIN else catalog.model(name).id for name in given.model),
+        tuple(catalog.implementations(name)[0] for name in given.impl),
+        tuple(catalog.target(name).arch for name in given.arch),
+    )
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s plan` is to print.
+
+    Raises:
+        UnknownName: a model, implementation or architecture that there is not, with the nearest.
+    """
+    parser = arguments.parser("plan")
+    options(parser)
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="as one line of JSON (default: stdout)"
+    )
+    given = parser.read(words)
+    return Request(parsed(given), given.json, folder(given))

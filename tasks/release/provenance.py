@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks import catalog
-from tasks.base import git
+from tasks.base import files, git
+from tasks.base.files import EPOCH
 from tasks.build import updates
-from tasks.build.parts import EPOCH
-from tasks.fetch import model_store
 from tasks.release.artefacts import Artefact
 from tasks.release.plan import Job
 from tasks.release.web import WebPackage
@@ -58,8 +57,8 @@ def write_web(package: WebPackage) -> Path:
 
 
 def _publish(out: Path, line: str) -> Path:
-    with model_store.disk_errors(out.parent):
-        model_store.write_text(out, line + "\n")
+    with files.disk_errors(out.parent):
+        files.write_text(out, line + "\n")
     return out
 
 
@@ -74,7 +73,7 @@ def render(
     return _statement(
         subjects=[
             (artefact.name, artefact.sha256),
-            *((part.name, model_store.sha256_of(part)) for part in parts),
+            *((part.name, files.sha256_of(part)) for part in parts),
         ],
         external={
             "command": ["nox", "-s", *job.session] if job else ["nox", "-s", "build"],

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import console, process
+from tasks.base import arguments, console, process
 from tasks.base.errors import CommandFailed, PublishFailed, UsageError
-from tasks.build import bundle as bundles
+from tasks.base.files import sha256_of
+from tasks.base.paths import DIST
 from tasks.build import updates
+from tasks.build.sessions import folder
 from tasks.build.updates import ASSET_LIMIT
-from tasks.fetch import model_store
 from tasks.release.artefacts import MOST_ASSETS, SUMS
 from tasks.release.notes import NAME as NOTES
 
@@ -34,7 +35,7 @@ class Request:
     """What `nox -s publish` was asked for."""
 
     tag: str
-    dist: Path = bundles.DIST
+    dist: Path = DIST
     added: tuple[tuple[str, Path], ...] = ()  # files that CI made: the name to publish, the file
     attested: bool = False  # every file must have an attestation of this repository
     draft: bool = False  # stop before the release becomes visible
@@ -95,7 +96,7 @@ def _files(request: Request) -> dict[str, str]:
         _copy(path, request.dist / name)
     names = [*promised, SUMS, *(name for name, _ in request.added)]
     _check_limits(names, request.dist)
-    files = {name: model_store.sha256_of(request.dist / name) for name in names}
+    files = {name: sha256_of(request.dist / name) for name in names}
     for name, sha256 in promised.items():
         if files[name] != sha256:
             raise PublishFailed(
@@ -236,7 +237,7 @@ def _downloaded(name: str, request: Request) -> str:
         path = Path(folder) / name
         words = ["gh", "release", "download", request.tag, "--pattern", name]
         process.capture([*words, "--output", path])
-        return model_store.sha256_of(path)
+        return sha256_of(path)
 
 
 def _upload(names: Sequence[str], request: Request) -> list[str]:
@@ -265,3 +266,33 @@ def _verify(files: Mapping[str, str], request: Request) -> None:
         )
     _refuse_strangers(there, files, request.tag)
     console.note(f"all {len(files)} files on GitHub are the ones of {request.dist.name}/")
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s publish` is to publish."""
+    parser = arguments.parser("publish")
+    parser.add_argument("--tag", required=True, help="tag of the release, v and the version")
+    parser.add_argument("--dist", type=Path, help="folder of the artefacts (default: dist/)")
+    parser.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="also publish FILE, as NAME: a signature that was made of SHA256SUMS",
+    )
+    parser.add_argument(
+        "--attested", action="store_true", help="refuse a file without an attestation on GitHub"
+    )
+    parser.add_argument("--draft", action="store_true", help="leave the release a draft")
+    given = parser.read(words)
+    pairs = [word.partition("=") for word in given.add]
+    for name, _, file in pairs:
+        if not name or not file:
+            raise UsageError(f"--add {name}: expected NAME=FILE")
+    return Request(
+        tag=given.tag,
+        dist=folder(given),
+        added=tuple((name, Path(file)) for name, _, file in pairs),
+        attested=given.attested,
+        draft=given.draft,
+    )

@@ -31,11 +31,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from tasks import catalog
+from tasks.base import files
 from tasks.base.errors import CatalogError, SbomInvalid
+from tasks.base.files import EPOCH
+from tasks.base.paths import ROOT
 from tasks.base.toml_table import read_tables
-from tasks.build.parts import EPOCH
-from tasks.catalog import ROOT
-from tasks.fetch import model_store
 from tasks.release.artefacts import Artefact
 from tasks.release.contents import Contents, Package
 from tasks.release.plan import RELEASE
@@ -115,8 +115,8 @@ def publish(root: Component, components: Iterable[Component], sha256: str, out: 
     bom.register_dependency(root, parts)
     text = JsonV1Dot6(bom).output_as_string(indent=2)
     validate(text, out.name)
-    with model_store.disk_errors(out.parent):
-        model_store.write_text(out, text + "\n")
+    with files.disk_errors(out.parent):
+        files.write_text(out, text + "\n")
     return out
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from tasks.base import console
-from tasks.base.errors import DiskFull
+from tasks.base import console, files
 from tasks.build import updates
 from tasks.catalog import DATA
-from tasks.fetch import model_store
 from tasks.release import plan
 from tasks.release.artefacts import Artefact
 
 TEMPLATE = DATA / "join.sh"
-BLOCK = 1 << 20  # bytes
 
 
 def split(
@@ -38,22 +34,14 @@ def split(
     if count == 1:
         return []
     folder = artefact.path.parent
-    with model_store.disk_errors(folder, artefact.size), artefact.path.open("rb") as file:
+    with files.disk_errors(folder, artefact.size), artefact.path.open("rb") as file:
         there = sum(part.stat().st_size for part in parts if part.exists())
-        if (free := model_store.free_bytes(folder) + there) < artefact.size:
-            raise DiskFull(folder, artefact.size, free)
+        files.require_space(folder, artefact.size, freed=there)
         for part in parts:
             left = min(part_size, artefact.size - file.tell())
-            beside = part.with_name(f".{part.name}")
-            try:
-                with beside.open("wb") as target:
-                    while left:
-                        left -= target.write(file.read(min(BLOCK, left)))
-                    target.flush()
-                    os.fsync(target.fileno())
-                beside.replace(part)
-            finally:
-                beside.unlink(missing_ok=True)
+            with files.replacing(part) as beside, beside.open("wb") as target:
+                while left:
+                    left -= target.write(file.read(min(files.BLOCK, left)))
         _write_joiner(artefact, parts, joiner)
     console.note(f"{artefact.name}: {count} parts, joined by {joiner.name}")
     return [*parts, joiner]
@@ -67,5 +55,5 @@ def _write_joiner(artefact: Artefact, parts: list[Path], joiner: Path) -> None:
         ("@PARTS@", " ".join(part.suffix.lstrip(".") for part in parts)),
     ):
         text = text.replace(mark, value)
-    model_store.write_text(joiner, text)
+    files.write_text(joiner, text)
     joiner.chmod(0o755)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.base import files
 from tasks.base.errors import ReleaseError
-from tasks.catalog import ROOT
-from tasks.fetch import model_store
+from tasks.base.paths import ROOT
 from tasks.release.plan import Web
 
 FOLDER = ROOT / "rust/tea-wasm-llm"
@@ -62,7 +62,7 @@ def find(dist: Path, planned: Web | None) -> WebPackage | None:
     if planned is None or not (path := dist / planned.file).exists():
         return None
     dependencies = (*npm(NPM_LOCK, FOLDER / "ts"), *crates(CRATES_LOCK, FOLDER.name))
-    return WebPackage(planned, path, model_store.sha256_of(path), dependencies, _notices(path))
+    return WebPackage(planned, path, files.sha256_of(path), dependencies, _notices(path))
 
 
 def _notices(path: Path) -> dict[str, bytes]:

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks import catalog, images
-from tasks.base import console
+from tasks.base import arguments, console
 from tasks.base.errors import AppImageError, HostError, SmokeFailed, SmokeNotRun
-from tasks.build import bundle as bundles
+from tasks.base.files import disk_errors, write_text
+from tasks.base.paths import DIST, ROOT
 from tasks.build import pack
 from tasks.build.pack import AppImage
-from tasks.catalog import ROOT
 from tasks.engine.engine import Container, Engine, Mount
-from tasks.fetch import ensure, model_store
+from tasks.fetch import ensure
 from tasks.host import binfmt
 from tasks.smoke import checks as trial
 from tasks.smoke import cpus
@@ -67,9 +67,7 @@ class _Plan:
     not_run: tuple[str, ...]
 
 
-def run(
-    files: Sequence[Path], dist: Path = bundles.DIST, chosen: Sequence[Cpu] | None = None
-) -> None:
+def run(files: Sequence[Path], dist: Path = DIST, chosen: Sequence[Cpu] | None = None) -> None:
     """Try ``files``, or all AppImages of ``dist``; print a table and write a JSON report for each.
 
     A bundle of the machine's own architecture is tried natively, and under QEMU on those of the
@@ -170,8 +168,8 @@ def _publish(report: Report, path: Path) -> None:
     rows += [(why.partition(" (")[0], "not run", "", why) for why in report.not_run]
     console.table(f"{report.file} in {report.image}", ("check", "", "time", ""), rows)
     text = json.dumps({**asdict(report), "passed": report.passed}, indent=2)
-    with model_store.disk_errors(path.parent):
-        model_store.write_text(_report_path(path), text + "\n")
+    with disk_errors(path.parent):
+        write_text(_report_path(path), text + "\n")
 
 
 def _identify(image: AppImage) -> Bundle:
@@ -266,3 +264,21 @@ def _checks(plan: _Plan, container: Container, name: str) -> list[Check]:
         if box:
             trial.cpu_checks(box, plan.bundle, cpu)
     return checks
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s smoke` is to try, and on which CPUs.
+
+    Raises:
+        UnknownName: a CPU that there is not, with the nearest.
+    """
+    parser = arguments.parser("smoke")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--cpu",
+        action="append",
+        metavar="NAME",
+        help=f"under QEMU, also natively built ones: all, or {', '.join(cpus.cpus())}",
+    )
+    given = parser.read(words)
+    return Request(tuple(given.files), None if given.cpu is None else cpus.named(given.cpu))

@@ -6,17 +6,17 @@ import gzip
 import re
 import shutil
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import catalog, images
-from tasks.base import build_step, console
+from tasks.base import arguments, build_step, console, files
 from tasks.base.build_step import Stage
 from tasks.base.errors import BuildError, TaskError
-from tasks.build.parts import BUILD
-from tasks.catalog import ROOT
+from tasks.base.paths import BUILD, ROOT
 from tasks.engine.engine import Engine, Mount
-from tasks.fetch import ensure, model_store
+from tasks.fetch import ensure
 from tasks.host import report
 from tasks.images import Base
 from tasks.web import model_table, serve
@@ -65,7 +65,7 @@ def run(request: Request) -> None:
     report.prepare(install=True)
     with Engine.connect() as engine:
         package = build(engine)
-    with model_store.disk_errors(request.dist):
+    with files.disk_errors(request.dist):
         request.dist.mkdir(parents=True, exist_ok=True)
         site = request.dist / f"tea-web-{catalog.version()}"
         shutil.rmtree(site, ignore_errors=True)
@@ -181,3 +181,17 @@ def check(package: Path) -> int:
         )
     console.note(f"engine and glue: {own:,} bytes gzipped, beside wllama's own files")
     return own
+
+
+def request(words: Sequence[str]) -> Request:
+    """What `nox -s web` is to do after the build."""
+    parser = arguments.parser("web")
+    parser.add_argument(
+        "--serve",
+        nargs="?",
+        type=int,
+        const=8080,
+        metavar="PORT",
+        help="serve the site on the loopback, at 8080 or PORT (0: any that is free)",
+    )
+    return Request(port=parser.read(words).serve)

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tasks import catalog
-from tasks.catalog import ROOT, HubSource, Model, UrlSource
+from tasks.base import files
+from tasks.base.paths import ROOT
+from tasks.catalog import HubSource, Model, UrlSource
 from tasks.fetch import lock as model_lock
-from tasks.fetch import model_store
 from tasks.fetch.lock import Entries
 
 OUTPUT = ROOT / "rust/tea-wasm-llm/ts/models.generated.ts"
@@ -33,8 +34,8 @@ def write(path: Path = OUTPUT) -> None:
     """
     text = typescript(catalog.models(), model_lock.read(model_lock.REPOSITORY_LOCK))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        with model_store.disk_errors(path):
-            model_store.write_text(path, text)
+        with files.disk_errors(path):
+            files.write_text(path, text)
 
 
 def typescript(models: Mapping[str, Model], lock: Entries) -> str:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from tasks import catalog
 from tasks.base import console
 from tasks.base.errors import HostError
+from tasks.base.files import BLOCK
 from tasks.fetch import ensure
 from tasks.fetch.ensure import FetchOptions
 
@@ -29,7 +30,6 @@ HEADERS = {
 }
 MODELS = "/models/"
 Find = Callable[[str], Path | None]  # the file of a name, where there is one
-_BLOCK = 1 << 20
 
 
 def stored_model(name: str) -> Path | None:
@@ -102,7 +102,7 @@ class Handler(SimpleHTTPRequestHandler):
 
     def _send(self, file: BinaryIO) -> None:
         try:
-            while block := file.read(_BLOCK):
+            while block := file.read(BLOCK):
                 self.wfile.write(block)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the page has gone

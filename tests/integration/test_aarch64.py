@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from tasks import catalog, options
+from tasks import catalog
 from tasks.base.errors import BuilderPlatform, CommandFailed
+from tasks.base.paths import ROOT
 from tasks.build import appdir, pack
 from tasks.build import bundle as bundles
+from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.parts import Builder, Program, no_wheel
-from tasks.catalog import ROOT
 from tasks.engine.engine import BuildOptions, Engine
 from tasks.host import binfmt, binfmt_install
 from tasks.host import report as host
@@ -124,7 +125,7 @@ def test_gigabyte_of_model_starts_and_speaks_on_the_other_architecture(
     monkeypatch.setenv("TEA_BUNDLES_CACHE", str(tmp_path / "cache"))
     words = ["--model-file", str(file), "--name", "gemma3-1b-standin", "--arch", FOREIGN.arch]
     words += ["--dist", str(tmp_path / "dist")]
-    (bundle,) = bundles.build_request(options.build("build", words))
+    (bundle,) = builds.build(builds.request("build", words))
     assert bundle.stat().st_size > 1_069_000_000
     smoke.run([bundle], chosen=cpus.of(FOREIGN)[:1])
     assert report_of(bundle)["passed"] is True

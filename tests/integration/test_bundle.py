@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 
 from tasks import catalog, images
-from tasks.base import process
+from tasks.base import files, process
 from tasks.base.errors import CommandFailed, DiskFull, SmokeFailed
+from tasks.base.paths import ROOT
 from tasks.build import appdir, pack
 from tasks.build import bundle as bundles
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions as builds
+from tasks.build.bundle import Options
 from tasks.build.pack import Layer
 from tasks.build.parts import Program
-from tasks.catalog import ROOT
+from tasks.build.sessions import Request
 from tasks.engine.engine import Engine, Mount
-from tasks.fetch import model_store
 from tasks.fetch.ensure import StoredModel
 from tasks.smoke import run as smoke
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts, Stranger, stranger
@@ -129,7 +130,7 @@ def test_same_parts_packed_on_another_day_give_the_same_bytes(
         # Where the next version will be is known in a checkout from GitHub.
         update = pack.read(bundle).update_information
         parts.pack(again, tmp_path / "a.AppImage", update=update)
-        assert model_store.sha256_of(tmp_path / "a.AppImage") == model_store.sha256_of(bundle)
+        assert files.sha256_of(tmp_path / "a.AppImage") == files.sha256_of(bundle)
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_full_disk_leaves_nothing_of_a_bundle(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(DiskFull) as caught:
         if free is not None:  # another program takes the space after it was looked at
-            patch.setattr(model_store, "free_bytes", lambda where: free)
+            patch.setattr(files, "free_bytes", lambda where: free)
         parts.pack(bundle_layer, small_disk / "a.AppImage")
     assert str(small_disk) in caught.value.message
     assert list(small_disk.iterdir()) == []
@@ -221,7 +222,7 @@ def test_model_that_does_not_say_paris_fails_the_answer_and_nothing_else(
     changed = tmp_path / "changed.gguf"
     changed.write_bytes(content.replace(word, word.replace(b"Paris", b"Pariz")))
     out = tmp_path / bundle.name
-    parts.pack(layer(tmp_path / "layer", changed, model_store.sha256_of(changed)), out)
+    parts.pack(layer(tmp_path / "layer", changed, files.sha256_of(changed)), out)
     shutil.copy(bundle.with_suffix(".json"), tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([out])
@@ -249,7 +250,7 @@ def test_broken_apprun_fails_every_check(
     tiny = tmp_path / "tiny.gguf"
     tiny.write_bytes(b"GGUF")
     out = tmp_path / bundle.name
-    parts.pack(layer(tmp_path / "layer", tiny, model_store.sha256_of(tiny)), out, stub)
+    parts.pack(layer(tmp_path / "layer", tiny, files.sha256_of(tiny)), out, stub)
     shutil.copy(bundle.with_suffix(".json"), tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([out])
@@ -264,7 +265,7 @@ def test_model_of_one_s_own_becomes_a_bundle_that_answers(
     own = tmp_path / "my model.gguf"
     own.symlink_to(model.path)
     options = Options(impls=(IMPL,), dist=tmp_path / "out")
-    (out,) = bundles.build_request(BuildRequest((), (TARGET.arch,), own, "my-model", options))
+    (out,) = builds.build(Request((), (TARGET.arch,), own, "my-model", options))
     assert out.name == f"tea-{IMPL}-llm-my-model-{catalog.version()}-{TARGET.arch}.AppImage"
     facts = record(out)
     assert (facts["model"]["id"], facts["model"]["sha256"]) == ("my-model", model.sha256)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, options
+from tasks import catalog
 from tasks.base.errors import SmokeFailed
 from tasks.build import bundle as bundles
+from tasks.build import sessions as builds
 from tasks.smoke import run as smoke
 from tests.support import standin
 from tests.support.loopback import running
@@ -34,7 +35,7 @@ def test_a_file_of_ones_own_becomes_a_bundle_that_runs(
     standin.write(gguf, depth=2)
     monkeypatch.setenv("TEA_BUNDLES_CACHE", str(tmp_path / "cache"))
     words = ["--model-file", str(gguf), "--name", "my-gemma", "--dist", str(tmp_path / "dist")]
-    made = bundles.build_request(options.build("build", words))
+    made = builds.build(builds.request("build", words))
     assert len(made) == len(catalog.IMPLEMENTATIONS)
     # Two blocks of random weights may well say nothing but white space, which smoke calls empty.
     with suppress(SmokeFailed):
@@ -93,7 +94,7 @@ def test_gemma_from_the_hub_becomes_a_bundle_that_does_all_but_make_sense(
     with running(tmp_path / "hub") as hub, peak_of(cache, dist) as peak:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         words = ["--no-locked", "--impl", "python", "--dist", str(dist)]
-        chosen = options.build(f"build-gemma3-1b-{ARCH}", words).options
+        chosen = builds.request(f"build-gemma3-1b-{ARCH}", words).options
         (bundle,) = bundles.build(model, ARCH, chosen)
     assert peak[0] <= 2.2 * file.stat().st_size
     with pytest.raises(SmokeFailed):

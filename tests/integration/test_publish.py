@@ -11,7 +11,7 @@ import pytest
 
 from tasks import catalog, images
 from tasks.base.errors import CommandFailed, PublishFailed
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 from tasks.engine.engine import Engine
 from tasks.release import publish
 from tasks.release.artefacts import SUMS

@@ -17,6 +17,7 @@ import pytest
 
 from tasks import catalog
 from tasks.base.errors import ReleaseIncomplete
+from tasks.base.paths import ROOT
 from tasks.build import bundle as bundles
 from tasks.build.bundle import Options
 from tasks.fetch.ensure import FetchOptions, StoredModel
@@ -91,7 +92,7 @@ def test_bill_of_the_python_bundle_has_all_that_others_made(made: Made, model: S
     others = [row.get("purl", "") for name, row in found.items() if name != "llama.cpp"]
     assert not any(purl.startswith("pkg:cargo/") for purl in others)
     assert found[MODEL.id]["hashes"] == [{"alg": "SHA-256", "content": model.sha256}]
-    locked = (catalog.ROOT / "docker/python/requirements.txt").read_text()
+    locked = (ROOT / "docker/python/requirements.txt").read_text()
     for name, row in found.items():
         if row.get("purl", "").startswith("pkg:pypi/") and name != "llama-cpp-python":
             assert f"{name}=={row['version']}" in locked.lower().replace("_", "-"), name

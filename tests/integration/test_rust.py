@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from tasks import catalog, images
+from tasks.base.paths import BUILD, ROOT
 from tasks.build import bundle as bundles
 from tasks.build.bundle import Options
-from tasks.build.parts import BUILD
-from tasks.catalog import ROOT
 from tasks.engine.engine import Engine
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
 

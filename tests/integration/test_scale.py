@@ -20,12 +20,11 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog, images
-from tasks.base import process
+from tasks.base import files, process
+from tasks.base.paths import ROOT
 from tasks.build import parts as program
 from tasks.build.parts import Builder
-from tasks.catalog import ROOT
 from tasks.engine.engine import BuildOptions, Engine
-from tasks.fetch import model_store
 from tasks.images import Base
 
 pytestmark = [pytest.mark.integration, pytest.mark.scale]
@@ -161,11 +160,11 @@ def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_it
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     here = Builder.on(engine, TARGET, BuildOptions())
-    expected = model_store.sha256_of(here.runtime())
+    expected = files.sha256_of(here.runtime())
     monkeypatch.setattr(program, "BUILD", tmp_path / "build")
 
     there = Builder.on(engine, TARGET, site.options(write=True))
-    assert model_store.sha256_of(there.runtime()) == expected
+    assert files.sha256_of(there.runtime()) == expected
     there.mksquashfs()
     parts = [f"mksquashfs-{TARGET.arch}", f"runtime-{TARGET.arch}"]
     assert site.tags() == parts
@@ -177,5 +176,5 @@ def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_it
     )
     capsys.readouterr()
     again = Builder.on(engine, TARGET, site.options(write=False))
-    assert model_store.sha256_of(again.runtime()) == expected
+    assert files.sha256_of(again.runtime()) == expected
     assert capsys.readouterr().err.count("taken from the build cache") >= 3

@@ -11,8 +11,9 @@ import pytest
 
 from tasks import catalog, images
 from tasks.base.errors import SmokeFailed
-from tasks.build import bundle as bundles
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions as builds
+from tasks.build.bundle import Options
+from tasks.build.sessions import Request
 from tasks.engine.engine import Container, Engine, Mount, Output
 from tasks.fetch import ensure
 from tasks.fetch.ensure import StoredModel
@@ -28,7 +29,7 @@ PLACE = "/shared"
 def thin(bundle: Path) -> Sequence[Path]:
     """Both programs' AppImages without a model, for this machine."""
     assert bundle.exists()  # built before, so that nothing is left to build here but the packing
-    return bundles.build_request(BuildRequest((), (TARGET.arch,), None, None, Options(), thin=True))
+    return builds.build(Request((), (TARGET.arch,), None, None, Options(), thin=True))
 
 
 @contextmanager

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from tasks.base import console, process
+from tasks.base.files import sha256_of
+from tasks.base.paths import BUILD, ROOT
 from tasks.build import appdir, updates
 from tasks.build import bundle as bundles
 from tasks.build import parts as program
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions as builds
+from tasks.build.bundle import Options
 from tasks.build.pack import Layer
-from tasks.build.parts import BUILD, Builder, Program
-from tasks.catalog import ROOT
+from tasks.build.parts import Builder, Program
+from tasks.build.sessions import Request
 from tasks.engine.engine import BuildOptions, Engine
-from tasks.fetch import model_store
 from tasks.fetch.ensure import StoredModel
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts
 from tests.support import ranges
@@ -82,7 +84,7 @@ def update(old: Path, new: Path, engine: Engine, work: Path) -> float:
     with ranges.serve(new.parent) as server:
         argv = ["env", "-u", "http_proxy", *zsync, "-q", "-i", str(old), "-o", str(out)]
         process.run([*argv, f"{server.url}/{sums.name}"], cwd=work, quiet=True)
-    assert model_store.sha256_of(out) == model_store.sha256_of(new) != model_store.sha256_of(old)
+    assert sha256_of(out) == sha256_of(new) != sha256_of(old)
     total, size = sum(server.sent.values()), new.stat().st_size
     console.note(
         f"{new.name}: {total / 1e6:.2f} MB of {size / 1e6:.1f} MB transferred, "
@@ -112,8 +114,8 @@ def test_zsync_of_the_same_bundle_has_the_same_bytes_and_no_address_of_a_machine
 def test_bundle_says_where_its_next_version_will_be(bundle: Path, tmp_path: Path) -> None:
     assert bundle.exists()  # built before, so that only the packing is left
     options = Options(impls=(IMPL,), dist=tmp_path, repository="owner/name")
-    request = BuildRequest((), (TARGET.arch,), None, None, options, thin=True)
-    (out,) = bundles.build_request(request)
+    request = Request((), (TARGET.arch,), None, None, options, thin=True)
+    (out,) = builds.build(request)
     said = process.capture([out, "--appimage-updateinformation"]).stdout
     pattern = f"tea-{IMPL}-llm-thin-*-{TARGET.arch}.AppImage.zsync"
     assert said == f"gh-releases-zsync|owner|name|latest|{pattern}\n"

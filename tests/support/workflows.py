@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 from tasks.release import plan
 
 FOLDER = ROOT / ".github/workflows"

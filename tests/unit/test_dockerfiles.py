@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 DOCKER = ROOT / "docker"
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tasks import catalog, options
-from tasks.catalog import ROOT
+from tasks import catalog
+from tasks.base import arguments
+from tasks.base.paths import ROOT
+from tasks.bench import run as bench
+from tasks.build import sessions as builds
+from tasks.checks import checks, reproduce
+from tasks.fetch import pins_pr
+from tasks.fetch import sessions as models
+from tasks.host import report
+from tasks.release import assemble, plan, publish
+from tasks.smoke import run as smoke
+from tasks.web import build as web
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -54,11 +64,41 @@ def commands(text: str) -> Iterator[list[str]]:
 def sessions() -> set[str]:
     """The names that the noxfile's text and the data give."""
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    fixed = set(re.findall(r"@(?:task|nox\.session)\([^)]*\)\n(?:@reported\n)?def (\w+)", text))
+    fixed = set(
+        re.findall(
+            r"@(?:task|nox\.session)\((?![^)]*name=)[^)]*\)\n(?:@reported\n)?def (\w+)", text
+        )
+    )
     named = set(re.findall(r'name="([\w-]+)"', text))
     made = {f"fetch-{name}" for name in catalog.models()}
     made |= {f"build-{name}-{arch}" for name in catalog.models() for arch in catalog.targets()}
-    return {name.rstrip("_") for name in fixed} | named | made
+    return fixed | named | made
+
+
+READERS: dict[str, Callable[[list[str]], object]] = {
+    "bench": bench.request,
+    "host": report.request,
+    "pins": pins_pr.request,
+    "plan": plan.request,
+    "publish": publish.request,
+    "release": assemble.request,
+    "reproduce": reproduce.request,
+    "rust": checks.advisories,
+    "smoke": smoke.request,
+    "web": web.request,
+}
+
+
+def read(session: str, words: list[str]) -> None:
+    """Parse the words of a session as it does; what it refuses is raised."""
+    if session.startswith("build"):
+        builds.request(session, words)
+    elif session.startswith("fetch-"):
+        models.request(session, words)
+    elif session in READERS:
+        READERS[session](words)
+    else:
+        arguments.none(session, words)
 
 
 def filled(word: str) -> str:
@@ -109,13 +149,7 @@ def test_command_in_a_document_names_a_session_and_its_options(
         assert name in sessions(), f"{path.name}: nox -s {name}"
         if not given or "--help" in given or name in PYTEST:
             continue
-        if name.startswith("build"):
-            options.build(name, given)
-        elif name.startswith("fetch-"):
-            options.fetch(name, given)
-        else:
-            reader = "bench_request" if name == "bench" else name
-            getattr(options, reader)(given)
+        read(name, given)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +224,7 @@ def test_readme_has_the_table_of_models() -> None:
 def test_readme_names_every_option_that_builds_take(capsys: pytest.CaptureFixture[str]) -> None:
     text = TEXTS[ROOT / "README.md"].split("Those of builds:")[1].split("\n\nThe artefacts")[0]
     with pytest.raises(SystemExit) as left:
-        options.build("build-smollm2-135m-x86_64", ["--help"])
+        builds.request("build-smollm2-135m-x86_64", ["--help"])
     assert left.value.code == 0
     known = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
     named = set(re.findall(r"`(--[\w-]+)", text))

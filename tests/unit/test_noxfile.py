@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 NOX = Path(sys.executable).parent / "nox"
 MODES = ("none", "reuse")  # with the second, nox looks at the noxfile's own dependencies first

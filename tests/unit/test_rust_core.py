@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 SOURCES = sorted((ROOT / "rust/tea-core/src").rglob("*.rs"))
 # Modules of the standard library that reach outside, also within braces (`use std::{fs, fmt}`),

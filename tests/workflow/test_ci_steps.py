@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tasks import catalog
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 from tests.support import workflows
 from tests.support.workflows import Step
 

@@ -5,7 +5,7 @@ import pytest
 
 from tasks.base import errors
 from tasks.base.errors import DiskFull, TaskError, UnknownName, describe
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 DOCUMENT = ROOT / "docs/errors.md"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 APPRUN = ROOT / "appdir/AppRun"
 LOADER = f"""#!{sys.executable} -ISE

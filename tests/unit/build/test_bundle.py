@@ -15,8 +15,10 @@ from tasks.base import git, process
 from tasks.base.errors import BuildError, CommandFailed, NotWritable
 from tasks.build import bundle as bundles
 from tasks.build import pack
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions as builds
+from tasks.build.bundle import Options
 from tasks.build.parts import Builder, Program
+from tasks.build.sessions import Request
 from tasks.catalog import Bundle
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure, gguf, sessions
@@ -256,17 +258,17 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", never)
 
 
-def request(options: Options, model_file: Path | None = None) -> BuildRequest:
+def request(options: Options, model_file: Path | None = None) -> Request:
     name = "mine" if model_file else None
-    return BuildRequest(("smollm2-135m",), ("x86_64",), model_file, name, options)
+    return Request(("smollm2-135m",), ("x86_64",), model_file, name, options)
 
 
-def start(options: Options, wanted: BuildRequest | None) -> None:
+def start(options: Options, wanted: Request | None) -> None:
     """The session of one model, or with a request `nox -s build`."""
     if wanted is None:
         bundles.build(MODEL, "x86_64", options)
     else:
-        bundles.build_request(wanted)
+        builds.build(wanted)
 
 
 @pytest.mark.usefixtures("no_work")
@@ -314,10 +316,10 @@ def test_request_builds_every_model_for_every_architecture(
         models=("smollm2-135m", "gemma3-1b"),
         archs=("x86_64", "aarch64"),
     )
-    assert len(bundles.build_request(both)) == len(built)
+    assert len(builds.build(both)) == len(built)
     monkeypatch.setattr(ensure, "ensure", never)
     bare = dataclasses.replace(both, models=(), thin=True)
-    assert bundles.build_request(bare) == [tmp_path] * 4
+    assert builds.build(bare) == [tmp_path] * 4
     assert {built.pop()[1] for _ in range(4)} == {"thin"}
     assert set(built) == {
         (impl, model, arch)

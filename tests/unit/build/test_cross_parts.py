@@ -15,8 +15,10 @@ from tasks.base.errors import BuildError, CommandFailed, NoWheel
 from tasks.build import bundle as bundles
 from tasks.build import pack as appimage
 from tasks.build import parts
-from tasks.build.bundle import BuildRequest, Options
+from tasks.build import sessions as builds
+from tasks.build.bundle import Options
 from tasks.build.pack import AppImage
+from tasks.build.sessions import Request
 from tasks.catalog import Model, Target
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure as fetch
@@ -99,15 +101,15 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return made
 
 
-def request(tmp_path: Path, *models: str) -> BuildRequest:
+def request(tmp_path: Path, *models: str) -> Request:
     options = Options(impls=("python",), dist=tmp_path / "dist")
-    return BuildRequest(models, tuple(catalog.targets()), None, None, options)
+    return Request(models, tuple(catalog.targets()), None, None, options)
 
 
 def test_all_models_of_an_architecture_share_every_part_but_the_model(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    made = bundles.build_request(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
+    made = builds.build(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
     assert len(made) == len(set(made)) == 6
     assert sorted(engine.built) == [
         # llama.cpp, the program and the runtime once for each architecture; packing is done on
@@ -126,9 +128,9 @@ def test_all_models_of_an_architecture_share_every_part_but_the_model(
 
 def test_second_run_makes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
     asked = request(tmp_path, "smollm2-135m")
-    bundles.build_request(asked)
+    builds.build(asked)
     engine.built.clear()
-    bundles.build_request(asked)
+    builds.build(asked)
     assert engine.built == []
 
 

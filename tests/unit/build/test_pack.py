@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog
-from tasks.base import process
+from tasks.base import files, process
 from tasks.base.errors import (
     AppImageError,
     BuildError,
@@ -23,7 +22,6 @@ from tasks.base.errors import (
 from tasks.build import pack as appimage
 from tasks.build.pack import MAGIC, PAYLOAD, PAYLOAD_MAGIC, Layer
 from tasks.build.parts import Program
-from tasks.fetch import model_store
 from tasks.fetch.model_store import StoredModel
 from tests.support.elf import AARCH64, Elf
 from tests.support.packing import COMMAND, RUNTIME, SECTIONS, FakePacker, squashfs
@@ -298,7 +296,7 @@ def packer_is_killed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def disk_is_full_before(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_store, "free_bytes", lambda where: 1000)
+    monkeypatch.setattr(files, "free_bytes", lambda where: 1000)
 
 
 def disk_tells_late_that_it_is_full(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +319,7 @@ def folder_becomes_read_only(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parts.out.parent))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
 
 
 @dataclass(frozen=True)

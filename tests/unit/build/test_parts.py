@@ -10,9 +10,10 @@ import pytest
 
 from tasks import catalog
 from tasks.base.errors import BuildError, CommandFailed
+from tasks.base.paths import ROOT
 from tasks.build import appdir, parts
 from tasks.build.parts import Builder, Program
-from tasks.catalog import ROOT, Target
+from tasks.catalog import Target
 from tasks.engine.engine import BuildOptions, Engine
 from tasks.images import Base
 from tests.support.elf import AARCH64, X86_64, Elf

@@ -11,7 +11,7 @@ import pytest
 
 from tasks import images
 from tasks.base.errors import NoEngine
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 from tasks.checks import checks
 from tasks.engine import engine
 from tasks.host import report

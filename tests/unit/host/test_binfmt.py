@@ -20,6 +20,7 @@ from tasks.base.errors import (
     QemuTooOld,
     UnknownName,
 )
+from tasks.base.paths import ROOT
 from tasks.catalog import Target
 from tasks.host import binfmt as emulation
 from tasks.host import binfmt_install
@@ -191,7 +192,7 @@ def test_plain_entry_is_the_one_that_everybody_registers() -> None:
 
 
 def test_document_registers_what_the_session_registers() -> None:
-    text = (catalog.ROOT / "docs/aarch64.md").read_text()
+    text = (ROOT / "docs/aarch64.md").read_text()
     program = Path("/usr/bin/qemu-aarch64-static")
     for name in ("qemu-aarch64", "tea-appimage-aarch64"):
         marks = name == binfmt_install.marked_name(AARCH64)

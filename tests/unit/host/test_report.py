@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tasks import catalog
-from tasks.base import console, process
+from tasks.base import console, files, process
 from tasks.base.errors import (
     DiskFull,
     EngineDenied,
@@ -21,11 +21,11 @@ from tasks.base.errors import (
     NoEngine,
     TaskError,
 )
+from tasks.base.files import GB
 from tasks.engine import connect
-from tasks.fetch import model_store
 from tasks.host import apt, binfmt, install, report
 from tasks.host.apt import Entry
-from tasks.host.report import GB, Check, Space
+from tasks.host.report import Check, Space
 
 FOREIGN = next(row for row in catalog.targets().values() if row != catalog.native_target())
 MIRROR = "http://mirror.example/debian/"
@@ -371,7 +371,7 @@ def test_too_little_space_is_found_before_the_work(
 
     monkeypatch.setattr(connect, "open_client", lambda environ: Client())
     monkeypatch.setattr(report.space_check, "__defaults__", (lambda place: 3 * GB,))
-    monkeypatch.setattr(model_store, "free_bytes", lambda place: 3 * GB)
+    monkeypatch.setattr(files, "free_bytes", lambda place: 3 * GB)
     with pytest.raises(DiskFull, match="/engine: 4,000 MB needed, 3,000 MB free"):
         report.prepare(True, {})
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import options
 from tasks.base.errors import BuildError, SmokeFailed, TaskError, Unreachable, UsageError
-from tasks.release import build_all, plan
+from tasks.release import assemble, build_all, plan
 from tasks.release.plan import Choice, Job
 from tasks.smoke import run as smoke
 
@@ -89,14 +88,14 @@ def test_a_file_without_a_report_has_not_been_tried(tmp_path: Path) -> None:
 
 
 def test_a_choice_of_bundles_goes_with_all() -> None:
-    found = options.release(["--all", "--model", "smollm2-135m", "--arch", "x86_64"])
+    found = assemble.request(["--all", "--model", "smollm2-135m", "--arch", "x86_64"])
     assert (found.build, found.choice) == (True, Choice(("smollm2-135m",), (), ("x86_64",)))
     with pytest.raises(UsageError, match="go with it"):
-        options.release(["--model", "smollm2-135m"])
-    assert not options.release([]).build
+        assemble.request(["--model", "smollm2-135m"])
+    assert not assemble.request([]).build
 
 
 def test_options_of_builds_reach_the_release(tmp_path: Path) -> None:
     words = ["--all", "--dist", str(tmp_path), "--builder", "far", "--locked"]
-    found = options.release(words).options
+    found = assemble.request(words).options
     assert (found.dist, found.build.builder, found.fetch.locked) == (tmp_path, "far", True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, options
+from tasks import catalog
 from tasks.base import toml_table
 from tasks.base.errors import CatalogError, UnknownName
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
+from tasks.build import sessions as builds
 from tasks.fetch import ensure
 from tasks.fetch.ensure import FetchOptions
 from tasks.release import plan
@@ -58,7 +59,7 @@ def test_sessions_of_the_plan_are_ones_that_build_that_bundle(
 ) -> None:
     for job in made(tmp_path, offline).bundles:
         name, dashes, *words = job.session
-        request = options.build(name, words)
+        request = builds.request(name, words)
         assert dashes == "--"
         assert request.options.impls == (job.impl,)
         if job.model == "thin":
@@ -81,7 +82,7 @@ def test_what_a_choice_names_is_planned_alone_and_without_the_web_package(
 
 def test_a_name_that_no_table_has_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName) as caught:
-        options.plan(["--model", "gemma3-1"])
+        plan.request(["--model", "gemma3-1"])
     assert "gemma3-1b" in caught.value.hint
 
 
@@ -152,19 +153,19 @@ def test_job_that_publishes_has_room_for_all_bundles_and_the_parts_of_one(
 
 def test_plan_goes_to_a_file_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
-    plan.show(options.plan(["--json", str(file), "--model", "smollm2-135m"]))
+    plan.show(plan.request(["--json", str(file), "--model", "smollm2-135m"]))
     assert len(json.loads(file.read_text())["bundles"]) == 4
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_plan_goes_to_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show(options.plan(["--json", "--model", "smollm2-135m", "--arch", "x86_64"]))
+    plan.show(plan.request(["--json", "--model", "smollm2-135m", "--arch", "x86_64"]))
     assert len(json.loads(capsys.readouterr().out)["bundles"]) == 2
 
 
 def test_table_names_every_artefact(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show(options.plan([]))
+    plan.show(plan.request([]))
     said = capsys.readouterr().out
     for job in plan.make(Request()).bundles:
         assert re.search(rf"{re.escape(job.file)} +{job.runner} ", said)

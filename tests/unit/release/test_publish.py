@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import catalog, options
+from tasks import catalog
 from tasks.base.errors import CommandFailed, MissingProgram, PublishFailed, UsageError
 from tasks.build.updates import ASSET_LIMIT
 from tasks.release import publish
@@ -257,8 +257,8 @@ def test_machine_without_gh_is_told_what_to_install(
 def test_options_are_read() -> None:
     words = ["--tag", "v1", "--dist", "/d", "--add", "a.json=/f=1", "--attested", "--draft"]
     expected = publish.Request("v1", Path("/d"), (("a.json", Path("/f=1")),), True, True)
-    assert options.publish(words) == expected
+    assert publish.request(words) == expected
     with pytest.raises(UsageError, match="expected NAME=FILE"):
-        options.publish(["--tag", "v1", "--add", "a.json"])
+        publish.request(["--tag", "v1", "--add", "a.json"])
     with pytest.raises(UsageError, match="--tag"):
-        options.publish([])
+        publish.request([])

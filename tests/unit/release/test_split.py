@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.base import files
 from tasks.base.errors import DiskFull
-from tasks.fetch import model_store
 from tasks.release import split
 from tasks.release.artefacts import Artefact
 from tests.support.releases import artefact
@@ -102,7 +102,7 @@ def test_parts_of_an_earlier_larger_file_are_removed(large: Artefact, tmp_path: 
 def test_a_full_disk_is_told_before_the_first_part(
     large: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_store, "free_bytes", lambda where: large.size - 1)
+    monkeypatch.setattr(files, "free_bytes", lambda where: large.size - 1)
     with pytest.raises(DiskFull):
         split.split(large, LIMIT, PART)
     assert not list(tmp_path.glob("*.part*")) and not list(tmp_path.glob(".*.part*"))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks import options
 from tasks.base.errors import BuildError, HostError, UsageError
 from tasks.web import build as web
 from tasks.web import serve
@@ -156,8 +155,8 @@ def test_port_that_is_taken_is_an_error_with_a_remedy(
 
 
 def test_session_serves_only_when_it_is_asked_to() -> None:
-    assert options.web([]).port is None
-    assert options.web(["--serve"]).port == 8080
-    assert options.web(["--serve", "0"]).port == 0
+    assert web.request([]).port is None
+    assert web.request(["--serve"]).port == 8080
+    assert web.request(["--serve", "0"]).port == 0
     with pytest.raises(UsageError):
-        options.web(["--serve", "x"])
+        web.request(["--serve", "x"])

@@ -10,7 +10,8 @@ import pytest
 
 from tasks import catalog
 from tasks.base.errors import NotWritable
-from tasks.catalog import ROOT, HubSource
+from tasks.base.paths import ROOT
+from tasks.catalog import HubSource
 from tasks.fetch.lock import Entries, Locked
 from tasks.web import model_table
 
