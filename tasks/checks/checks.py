@@ -38,11 +38,12 @@ def unit(session: nox.Session) -> None:
 
 
 def lint(session: nox.Session) -> None:
-    """ruff, mypy, the workflows' checkers, and shellcheck."""
+    """ruff, mypy, the order of the packages, the workflows' checkers, and shellcheck."""
     _install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
+    session.run("lint-imports", "--no-logo")
     _workflows(session)
     console.reported(_shellcheck)()
 

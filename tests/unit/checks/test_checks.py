@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -81,6 +84,35 @@ def test_integration_ends_with_the_machine_s_error_and_its_code(
     assert given.ran == []
 
 
+def imports_are_in_order(root: Path) -> subprocess.CompletedProcess[str]:
+    """What `lint-imports` says of a copy of tasks/, with the contract of this project."""
+    words = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as run; run()",
+    ]
+    return subprocess.run(
+        [*words, "--no-cache"], cwd=root, capture_output=True, text=True, check=False
+    )
+
+
+def test_package_that_uses_a_later_stage_fails_lint(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("data", "__pycache__")
+    shutil.copytree(ROOT / "tasks", tmp_path / "tasks", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    done = imports_are_in_order(tmp_path)
+    assert done.returncode == 0, done.stdout
+    with (tmp_path / "tasks/base/elf.py").open("a") as file:
+        file.write("from tasks.smoke import cpus\n")
+    done = imports_are_in_order(tmp_path)
+    assert done.returncode == 1
+    assert "tasks.base is not allowed to import tasks.smoke" in done.stdout
+    (tmp_path / "tasks/base/elf.py").write_text("")
+    (tmp_path / "tasks/late").mkdir()
+    (tmp_path / "tasks/late/__init__.py").touch()
+    assert imports_are_in_order(tmp_path).returncode == 1  # a package that has no place yet
+
+
 def test_lint_tells_what_shellcheck_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,4 +142,12 @@ def test_lint_tells_what_shellcheck_found(
     assert ended.value.code == 1
     assert "SC2086" in capsys.readouterr().err
     ran = [words[0] for words in given.ran]
-    assert ran == ["install", "ruff", "ruff", "mypy", *["check-jsonschema"] * 2, "zizmor"]
+    assert ran == [
+        "install",
+        "ruff",
+        "ruff",
+        "mypy",
+        "lint-imports",
+        *["check-jsonschema"] * 2,
+        "zizmor",
+    ]
