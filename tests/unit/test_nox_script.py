@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 
 # Stands for the machine's Python and for that of .venv: says what it was asked, and as which mode.
 PYTHON = """#!/bin/sh
