@@ -18,6 +18,7 @@ from tasks.release import plan
 
 FOLDER = ROOT / ".github/workflows"
 FILES = tuple(sorted(FOLDER.glob("*.yml")))
+ACTIONS = tuple(sorted(ROOT.glob(".github/actions/*/action.yml")))
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 _JOINED = re.compile(r"join\(matrix\.([\w.]+), ' '\)")
 PLAN = "fromJson(needs.plan.outputs.plan)."

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.catalog import ROOT
 from tests.support import workflows
 from tests.support.workflows import Step
 from tests.unit.test_documents import read, sessions
@@ -21,7 +22,7 @@ JOBS = [
     for path in workflows.FILES
     for name, job in workflows.load(path)["jobs"].items()
 ]
-INSTALL = "python -m pip install nox==2026.10.20"
+SETUP = "$/.github/actions/setup"  # the workflow's own repository and commit
 # What may be used beside sessions: to get the sources, Python, files of earlier jobs, signatures.
 ACTIONS = {
     "actions/checkout",
@@ -49,12 +50,10 @@ def called(step: Step, tmp_path: Path) -> list[list[str]]:
 
 def test_workflows_were_found() -> None:
     assert {path.name for path in workflows.FILES} == {"ci.yml", "pins.yml", "release.yml"}
-    assert len(STEPS) > 50
+    assert len(STEPS) > 40
 
 
-@pytest.mark.parametrize(
-    "step", [step for step in STEPS if step.script != INSTALL], ids=lambda step: step.id
-)
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.id)
 def test_step_calls_a_session_that_takes_its_words(step: Step, tmp_path: Path) -> None:
     calls = called(step, tmp_path)
     assert len(calls) == 1
@@ -86,9 +85,9 @@ def test_workflow_is_one_run_at_a_time(path: Path) -> None:
 
 USES = [
     (path.name, line.strip())
-    for path in workflows.FILES
+    for path in (*workflows.FILES, *workflows.ACTIONS)
     for line in path.read_text(encoding="utf-8").splitlines()
-    if re.match(r"\s*(- )?uses: (?!\./)", line)
+    if re.match(r"\s*(- )?uses: (?![.$]/)", line)
 ]
 
 
@@ -108,6 +107,18 @@ def test_action_has_one_version_in_all_workflows() -> None:
     assert all(len(versions) == 1 for versions in pins.values()), pins
 
 
+def test_job_that_calls_sessions_sets_them_up_in_the_one_way() -> None:
+    for file, name, job in JOBS:
+        uses = [step.get("uses", "") for step in job.get("steps", [])]
+        assert "uses" in job or uses[1] == SETUP, f"{file}: {name}"
+    (action,) = workflows.ACTIONS
+    assert action == ROOT / SETUP.removeprefix("$/") / "action.yml"
+    (run,) = (step["run"] for step in workflows.load(action)["runs"]["steps"] if "run" in step)
+    # By the hashes of its lock file: nothing is installed by its version alone.
+    assert run == "./nox --version"
+    assert "--require-hashes" in (ROOT / "nox").read_text(encoding="utf-8")
+
+
 def test_checkouts_leave_no_token_behind() -> None:
     for file, name, job in JOBS:
         for step in job.get("steps", []):
@@ -123,6 +134,7 @@ def test_release_takes_its_matrix_from_the_plan_and_nothing_from_a_cache() -> No
         assert bundle["file"] not in text
         assert not re.search(rf"\b{bundle['model']}\b", text)
     assert "actions/cache" not in text
+    assert "cache: pip" not in text
     made = {step.job for step in STEPS if step.job.startswith("bundle (") and step.name == "Build"}
     assert made == {f"bundle ({bundle['id']})" for bundle in plan["bundles"]}
     runners = {step.job: step.runner for step in STEPS if step.workflow == "release.yml"}
