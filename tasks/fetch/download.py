@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 18  # bytes read at once: fewer calls, and still in a core's cache when written
 QUEUE = 32  # times BLOCK bytes that wait to be hashed
+_HTML = ("text/html", "application/xhtml+xml")
+_PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -191,6 +193,8 @@ def _attempt(job: Download, body: _Body, pace: Pace) -> None:
         _check(response, job, body)
         try:
             for block in _blocks(response, pace):
+                if body.done == 0 and _PAGE.match(block):
+                    raise _page(response, job)
                 body.append(block)
         except httpx2.RequestError as error:
             raise hub.failure(error) from error
@@ -277,11 +281,20 @@ def _check(response: httpx2.Response, job: Download, body: _Body) -> None:
         return
     if status != 200:
         raise FetchError(f"{job.name}: {response.url.host} answers {status}")
+    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _HTML:
+        raise _page(response, job)
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > job.size:
         raise SizeMismatch(job.name, job.size, int(length))
     if body.done:
         body.restart()
+
+
+def _page(response: httpx2.Response, job: Download) -> FetchError:
+    return FetchError(
+        f"{job.name}: {response.url.host} answers with a web page in the file's place",
+        hint="mostly a login of the network or its proxy: log in with a browser, and run it again",
+    )
 
 
 def _left_origin(response: httpx2.Response) -> bool:

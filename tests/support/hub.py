@@ -33,6 +33,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 BLOCK = 1 << 18  # bytes
 _REPO = re.compile(r"/(api/models/)?(?P<repo>[\w.-]+/[\w.-]+)(?P<rest>/.*)?")
+LOGIN = b"\n<!DOCTYPE html>\n<html><body>Please log in.</body></html>"
 _RANGE = re.compile(r"bytes=(\d+)-")
 _ERROR_STATUS = {"RepoNotFound": 404, "RevisionNotFound": 404, "EntryNotFound": 404}
 
@@ -128,6 +129,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = fault.get("kind")
         if kind == "status":
             self.reply(fault["status"], b"not now", **fault.get("headers", {}))
+        elif kind == "page":
+            self.reply(HTTPStatus.OK, LOGIN, **fault.get("headers", {}))
         elif kind == "reset" and "after" not in fault:
             self.reset()
         elif kind == "stall" and "after" not in fault:

@@ -39,6 +39,10 @@ def status(on: str, status: int, times: int = 1, **headers: str) -> dict[str, An
     return {"on": on, "kind": "status", "status": status, "times": times, "headers": headers}
 
 
+def page(on: str, kind: str = "text/html; charset=utf-8") -> dict[str, Any]:
+    return {"on": on, "kind": "page", "headers": {"Content-Type": kind}}
+
+
 def busy(after: str, times: int = 1) -> dict[str, Any]:
     return status("resolve", 429, times, **{"Retry-After": after})
 
@@ -115,6 +119,14 @@ FAULTS = [
     Fault(
         "redirects in a circle",
         ({"on": "resolve", "kind": "loop", "times": FOR_EVER},),
+        errors.FetchError,
+        budget=0,
+        waits=(),
+    ),
+    Fault("a login page of the network", (page("resolve"),), errors.FetchError, 0, ()),
+    Fault(
+        "a login page that is not said to be one",
+        (page("cdn", "application/octet-stream"),),
         errors.FetchError,
         budget=0,
         waits=(),
