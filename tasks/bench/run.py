@@ -124,9 +124,8 @@ def _rows(name: str, benches: Sequence[Bench]) -> list[Row]:
 def _llama_bench(builder: Builder) -> Path:
     """llama.cpp's llama-bench, built on the libraries that the bundle carries."""
     output = BUILD / f"bench-{builder.target.arch}"
-    file = DOCKER / "bench.Dockerfile"
     llama = builder.llama()
-    sources = [file, DOCKER / "bench", DOCKER / "python/requirements-llama.txt", DOCKER / "llama"]
+    sources = [DOCKER / name for name in ("apt", "bench", "llama", "python/requirements-llama.txt")]
     inputs = {
         "base": builder.base.id,
         "sources": digest_of_files(sources, ROOT),
@@ -134,7 +133,7 @@ def _llama_bench(builder: Builder) -> Path:
     }
     Stage(f"llama-bench for {builder.target.arch}", output, inputs).run(
         lambda: builder.engine.build(
-            file,
+            DOCKER / "bench/Dockerfile",
             context=ROOT,
             stage="export",
             target=builder.target,

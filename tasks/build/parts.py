@@ -1,6 +1,6 @@
 """The parts of a bundle that are built: llama.cpp, the program's AppDir, its squashfs, the runtime.
 
-Each part is one Dockerfile and one stage; a stage whose inputs have not changed is not run.
+Each part is one stage of one docker/JOB/Dockerfile; one whose inputs have not changed is not run.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from tasks.engine.engine import BuildOptions, Engine
 from tasks.images import Base
 
 CHECKS = ("base/elf", "build/appdir", "build/isa_check")  # modules that decide what a tree may be
-SOURCES = {  # what the program of each implementation is made of, beside its Dockerfile
-    "python": ["docker/python", "python/src"],
+SOURCES = {  # what the program of each implementation is made of, beside docker/IMPL
+    "python": ["python/src"],
     "rust": [
-        "docker/rust",
         "rust/.cargo",
         "rust/Cargo.lock",
         "rust/Cargo.toml",
@@ -67,7 +66,7 @@ class Builder:
 
     def llama(self) -> Path:
         """llama.cpp's shared libraries, CPU backends and headers; returns their folder."""
-        return self._build("llama.cpp", "llama", sources=["docker/llama"], args={})
+        return self._build("llama.cpp", "llama", sources=[], args={})
 
     def runtime(self) -> Path:
         """The executable that every AppImage begins with; returns its file."""
@@ -80,23 +79,31 @@ class Builder:
             BuildError: the tree would not run on the target.
             NoWheel: a Python package has no build for the target.
         """
-        llama = self.llama()
-        args = {"GNU": self.target.gnu, "SOURCE_DATE_EPOCH": str(EPOCH)}
-        if impl == "python":
-            args["WHEEL_ARCH"] = self.target.wheel
+        contexts = {"llama": self.llama(), "debs": self._debs(impl)}
         try:
             tree = self._build(
                 f"{impl} program",
                 impl,
                 sources=SOURCES[impl],
-                args=args,
-                contexts={"llama": llama},
+                args={"SOURCE_DATE_EPOCH": str(EPOCH)},
+                contexts=contexts,
             )
         except CommandFailed as error:
             if missing := no_wheel(error, self.target):
                 raise missing from error
             raise
         return self._packed(impl, tree)
+
+    def _debs(self, impl: str) -> Path:
+        """The Debian packages that the program's AppDir is made of, unpacked."""
+        names = f"docker/{impl}/debs.txt"
+        return self._build(
+            f"Debian packages of the {impl} program",
+            "debs",
+            name=f"{impl}-debs",
+            sources=[names],
+            args={"LIST": names},
+        )
 
     def _packed(self, impl: str, tree: Path) -> Program:
         """Finish, check and pack ``tree``."""
@@ -141,7 +148,7 @@ class Builder:
     def _build(
         self,
         what: str,
-        dockerfile: str,
+        job: str,
         *,
         sources: list[str],
         args: Mapping[str, str],
@@ -151,24 +158,25 @@ class Builder:
         inputs: Mapping[str, str] | None = None,
         target: Target | None = None,
     ) -> Path:
-        """Run one Dockerfile's ``stage`` into a folder of build/, unless it is done."""
-        output = BUILD / f"{name or dockerfile}-{self.target.arch}"
-        file = DOCKER / f"{dockerfile}.Dockerfile"
-        paths = [file, *(ROOT / source for source in sources)]
+        """Run a ``stage`` of docker/JOB/Dockerfile into a folder of build/, unless it is done."""
+        target = target or self.target
+        output = BUILD / f"{name or job}-{self.target.arch}"
+        paths = [DOCKER / job, DOCKER / "apt", *(ROOT / source for source in sources)]
         given = {
             "base": self.base.id,
             "target": self.target.arch,
             "sources": build_step.digest_of_files(paths, ROOT),
+            **target.build_args,
             **args,
             **(inputs or {}),
             **{key: self._stamp_of(path) for key, path in (contexts or {}).items()},
         }
         Stage(f"{what} for {self.target.arch}", output, given).run(
             lambda: self.engine.build(
-                file,
+                DOCKER / job / "Dockerfile",
                 context=ROOT,
                 stage=stage,
-                target=target or self.target,
+                target=target,
                 args={"BASE": self.base.reference, **args},
                 output=output,
                 contexts=contexts or {},
@@ -181,11 +189,11 @@ class Builder:
         """The command that runs the pinned mksquashfs."""
         return self.tool("mksquashfs", "pack", stage="mksquashfs")
 
-    def tool(self, program: str, dockerfile: str, stage: str = "export") -> tuple[str, ...]:
+    def tool(self, program: str, job: str, stage: str = "export") -> tuple[str, ...]:
         """The command that runs a pinned ``program`` on this machine, without a container."""
-        name = dockerfile if stage == "export" else stage
+        name = job if stage == "export" else stage
         folder = replace(self, target=self.engine.target)._build(
-            name, dockerfile, name=name, stage=stage, sources=[], args={}
+            name, job, name=name, stage=stage, sources=[], args={}
         )
         loader = next(folder.glob("ld-linux-*"))
         return (str(loader), "--library-path", str(folder), str(folder / program))

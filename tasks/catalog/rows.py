@@ -29,16 +29,32 @@ class Target:
     arch: str
     debian: str
     gnu: str
+    cross: str
     rust: str
     elf: str
     loader: str
     wheel: str
+    branch_protection: str  # "" where gcc has no such flag
+    backends_left_out: tuple[str, ...]
     runner: str
 
     @property
     def platform(self) -> str:
         """As Docker and BuildKit write it."""
         return f"linux/{self.debian}"
+
+    @property
+    def build_args(self) -> Mapping[str, str]:
+        """What Dockerfiles are told about it, since they name no architecture."""
+        return {
+            "TARGET_DEBIAN": self.debian,
+            "TARGET_GNU": self.gnu,
+            "TARGET_CROSS": self.cross,
+            "TARGET_RUST": self.rust,
+            "TARGET_WHEEL": self.wheel,
+            "TARGET_BRANCH_PROTECTION": self.branch_protection,
+            "TARGET_BACKENDS_LEFT_OUT": " ".join(self.backends_left_out),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +178,19 @@ def targets(path: Path = DATA / "targets.toml") -> Mapping[str, Target]:
     """All architectures by ``uname -m``'s name."""
     found = {}
     for arch, row in read_tables(path).items():
-        keys = ("debian", "gnu", "rust", "elf", "loader", "wheel", "runner")
-        found[arch] = Target(arch, *(row.text(key) for key in keys))
+        found[arch] = Target(
+            arch=arch,
+            debian=row.text("debian"),
+            gnu=row.text("gnu"),
+            cross=row.text("cross"),
+            rust=row.text("rust"),
+            elf=row.text("elf"),
+            loader=row.text("loader"),
+            wheel=row.text("wheel"),
+            branch_protection=row.optional_text("branch_protection") or "",
+            backends_left_out=row.texts("backends_left_out"),
+            runner=row.text("runner"),
+        )
         row.end()
     return found
 

@@ -22,6 +22,7 @@ SCRIPTS = (
     ".ci/run",
     "rust/tea-cli/bindings.sh",
     "tasks/catalog/data/join.sh",
+    "docker/apt/install",
 )
 REQUIREMENTS = "requirements/dev.txt"
 GITHUB = ".github"
@@ -83,7 +84,7 @@ def rust(*, advisories: bool = False) -> None:
 
         def check(stage: str, output: Path | None, **args: str) -> None:
             engine.build(
-                ROOT / "docker/rust-check.Dockerfile",
+                ROOT / "docker/rust-check/Dockerfile",
                 context=ROOT,
                 stage=stage,
                 target=engine.target,
@@ -111,7 +112,7 @@ def _shellcheck() -> None:
         tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
         if engine.image_id(tag) is None:
             engine.build(
-                ROOT / "docker/lint.Dockerfile",
+                ROOT / "docker/lint/Dockerfile",
                 context=ROOT,
                 stage="lint",
                 target=engine.target,

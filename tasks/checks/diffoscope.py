@@ -78,7 +78,7 @@ def _tools(engine: Engine) -> str:
     tag = f"tea-bundles/diffoscope:{base.id.removeprefix('sha256:')[:12]}"
     if engine.image_id(tag) is None:
         engine.build(
-            ROOT / "docker/diffoscope.Dockerfile",
+            ROOT / "docker/diffoscope/Dockerfile",
             context=ROOT,
             stage="tools",
             target=engine.target,

@@ -54,6 +54,7 @@ _HINTS = (
         "the builder finds the base image neither locally nor in its registry; "
         "a stand-in is known to the engine's own builder only",
     ),
+    ("unknown flag: ", "the docker command's buildx plugin is too old: 0.10 or newer is needed"),
     ("no builder", "docker buildx ls lists the builders that there are"),
     ("certificate", "name your CA bundle in SSL_CERT_FILE: the build gets it as the secret `ca`"),
 )
@@ -105,7 +106,7 @@ def command(
     output: Path | None,
     tag: str | None,
 ) -> list[str]:
-    """The words of the build.
+    """The words of the build, ``target``'s own build arguments among them.
 
     Proxies and PASSED go by name only, so that a password in a proxy's address is
     never shown; buildx takes their values from its environment.
@@ -114,7 +115,7 @@ def command(
     # A provenance file would otherwise land in the exported tree; releases make their own.
     words += ["--provenance=false", "--platform", target.platform, "--target", stage]
     words += ["--file", str(dockerfile)]
-    for name, value in args.items():
+    for name, value in {**target.build_args, **args}.items():
         words += ["--build-arg", f"{name}={value}"]
     for name in (*PROXIES, *PASSED):
         if environ.get(name):
@@ -188,7 +189,7 @@ class Log:
             self._failed = step
         elif found := _DONE.match(text):
             self._end(found[1], found[3])
-        elif text.startswith("ERROR: "):
+        elif text.startswith(("ERROR: ", "unknown flag: ")):
             self._last_error = text.removeprefix("ERROR: ").removeprefix("failed to solve: ")
 
     def failure(self, dockerfile: Path) -> Failure:
@@ -207,7 +208,13 @@ class Log:
         text = "\n".join((cause, self._last_error, *output))
         hint = next((hint for mark, hint in _HINTS if mark in text), "")
         platform = PLATFORM.search(text) is not None
-        return Failure(f"{dockerfile.name}: {cause}", hint, output, self._no_space, platform)
+        return Failure(
+            f"{'/'.join(dockerfile.parts[-2:])}: {cause}",
+            hint,
+            output,
+            self._no_space,
+            platform,
+        )
 
     def _begin(self, number: str, name: str) -> None:
         if number in self._steps:

@@ -178,12 +178,11 @@ def _web(row: Row) -> Web:
 def _inputs_of(impl: str) -> dict[str, Any]:
     """What the program of ``impl`` is made from, with digests; models aside."""
     base = catalog.images()["build"]
-    own = [f"docker/{impl}.Dockerfile", *program.SOURCES[impl]]
-    common = ["docker/llama.Dockerfile", "docker/llama", "docker/runtime.Dockerfile",
-              "docker/pack.Dockerfile", "appdir"]  # fmt: skip
+    jobs = (impl, "apt", "debs", "llama", "pack", "runtime")
+    names = [*(f"docker/{job}" for job in jobs), *program.SOURCES[impl], "appdir"]
     return {
         "base_image": {"name": base.name, "digest": base.digest},
-        "sources": build_step.digest_of_files([ROOT / name for name in (*own, *common)], ROOT),
+        "sources": build_step.digest_of_files([ROOT / name for name in names], ROOT),
         "locks": _digests([*LOCKS[impl], "docker/llama/Cargo.lock"]),
     }
 

@@ -21,11 +21,11 @@ from tasks.host import report
 from tasks.images import Base
 from tasks.web import model_table, serve
 
-DOCKERFILE = ROOT / "docker/web.Dockerfile"
+DOCKERFILE = ROOT / "docker/web/Dockerfile"
 PACKAGE = ROOT / "rust/tea-wasm-llm"
 SOURCES = [
-    DOCKERFILE,
     ROOT / "LICENSE",
+    ROOT / "docker/apt",
     ROOT / "docker/web",
     ROOT / "conformance",
     *(ROOT / "rust" / name for name in ("Cargo.toml", "Cargo.lock", ".cargo", "tea-core")),

@@ -95,9 +95,12 @@ def base() -> str:
 
 def build(dockerfile: str, *options: str, arch: str = NATIVE) -> None:
     """Build one Dockerfile of the repository on the base image."""
+    (target,) = (row for row in catalog.targets().values() if row.debian == arch)
+    args = {"BASE": base(), **target.build_args}
     done = docker(
         *("buildx", "build", "--network", "host", "--allow", "network.host"),
-        *("--build-arg", f"BASE={base()}", "--platform", f"linux/{arch}"),
+        *(word for pair in args.items() for word in ("--build-arg", "=".join(pair))),
+        *("--platform", target.platform),
         *("-f", str(ROOT / dockerfile), *options, str(ROOT)),
         timeout=900.0,
     )
@@ -106,7 +109,7 @@ def build(dockerfile: str, *options: str, arch: str = NATIVE) -> None:
 
 def build_runtime(out: Path, arch: str = NATIVE) -> Path:
     """The runtime for one architecture, into the folder ``out``."""
-    build("docker/runtime.Dockerfile", "--output", f"type=local,dest={out}", arch=arch)
+    build("docker/runtime/Dockerfile", "--output", f"type=local,dest={out}", arch=arch)
     return out / "runtime"
 
 

@@ -138,11 +138,11 @@ def test_package_without_a_build_for_the_target_is_named(engine: Engine, tmp_pat
     builder = Builder.on(engine, TARGET, BuildOptions())
     with pytest.raises(CommandFailed) as caught:
         engine.build(
-            ROOT / "docker/python.Dockerfile",
+            ROOT / "docker/python/Dockerfile",
             context=ROOT,
             stage="wheels",
             target=TARGET,
-            args={"BASE": builder.base.reference, "WHEEL_ARCH": "loongarch64"},
+            args={"BASE": builder.base.reference, "TARGET_WHEEL": "loongarch64"},
             output=tmp_path / "out",
         )
     found = no_wheel(caught.value, TARGET)

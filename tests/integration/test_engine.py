@@ -266,7 +266,8 @@ def test_a_failing_step_is_named_and_the_old_output_stays(
     with pytest.raises(CommandFailed) as caught:
         build(engine, dockerfile, base, "broken", output=output)
     message = caught.value.message
-    assert message.startswith("Dockerfile: step [broken 1/1] RUN { echo before")
+    name = f"{dockerfile.parent.name}/Dockerfile"
+    assert message.startswith(f"{name}: step [broken 1/1] RUN {{ echo before")
     assert message.endswith("the cause (exit code: 3)")
     assert "\n" not in message
     assert [path.name for path in output.iterdir()] == ["old"]

@@ -89,7 +89,7 @@ def answerer(engine: Engine) -> Path:
     output = BUILD / "rust-answerer"
     base = images.ensure(catalog.images()["build"], engine.target, engine)
     engine.build(
-        ROOT / "docker/rust-check.Dockerfile",
+        ROOT / "docker/rust-check/Dockerfile",
         context=ROOT,
         stage="answerer",
         target=engine.target,

@@ -1,4 +1,4 @@
-"""No build step runs the target's code: what holds the builds to cross-compiling."""
+"""What holds the builds to cross-compiling: no step runs the target's code, none names a target."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from types import ModuleType
 
 import pytest
 
+from tasks import catalog
 from tasks.base.paths import ROOT
 
 DOCKER = ROOT / "docker"
-DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
+DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))
+NAMES = [path.parent.name for path in DOCKERFILES]
 EMULATORS = re.compile(r"qemu|binfmt|box64")
 
 
@@ -71,14 +73,13 @@ def faults(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.name))
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
 def test_no_step_of_a_build_can_run_the_targets_code(path: Path) -> None:
     assert faults(path.read_text()) == []
 
 
 def test_there_are_dockerfiles_and_their_stages_are_seen() -> None:
-    names = {path.name for path in DOCKERFILES}
-    assert {"llama.Dockerfile", "python.Dockerfile", "runtime.Dockerfile"} <= names
+    assert {"debs", "llama", "pack", "python", "runtime", "rust", "web"} <= set(NAMES)
     for path in DOCKERFILES:
         lines = list(instructions(path.read_text()))
         assert any(line.startswith("FROM ") for line in lines)
@@ -110,10 +111,73 @@ def test_rule_lets_pass_what_goes_on_from_the_build_machines_image() -> None:
     assert faults(f"{text}FROM scratch AS out\nCOPY --from=two /x /\n") == []
 
 
+# -- names of architectures
+
+# What tools call architectures, those of the table and others; wasm32 is one for all machines.
+OTHERS = "x86 x64 i386 i686 arm armhf armel armv[0-9] riscv riscv64 ppc64 ppc64le s390x loong64"
+
+
+def named() -> re.Pattern[str]:
+    """Whatever a row of targets.toml calls its architecture, as a word or within one."""
+    rows = catalog.targets().values()
+    told = {row.arch for row in rows} | {word for row in rows for word in row.backends_left_out}
+    told |= {
+        value for row in rows for value in (row.debian, row.gnu, row.rust, row.loader, row.elf)
+    }
+    told |= {row.cross for row in rows} | {row.branch_protection.lstrip("-") for row in rows}
+    words = sorted(map(re.escape, told - {""}), key=len, reverse=True)
+    words += [rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])" for word in OTHERS.split()]
+    return re.compile("|".join(words))
+
+
+def architectures(text: str) -> list[str]:
+    """The architectures that the instructions name; comments may."""
+    return named().findall("\n".join(instructions(text)))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+def test_no_dockerfile_names_an_architecture(path: Path) -> None:
+    assert architectures(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "RUN apt-get install gcc-aarch64-linux-gnu",
+        "RUN apt-get install libc6-dev-arm64-cross libfuse3-dev:amd64",
+        'RUN case "$TARGETARCH" in riscv64) true ;; esac',
+        "RUN cargo build --target x86_64-unknown-linux-gnu",
+        "RUN cc -fcf-protection x.c",
+        "RUN rm libggml-cpu-icelake.so",
+        "COPY --from=debs /lib/ld-linux-x86-64.so.2 /",
+        "ARG TRIPLE=armv7-unknown-linux-gnueabihf",
+        "RUN echo \\\n  arm64",
+    ],
+)
+def test_rule_sees_the_architecture_in(step: str) -> None:
+    assert architectures(f"{NATIVE}{step}\n") != []
+
+
+def test_rule_lets_pass_what_is_told_and_comments() -> None:
+    text = f'{NATIVE}ARG TARGET_GNU\n# as for arm64\nRUN "$TARGET_GNU-gcc" -c alarm.c\n'
+    assert architectures(text) == []
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+def test_every_name_of_the_target_that_a_dockerfile_asks_for_is_told(path: Path) -> None:
+    text = "\n".join(instructions(path.read_text()))
+    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]:
+        lines = [line for line in stage.splitlines() if line.startswith("ARG ")]
+        asked = {word for line in lines for word in re.findall(r"\bTARGET_\w+", line)}
+        assert asked <= set(catalog.native_target().build_args)
+        # One that is not asked for is empty, and no error.
+        assert set(re.findall(r"\$\{?(TARGET_\w+)", stage)) <= asked
+
+
 # -- kept target folders
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.name))
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
 def test_cargo_takes_no_other_checkout_s_program_from_a_kept_target_folder(path: Path) -> None:
     for line in instructions(path.read_text()):
         if line.startswith("RUN ") and "--mount=type=cache,target=/build," in line:
@@ -137,7 +201,7 @@ def assemble() -> ModuleType:
 
 def test_packages_wheels_and_byte_code_are_for_one_version_of_python() -> None:
     packages = set(re.findall(r"python(3\.\d+)", (DOCKER / "python/debs.txt").read_text()))
-    wheels = re.findall(r"--python-version (\S+)", (DOCKER / "python.Dockerfile").read_text())
+    wheels = re.findall(r"--python-version (\S+)", (DOCKER / "python/Dockerfile").read_text())
     assert len(packages) == 1
     assert set(wheels) == packages
 

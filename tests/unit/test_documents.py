@@ -45,7 +45,7 @@ RUN_BY = {
         "standin.write",
     ),
     r"python -m tests\.support\.hub .*": ("tests/support/loopback.py", "tests.support.hub"),
-    r"docker buildx build .* -f docker/runtime\.Dockerfile .*": (
+    r"docker buildx build .* -f docker/runtime/Dockerfile .*": (
         "tasks/build/parts.py",
         '"runtime", "runtime"',
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.catalog import ROOT
+from tasks.base.paths import ROOT
 from tests.support import workflows
 from tests.support.workflows import Step
 from tests.unit.test_documents import read, sessions

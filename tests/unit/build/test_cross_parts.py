@@ -60,7 +60,7 @@ class FakeEngine:
         **options: Any,
     ) -> None:
         """Write the output of one Dockerfile."""
-        name = dockerfile.name.removesuffix(".Dockerfile")
+        name = dockerfile.parent.name
         if stage == "mksquashfs":
             name = stage
         self.built.append((name, target.debian))
@@ -69,7 +69,7 @@ class FakeEngine:
             if self.failure:
                 raise self.failure
             (output / "usr/bin").mkdir(parents=True)
-            content = bytes(Elf(machine=MACHINES[args["GNU"]]))
+            content = bytes(Elf(machine=MACHINES[target.gnu]))
             (output / "usr/bin/python3").write_bytes(content)
         else:
             names = {"pack": "program.squashfs", "mksquashfs": "ld-linux-test.so.1"}
@@ -114,6 +114,8 @@ def test_all_models_of_an_architecture_share_every_part_but_the_model(
     assert sorted(engine.built) == [
         # llama.cpp, the program and the runtime once for each architecture; packing is done on
         # the machine's own, once for each program.
+        ("debs", "amd64"),
+        ("debs", "arm64"),
         ("llama", "amd64"),
         ("llama", "arm64"),
         ("mksquashfs", "amd64"),
