@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import docker
@@ -25,6 +26,8 @@ from tasks.engine import buildx
 
 MIN_API = (1, 42)  # Docker 23.0: the first with named build contexts
 MIN_VERSION = "23.0"
+MIN_BUILDX = (0, 10)  # the first that knows --provenance
+_BUILDX = re.compile(r"docker/buildx v?(\d+)\.(\d+)")
 CONNECT_TIMEOUT = 10  # seconds
 INSTALL = "nox -s host -- --install"
 START_HINT = f"start Docker (sudo systemctl start docker), or run: {INSTALL}"
@@ -150,6 +153,11 @@ def check_version(client: docker.DockerClient) -> None:
 
 
 def check_buildx(environ: Mapping[str, str]) -> None:
+    """Refuse a docker command that cannot do what builds ask of it.
+
+    Raises:
+        NoBuildx: there is none, it has no buildx plugin or one too old, or builds with buildah.
+    """
     try:
         found = process.capture(
             ["docker", "buildx", "version"], env=environ, check=False, timeout=30
@@ -160,4 +168,16 @@ def check_buildx(environ: Mapping[str, str]) -> None:
         raise NoBuildx(
             "the docker command has no buildx plugin",
             hint=f"install the package docker-buildx, or run: {INSTALL}",
+        )
+    said = found.stdout.strip()
+    if said.startswith("buildah"):  # Podman's docker command
+        raise NoBuildx(
+            f"the docker command builds with {said}, which is not BuildKit",
+            hint=f"put Docker's own in place of Podman's (package podman-docker): {INSTALL}",
+        )
+    version = _BUILDX.search(said)
+    if version and tuple(map(int, version.groups())) < MIN_BUILDX:
+        raise NoBuildx(
+            f"the docker command's buildx plugin is too old: {said}; 0.10 or newer is needed",
+            hint=f"install a newer one, by the package docker-buildx, or run: {INSTALL}",
         )

@@ -158,6 +158,32 @@ def test_a_docker_command_without_buildx_is_told_apart_from_no_engine(
 
 
 @pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("github.com/docker/buildx v0.9.1 ed00243a0ce2", "is too old: github.com/docker/buildx"),
+        ("github.com/docker/buildx 0.8.2+ds1 0.8.2+ds1-1", "0.10 or newer is needed"),
+        ("buildah 1.39.3", "builds with buildah 1.39.3"),
+        ("github.com/docker/buildx v0.10.0 1", None),
+        ("github.com/docker/buildx v1.2.0 1", None),
+        ("github.com/docker/buildx library-import ", None),  # a build that was told no version
+    ],
+)
+def test_a_buildx_that_cannot_build_here_is_told_with_its_version(
+    said: str, told: str | None, serve: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    environ = {**serve("1.45"), "PATH": str(tmp_path)}
+    (tmp_path / "docker").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "docker").chmod(0o755)
+    if told is None:
+        connect.check_buildx(environ)
+        return
+    error = failure(environ)
+    assert type(error) is NoBuildx
+    assert told in error.message
+    assert "host -- --install" in error.hint
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         (
@@ -211,13 +237,21 @@ def test_a_build_is_for_the_targets_platform_on_the_hosts_network() -> None:
     assert argv[-1] == "/c"
 
 
+def test_a_dockerfile_is_told_what_each_tool_calls_the_target() -> None:
+    given = dict(word.split("=", 1) for word in after(words({}), "--build-arg"))
+    assert given["TARGET_GNU"] == "aarch64-linux-gnu"
+    assert given["TARGET_BRANCH_PROTECTION"] == "-mbranch-protection=standard"
+    assert given["TARGET_BACKENDS_LEFT_OUT"] == ""
+
+
 def test_a_comma_in_a_path_does_not_end_it() -> None:
     assert after(words({}), "--output") == ['type=local,"dest=/out,1"']
 
 
 def test_proxies_and_epoch_are_passed_by_name_so_that_no_password_is_shown() -> None:
     argv = words({"https_proxy": "http://me:secret@proxy", "SOURCE_DATE_EPOCH": "1", "HOME": "/h"})
-    assert after(argv, "--build-arg") == ["BASE=b", "https_proxy", "SOURCE_DATE_EPOCH"]
+    given = after(argv, "--build-arg")
+    assert given[-3:] == ["BASE=b", "https_proxy", "SOURCE_DATE_EPOCH"]
     assert "secret" not in " ".join(argv)
 
 
@@ -260,7 +294,7 @@ ERROR: failed to solve: process "/bin/sh -c make" did not complete successfully:
 
 def test_a_failing_step_is_named_with_its_own_last_line() -> None:
     failure = read(FAILED_STEP)[0].failure(Path("/d/x.Dockerfile"))
-    assert failure.cause == "x.Dockerfile: step [two 1/1] RUN make: fatal: no rule (exit code: 2)"
+    assert failure.cause == "d/x.Dockerfile: step [two 1/1] RUN make: fatal: no rule (exit code: 2)"
     assert failure.output == ("compiling", "fatal: no rule")
     assert not failure.disk_full
 
@@ -268,6 +302,7 @@ def test_a_failing_step_is_named_with_its_own_last_line() -> None:
 @pytest.mark.parametrize(
     ("line", "cause", "hint"),
     [
+        ("unknown flag: --provenance", "unknown flag: --provenance", "0.10 or newer"),
         ('ERROR: no builder "x" found', 'no builder "x" found', "docker buildx ls"),
         (
             "ERROR: failed to solve: dockerfile parse error on line 2: unknown instruction: FOO",
