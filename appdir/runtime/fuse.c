@@ -126,6 +126,9 @@ void fuse_mount_clear(const char *dir)
 {
     bool done = umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
 
-    for (unsigned i = 0; !done && i < HELPERS; i++)
-        done = helper_name(i) != NULL && unmount_by_helper(helper_name(i), dir);
+    for (unsigned i = 0; !done && i < HELPERS; i++) {
+        const char *helper = helper_name(i);
+
+        done = helper != NULL && unmount_by_helper(helper, dir);
+    }
 }

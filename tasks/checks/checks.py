@@ -11,10 +11,11 @@ import nox
 
 from tasks import catalog, images
 from tasks.base import arguments, console
-from tasks.base.errors import TaskError
+from tasks.base.errors import CommandFailed, TaskError
 from tasks.base.paths import BUILD, ROOT
 from tasks.engine.engine import Engine, Mount
 from tasks.host import report
+from tasks.images import Base
 
 SCRIPTS = (
     "nox",
@@ -39,14 +40,14 @@ def unit(session: nox.Session) -> None:
 
 
 def lint(session: nox.Session) -> None:
-    """ruff, mypy, the order of the packages, the workflows' checkers, and shellcheck."""
+    """ruff, mypy, the packages' order, checkers of the workflows, of shell scripts and of C."""
     _install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
     session.run("lint-imports", "--no-logo")
     _workflows(session)
-    console.reported(_shellcheck)()
+    console.reported(_in_containers)()
 
 
 def workflow(session: nox.Session) -> None:
@@ -60,6 +61,8 @@ def _workflows(session: nox.Session) -> None:
     files = [str(path) for path in sorted((ROOT / GITHUB).glob("workflows/*.yml"))]
     # The schemas are those that the checker brings; nothing is asked of GitHub.
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    actions = [str(path) for path in sorted((ROOT / GITHUB).glob("actions/*/action.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
     dependabot = f"{GITHUB}/dependabot.yml"
     session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", dependabot)
     session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", GITHUB)
@@ -104,28 +107,49 @@ def rust(*, advisories: bool = False) -> None:
     console.note(f"{sum(map(int, results))} tests of the Rust program passed")
 
 
-def _shellcheck() -> None:
-    """Run shellcheck in a container, on every shell script of the project."""
+def _in_containers() -> None:
+    """The checkers that are Debian packages."""
     report.prepare(install=True)
     with Engine.connect() as engine:
         base = images.ensure(catalog.images()["build"], engine.target, engine)
-        tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
-        if engine.image_id(tag) is None:
+        _shellcheck(engine, base)
+        _read_c(engine, base)
+
+
+def _read_c(engine: Engine, base: Base) -> None:
+    """Have cppcheck and gcc's analyzer read the runtime's sources."""
+    try:
+        with console.stage("Read the runtime's C"):
             engine.build(
-                ROOT / "docker/lint/Dockerfile",
+                ROOT / "docker/runtime/Dockerfile",
                 context=ROOT,
-                stage="lint",
+                stage="check",
                 target=engine.target,
                 args={"BASE": base.reference},
-                tag=tag,
             )
-        done = engine.run(
-            tag,
-            ["shellcheck", "--", *SCRIPTS],
-            mounts=[Mount(ROOT, "/src", read_only=True)],
-            workdir="/src",
-            timeout=120,
+    except CommandFailed as error:
+        raise TaskError(f"{error.message}\n{error.output}") from error
+
+
+def _shellcheck(engine: Engine, base: Base) -> None:
+    """Run shellcheck in a container, on every shell script of the project."""
+    tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
+    if engine.image_id(tag) is None:
+        engine.build(
+            ROOT / "docker/lint/Dockerfile",
+            context=ROOT,
+            stage="lint",
+            target=engine.target,
+            args={"BASE": base.reference},
+            tag=tag,
         )
+    done = engine.run(
+        tag,
+        ["shellcheck", "--", *SCRIPTS],
+        mounts=[Mount(ROOT, "/src", read_only=True)],
+        workdir="/src",
+        timeout=120,
+    )
     if done.exit_code:
         raise TaskError(f"shellcheck found faults:\n{done.stdout.decode()}{done.stderr.decode()}")
 

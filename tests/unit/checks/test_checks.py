@@ -13,7 +13,7 @@ import nox
 import pytest
 
 from tasks import images
-from tasks.base.errors import NoEngine
+from tasks.base.errors import CommandFailed, NoEngine
 from tasks.base.paths import ROOT
 from tasks.checks import checks
 from tasks.engine import engine
@@ -113,8 +113,12 @@ def test_package_that_uses_a_later_stage_fails_lint(tmp_path: Path) -> None:
     assert imports_are_in_order(tmp_path).returncode == 1  # a package that has no place yet
 
 
-def test_lint_tells_what_shellcheck_found(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+CHECKERS = ["ruff", "ruff", "mypy", "lint-imports", *["check-jsonschema"] * 3, "zizmor"]
+
+
+@pytest.mark.parametrize(("script", "source"), [("SC2086", ""), ("", "CWE-476")])
+def test_lint_tells_what_was_found_in_shell_scripts_and_in_c(
+    script: str, source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Engine:
         target = SimpleNamespace(arch="x86_64")
@@ -130,7 +134,13 @@ def test_lint_tells_what_shellcheck_found(
 
         def run(self, tag: str, argv: list[str], **options: Any) -> SimpleNamespace:
             assert argv == ["shellcheck", "--", *checks.SCRIPTS]
-            return SimpleNamespace(exit_code=1, stdout=b"In AppRun line 1: SC2086\n", stderr=b"")
+            said = f"In AppRun line 1: {script}\n".encode()
+            return SimpleNamespace(exit_code=int(bool(script)), stdout=said, stderr=b"")
+
+        def build(self, dockerfile: Path, *, stage: str, **options: Any) -> None:
+            assert (dockerfile, stage) == (ROOT / "docker/runtime/Dockerfile", "check")
+            if source:
+                raise CommandFailed("step [check]", returncode=1, output=f"fuse.c:50:15: {source}")
 
     monkeypatch.setattr(report, "prepare", lambda install: None)
     monkeypatch.setattr(engine.Engine, "connect", Engine)
@@ -140,14 +150,5 @@ def test_lint_tells_what_shellcheck_found(
     with pytest.raises(SystemExit) as ended:
         checks.lint(given)
     assert ended.value.code == 1
-    assert "SC2086" in capsys.readouterr().err
-    ran = [words[0] for words in given.ran]
-    assert ran == [
-        "install",
-        "ruff",
-        "ruff",
-        "mypy",
-        "lint-imports",
-        *["check-jsonschema"] * 2,
-        "zizmor",
-    ]
+    assert (script or f"fuse.c:50:15: {source}") in capsys.readouterr().err
+    assert [words[0] for words in given.ran] == ["install", *CHECKERS]
