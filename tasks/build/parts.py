@@ -29,7 +29,7 @@ SOURCES = {  # what the program of each implementation is made of, beside docker
         "rust/.cargo",
         "rust/Cargo.lock",
         "rust/Cargo.toml",
-        "rust/conformance/Cargo.toml",
+        "rust/engine-host/Cargo.toml",
         "rust/tea-cli",
         "rust/tea-core",
         "rust/tea-wasm-llm/Cargo.toml",

@@ -105,6 +105,7 @@ def rust(*, advisories: bool = False) -> None:
     )
     console.note((output / "deny.txt").read_text().splitlines()[-1])
     console.note(f"{sum(map(int, results))} tests of the Rust program passed")
+    console.note(f"conformance: {(output / 'cases.txt').read_text().splitlines()[-1]}")
 
 
 def _in_containers() -> None:

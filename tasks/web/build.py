@@ -28,8 +28,9 @@ SOURCES = [
     ROOT / "docker/apt",
     ROOT / "docker/web",
     ROOT / "conformance",
+    ROOT / "tests/conformance",
     *(ROOT / "rust" / name for name in ("Cargo.toml", "Cargo.lock", ".cargo", "tea-core")),
-    ROOT / "rust/conformance",
+    ROOT / "rust/engine-host/Cargo.toml",
     ROOT / "rust/tea-cli/Cargo.toml",
     *(PACKAGE / name for name in (".npmrc", "Cargo.toml", "package.json", "package-lock.json")),
     *(PACKAGE / name for name in ("biome.json", "tsconfig.json", "tsconfig.build.json")),
@@ -92,7 +93,8 @@ def build(engine: Engine) -> Path:
         _docker(engine, base, "export", output=output)
         package = _package(output)
         check(package)
-        console.note((output / "conformance.txt").read_text(encoding="utf-8").strip())
+        said = (output / "conformance.txt").read_text(encoding="utf-8")
+        console.note(f"conformance cases in a page: {said.splitlines()[-1]}")
 
     Stage("browser package", output, inputs).run(make)
     return _package(output)
@@ -109,7 +111,7 @@ def try_in_browser(engine: Engine, large: Path | None = None) -> str:
     model_table.write()
     tag = "tea-bundles/web-browser"
     with console.stage("Image with Chromium"):
-        _docker(engine, _base(engine), "browser", tag=tag)
+        _docker(engine, _base(engine), "checked", tag=tag)
     model = large or ensure.ensure(catalog.model(MODEL)).path
     variable = "TEA_LARGE_MODEL" if large else "TEA_TEST_MODEL"
     with console.stage("Try the package in Chromium"):

@@ -1,276 +1,164 @@
-"""Compares what came of a case with what it expects, and says every difference."""
+"""Plays cases on an engine: a process of its own that is told a case and asks for the rest.
+
+Both sides write one JSON map a line; conformance/README.md says what they say.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
-from the_edge_agent.errors import InvalidFile, ModelError, Problem, TeaError, WorkflowFailed
+from . import program
+from .compare import differences, refusal_differences
+from .sandbox import Outcome, Sandbox
+from .scripted import Models
+from .suite import Case
 
-from .stage import Outcome, Stage
-
-
-def differences(expect: Mapping[str, Any], outcome: Outcome, stage: Stage) -> list[str]:
-    """Return a line for each expectation that is not met; none means the case passes."""
-    checks = [_requests(expect, outcome), _files(expect, stage), _hidden(expect, outcome)]
-    if outcome.stdout is not None:
-        checks.append(_command(expect, outcome))
-    else:
-        checks += [
-            _end(expect, outcome, stage),
-            _state(expect, outcome),
-            _events(expect, outcome),
-        ]
-    return [line for check in checks for line in check]
+ROOT = Path(__file__).parents[2]
+DEADLINE = 60.0  # seconds a case; only an engine that hangs needs them
+ASKED = ("sleep", "chat", "embed", "post")
 
 
-def same(expected: Any, actual: Any) -> bool:
-    """Whether two values are equal and of the same JSON types: 1, 1.0 and true all differ."""
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        return expected.keys() == actual.keys() and all(
-            same(value, actual[key]) for key, value in expected.items()
+class EngineEndedError(Exception):
+    """The process of an engine ended, or was ended because it hung, in mid-case."""
+
+
+class Engine:
+    """An engine and its process, which lives until ``close``.
+
+    ``program`` is the engine's ``tea`` for the cases that run it; without one, the process is asked
+    to run it.
+    """
+
+    def __init__(self, name: str, command: list[str], program: str | None = None) -> None:
+        self.name = name
+        self._command = command
+        self._program = program
+        self._process: subprocess.Popen[str] | None = None
+
+    def faults(self, case: Case, root: Path) -> list[str]:
+        """Play a case in ``root`` and return what is not as it should be."""
+        sandbox = Sandbox(case, root)
+        outcomes = self.play(sandbox)
+        refused = case.data.get("refused_by", {}).get(self.name)
+        if refused is not None:
+            return refusal_differences(outcomes[0], refused["node"], self.name)
+        expect = case.expect
+        warned = case.data.get("warned_by", {}).get(self.name, [])
+        if warned:
+            expect["warnings"] = [*expect.get("warnings", []), *warned]
+        return [line for each in outcomes for line in differences(expect, each, sandbox)]
+
+    def play(self, sandbox: Sandbox) -> list[Outcome]:
+        """Return what came of a case, once for each time that it runs."""
+        models = Models(sandbox.data.get("models", {}))
+        if "command" not in sandbox.data:
+            return self._play_runs(sandbox, models)
+        if self._program is None:
+            self._say("command", program.call(sandbox))
+            return [self._outcome(models, sandbox)]
+        return [program.play(self._program, sandbox, models)]
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+    def _play_runs(self, sandbox: Sandbox, models: Models) -> list[Outcome]:
+        data = sandbox.data
+        options, times = data.get("options", {}), data.get("repeat", 1)
+        given: dict[str, Any] = {
+            key: data[key] for key in ("input", "env", "secrets") if key in data
+        }
+        if "backend" in options:
+            given["backend"] = options["backend"]
+        local = data.get("models", {}).get("local")
+        self._say(
+            "run",
+            {
+                "source": data["workflow"],
+                "name": sandbox.workflow_name,
+                "given": json.dumps(given),
+                "has_model": local is not None,
+                "find_model": bool(local and local.get("find")),
+                "gguf": options.get("gguf"),
+                "directory": str(sandbox.directory),
+                "roots": sandbox.roots,
+                "times": times,
+            },
         )
-    if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(same, expected, actual))
-    return type(expected) is type(actual) and bool(expected == actual)
+        outcomes = [self._outcome(models, sandbox)]
+        while len(outcomes) < times and outcomes[0].problems is None:
+            models.outcome = Outcome()
+            outcomes.append(self._outcome(models, sandbox))
+        return outcomes
 
+    def _outcome(self, models: Models, sandbox: Sandbox) -> Outcome:
+        """Answer the engine until a run has ended, and return what came of it."""
+        outcome = models.outcome
+        while True:
+            ((what, value),) = self._hear().items()
+            if what == "event":
+                outcome.events.append(value)
+            elif what == "model":
+                outcome.model = os.path.relpath(value, sandbox.root)
+            elif what in ASKED:
+                self._write(models.answer(what, value))
+            elif what == "ended":
+                for key, found in value.items():
+                    setattr(outcome, key, found)
+                return outcome
+            else:
+                raise EngineEndedError(f"{self.name} said {what}: {value}")
 
-def _end(expect: Mapping[str, Any], outcome: Outcome, stage: Stage) -> Iterator[str]:
-    error = outcome.error
-    if not isinstance(error, TeaError | None):
-        yield f"not an error of the engine: {error!r}"
-        return
-    if "problems" in expect:
-        yield from _problems(expect["problems"], error, stage)
-    elif "error" in expect:
-        yield from _error(expect["error"], error, stage)
-    elif error is not None and "end" not in expect:
-        yield f"failed: {type(error).__name__}: {error}"
-    if not isinstance(error, InvalidFile):
-        yield from _warnings(expect.get("warnings", ()), outcome.warnings, stage)
-    exit_code = 0 if error is None else error.exit_code
-    if expect.get("exit", exit_code) != exit_code:
-        yield f"exit code {exit_code}, expected {expect['exit']}"
-
-
-def _error(expect: Mapping[str, Any], error: TeaError | None, stage: Stage) -> Iterator[str]:
-    if error is None:
-        yield f"no error, expected {expect}"
-        return
-    if isinstance(error, InvalidFile):
-        if expect.get("stage") == "run":
-            yield f"refused at load: {error}"
-            return
-        wanted = {key: value for key, value in expect.items() if key in ("place", "message")}
-        if not expect.get("any_number") and len(error.problems) != 1:
-            yield f"{len(error.problems)} problems, expected one: {error}"
-        if not any(_fits(wanted, problem, stage) for problem in error.problems):
-            yield f"problems {error}; expected {wanted}"
-        return
-    if expect.get("stage") == "load":
-        yield f"refused only at run: {error}"
-        return
-    yield from _failure(expect, error)
-
-
-def _failure(expect: Mapping[str, Any], error: TeaError) -> Iterator[str]:
-    failed = error if isinstance(error, WorkflowFailed) else None
-    cause = failed.cause if failed else error
-    found = {
-        "kind": cause.kind,
-        "node": failed.node if failed else None,
-        "action": failed.action if failed else None,
-    }
-    for key, value in found.items():
-        if expect.get(key, value) != value:
-            yield f"{key} is {value}, expected {expect[key]}: {error}"
-    yield from _missing("the message", expect.get("message", ()), str(error))
-    exit_code = 3 if isinstance(cause, ModelError) else 1
-    if error.exit_code != exit_code:
-        yield f"exit code {error.exit_code}, expected {exit_code}"
-
-
-def _problems(expect: list[dict[str, Any]], error: TeaError | None, stage: Stage) -> Iterator[str]:
-    if not isinstance(error, InvalidFile):
-        yield f"not refused at load: {error}"
-        return
-    if len(expect) != len(error.problems):
-        yield f"{len(error.problems)} problems, expected {len(expect)}"
-    for wanted, problem in zip(expect, error.problems, strict=False):
-        if not _fits(wanted, problem, stage):
-            yield f"problem {problem}; expected {wanted}"
-
-
-def _warnings(
-    expect: Iterable[dict[str, Any]], warnings: tuple[Problem, ...], stage: Stage
-) -> Iterator[str]:
-    wanted = list(expect)
-    for warning in warnings:
-        fitting = [each for each in wanted if _fits(each, warning, stage)]
-        if not fitting:
-            yield f"unexpected warning {warning}"
-        else:
-            wanted.remove(fitting[0])
-    yield from (f"no warning {each}" for each in wanted)
-
-
-def _fits(wanted: Mapping[str, Any], problem: Problem, stage: Stage) -> bool:
-    place = problem.place
-    if place.file != stage.workflow_name or place.line < 1 or place.column < 1:
-        return False
-    line, _, column = str(wanted.get("place", "")).partition(":")
-    if (line and int(line) != place.line) or (column and int(column) != place.column):
-        return False
-    return not list(_missing("", wanted.get("message", ()), str(problem)))
-
-
-def _missing(where: str, texts: Iterable[str], found: str) -> Iterator[str]:
-    for text in texts:
-        if text.lower() not in found.lower():
-            yield f"{where} lacks {text!r}: {found}"
-
-
-def _state(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    wanted = ("state", "state_has", "state_lacks", "state_order", "error_state")
-    state = outcome.state
-    if state is None:
-        yield from (f"no final state, expected {key}" for key in wanted if key in expect)
-        return
-    try:
-        json.dumps(state, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        yield f"the state is not JSON: {error}"
-    if "state" in expect and not same(expect["state"], state):
-        yield f"state {state!r}, expected {expect['state']!r}"
-    for key, value in expect.get("state_has", {}).items():
-        if key not in state or not same(value, state[key]):
-            yield f"state.{key} is {state.get(key)!r}, expected {value!r}"
-    yield from (f"state has {key}" for key in expect.get("state_lacks", ()) if key in state)
-    if "state_order" in expect and list(state) != expect["state_order"]:
-        yield f"keys {list(state)}, expected {expect['state_order']}"
-    if "error_state" in expect:
-        yield from _error_state(expect["error_state"], state.get("__error__"))
-
-
-def _error_state(expect: Mapping[str, Any], found: Any) -> Iterator[str]:
-    keys = {"type", "message", "node", "action", "retry_count"}
-    if not isinstance(found, dict) or found.keys() != keys:
-        yield f"state.__error__ is {found!r}, expected the keys {sorted(keys)}"
-        return
-    for key, value in expect.items():
-        if key == "message":
-            yield from _missing("state.__error__.message", value, found[key])
-        elif not same(value, found[key]):
-            yield f"state.__error__.{key} is {found[key]!r}, expected {value!r}"
-
-
-def _events(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    if "events" in expect:
-        yield from _exact_events(expect["events"], outcome.events)
-    left = iter(outcome.events)
-    for wanted in expect.get("events_include", ()):
-        if not any(_event_fits(wanted, event) for event in left):
-            yield f"no event {wanted} in its turn, only {outcome.events}"
-    for kind in expect.get("events_lack", ()):
-        if any(event["type"] == kind for event in outcome.events):
-            yield f"there is an event {kind}"
-
-
-def _exact_events(expect: list[dict[str, Any]], events: list[dict[str, Any]]) -> Iterator[str]:
-    fit = len(expect) == len(events) and all(map(_event_fits, expect, events))
-    if not fit:
-        yield f"events {events}, expected {expect}"
-
-
-def _event_fits(wanted: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
-    return all(key in event and same(value, event[key]) for key, value in wanted.items())
-
-
-def _requests(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    if "requests" in expect:
-        wanted, got = expect["requests"], outcome.requests
-        if len(wanted) != len(got):
-            yield f"{len(got)} requests, expected {len(wanted)}: {got}"
-        for one, request in zip(wanted, got, strict=False):
-            yield from _request(one, request)
-    sleeps = expect.get("sleeps", [])
-    if sleeps not in ("any", outcome.sleeps):
-        yield f"waits of {outcome.sleeps} s, expected {sleeps}"
-    if expect.get("model", outcome.model) != outcome.model:
-        yield f"the model is {outcome.model}, expected {expect['model']}"
-
-
-def _request(expect: Mapping[str, Any], request: Mapping[str, Any]) -> Iterator[str]:
-    headers = request.get("headers", {})
-    for key, value in expect.items():
-        if key == "lacks":
-            yield from (f"the request has {each}" for each in value if each in request)
-        elif key == "lacks_headers":
-            yield from (f"the request has the header {each}" for each in value if each in headers)
-        elif key == "headers":
-            yield from (
-                f"header {name} is {headers.get(name)!r}, expected {text!r}"
-                for name, text in value.items()
-                if headers.get(name) != text
+    def _say(self, what: str, value: Any) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'python/src'}"},
             )
-        elif key not in request or request[key] != value:
-            yield f"{key} of the request is {request.get(key)!r}, expected {value!r}"
+        self._write({what: value})
+
+    def _write(self, value: dict[str, Any]) -> None:
+        assert self._process and self._process.stdin
+        self._process.stdin.write(json.dumps(value) + "\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process and self._process.stdout
+        timer = threading.Timer(DEADLINE, self._process.kill)
+        timer.start()
+        line = self._process.stdout.readline()
+        timer.cancel()
+        if not line:
+            raise EngineEndedError(f"{self.name} ended with {self._process.wait()}")
+        heard: dict[str, Any] = json.loads(line)
+        return heard
 
 
-def _files(expect: Mapping[str, Any], stage: Stage) -> Iterator[str]:
-    for name, content in expect.get("files", {}).items():
-        path = stage.root / name
-        found = path.read_bytes().decode() if path.is_file() else None
-        if isinstance(content, dict) and found is not None:
-            if not same(content["json"], json.loads(found)):
-                yield f"{name} has {found!r}, expected {content['json']!r}"
-        elif found != content:
-            yield f"{name} has {found!r}, expected {content!r}"
-    if "only_files" in expect and list(stage.files()) != expect["only_files"]:
-        yield f"files {list(stage.files())}, expected {expect['only_files']}"
+def names() -> list[str]:
+    """The engines to play on, by TEA_ENGINES (python, rust, browser); Python alone by default."""
+    return os.environ.get("TEA_ENGINES", "python").split(",")
 
 
-def _hidden(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    shown = [outcome.state, outcome.events, str(outcome.error), outcome.stdout, outcome.stderr]
-    shown.append("".join(event.get("text", "") for event in outcome.events))  # over all pieces
-    error = outcome.error
-    if isinstance(error, WorkflowFailed):
-        shown.append(str(error.cause))
-    for text in expect.get("hidden", ()):
-        yield from (f"{text!r} shows in {each!r}" for each in shown if text in repr(each))
+def start(name: str) -> Engine:
+    """Return an engine. That of Rust is TEA_RUST_HOST and TEA_RUST_PROGRAM, a page's TEA_PAGE_HOST.
 
-
-def _command(expect: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    stdout, stderr = outcome.stdout or "", outcome.stderr
-    if outcome.exit != expect["exit"]:
-        yield f"exit code {outcome.exit}, expected {expect['exit']}; stderr: {stderr}"
-    for key, found in (("stdout", stdout), ("stderr", stderr)):
-        if expect.get(key, found) != found:
-            yield f"{key} is {found!r}, expected {expect[key]!r}"
-    if "traceback" in stderr.lower():
-        yield f"a traceback: {stderr}"
-    yield from _missing("stdout", expect.get("stdout_has", ()), stdout)
-    yield from _missing("stderr", expect.get("stderr_has", ()), stderr)
-    yield from _missing("the output", expect.get("output_has", ()), stdout + stderr)
-    yield from (f"stderr has {text!r}" for text in expect.get("stderr_lacks", ()) if text in stderr)
-    if not re.fullmatch(expect.get("stdout_matches", "(?s).*"), stdout):
-        yield f"stdout {stdout!r} is not like {expect['stdout_matches']!r}"
-    if "stdout_events" in expect:
-        events = [json.loads(line) for line in stdout.splitlines()]
-        yield from _exact_events(expect["stdout_events"], events)
-    if {"stdout_json", "stdout_order", "stdout_is_json"} & expect.keys():
-        yield from _stdout_json(expect, stdout)
-
-
-def _stdout_json(expect: Mapping[str, Any], stdout: str) -> Iterator[str]:
-    try:
-        value = json.loads(stdout)
-    except ValueError:
-        yield f"stdout is not JSON: {stdout!r}"
-        return
-    if "stdout_json" in expect and not same(expect["stdout_json"], value):
-        yield f"stdout has {value!r}, expected {expect['stdout_json']!r}"
-    if "stdout_order" in expect and list(value) != expect["stdout_order"]:
-        yield f"stdout has the keys {list(value)}, expected {expect['stdout_order']}"
+    Raises KeyError for one that is not named there.
+    """
+    if name == "python":
+        return Engine(name, [sys.executable, "-m", "tests.conformance.engine_host"])
+    if name == "rust":
+        return Engine(name, [os.environ["TEA_RUST_HOST"]], os.environ["TEA_RUST_PROGRAM"])
+    return Engine(name, shlex.split(os.environ["TEA_PAGE_HOST"]))

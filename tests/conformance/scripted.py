@@ -1,194 +1,175 @@
-"""Scripted models: a local one in the place of llama.cpp, and an API behind the real client."""
+"""Scripted models: what a case's local model and its API answer to an engine's requests."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
-from the_edge_agent import errors
-from the_edge_agent.llm.backend import (
-    BackendName,
-    ChatReply,
-    ChatRequest,
-    EmbedReply,
-    EmbedRequest,
-)
+from .sandbox import Outcome
 
 Request = dict[str, Any]
+Reply = dict[str, Any]
+Answer = dict[str, Any]
 
 
-class ScriptEndedError(AssertionError):
-    """A model was asked more often than its case has replies."""
+class Models:
+    """The models of a case, which note each request in ``outcome``."""
 
+    def __init__(self, models: dict[str, Any]) -> None:
+        self.outcome = Outcome()
+        self._models = models
+        self._left = {name: list(model["replies"]) for name, model in models.items()}
 
-@dataclass(slots=True)
-class Script:
-    """The replies that a model has left to give, and the requests that it got.
+    def answer(self, what: str, asked: Any) -> Answer:
+        """Return what the engine is to read after ``sleep``, ``chat``, ``embed`` or ``post``."""
+        if what == "sleep":
+            self.outcome.sleeps.append(asked)
+            return {}
+        return {"chat": self.chat, "embed": self.embed, "post": self.post}[what](asked)
 
-    ``requests`` is shared by all models of a case, in the order of the requests.
-    """
-
-    name: str
-    replies: list[dict[str, Any]]
-    requests: list[Request]
-    bytewise: bool = False
-
-    def next(self, request: Request) -> dict[str, Any]:
-        """Return the reply to ``request`` and remember the request."""
-        self.requests.append(request)
-        if not self.replies:
-            raise ScriptEndedError(f"one request more than the case has replies: {request}")
-        return self.replies.pop(0)
-
-
-def pieces(reply: dict[str, Any]) -> list[str]:
-    """Return the pieces of text that a reply comes in."""
-    text = reply.get("text", "")
-    return ([text] if text else []) if isinstance(text, str) else list(text)
-
-
-def usage(reply: dict[str, Any]) -> tuple[int, int]:
-    """Return the tokens of prompt and answer."""
-    prompt, completion = reply.get("usage", (1, len(pieces(reply))))
-    return prompt, completion
-
-
-@dataclass(slots=True)
-class ScriptedModel:
-    """A local model that says what its script says."""
-
-    script: Script
-    name: BackendName = "local"
-
-    async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
-        """Answer with the next reply."""
-        fields = {
-            key: getattr(request, key)
-            for key in ("temperature", "max_tokens", "top_p", "top_k", "min_p", "seed")
+    def chat(self, asked: Request) -> Answer:
+        """Return pieces of an answer, and the whole reply or an error. ``reply`` is JSON."""
+        seen = {key: value for key, value in asked.items() if key not in ("prompt", "n_ctx")}
+        reply = self._next("local", {"backend": "local", **seen})
+        if reply is None or "error" in reply:
+            return {"pieces": _pieces(reply or {}), **_error(reply)}
+        prompt, completion = _usage(reply)
+        whole = {
+            "content": "".join(_pieces(reply)),
+            "model": self._name("local"),
+            "finish_reason": _reason(reply),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
         }
-        messages = [{"role": each.role, "content": each.content} for each in request.messages]
-        asked = {"messages": messages, "stop": list(request.stop), **fields}
-        reply = self.script.next({"backend": "local", **asked})
-        for piece in pieces(reply):
-            if on_text is not None:
-                on_text(piece)
-        _fail(reply)
-        return ChatReply(
-            "".join(pieces(reply)),
-            self.script.name,
-            reply.get("finish_reason", "stop"),
-            *usage(reply),
-        )
+        return {"pieces": _pieces(reply), "reply": json.dumps(whole)}
 
-    async def embed(self, request: EmbedRequest) -> EmbedReply:
-        """Answer with the vectors of the next reply."""
-        reply = self.script.next({"backend": "local", "texts": list(request.texts)})
-        _fail(reply)
-        vectors = tuple(tuple(float(each) for each in vector) for vector in reply["embeddings"])
-        return EmbedReply(vectors, self.script.name, reply["usage"])
+    def embed(self, asked: Request) -> Answer:
+        """Return vectors, or an error. ``reply`` is JSON."""
+        reply = self._next("local", {"backend": "local", "texts": asked["texts"]})
+        if reply is None or "error" in reply:
+            return _error(reply)
+        vectors = [[float(each) for each in vector] for vector in reply["embeddings"]]
+        whole = {"embeddings": vectors, "model": self._name("local"), "tokens": reply["usage"]}
+        return {"reply": json.dumps(whole)}
 
+    def post(self, asked: Request) -> Answer:
+        """Return the response of an OpenAI-compatible API, or how the network failed.
 
-def _fail(reply: dict[str, Any]) -> None:
-    if "error" in reply:
-        kind: type[errors.TeaError] = getattr(errors, reply["error"])
-        raise kind(reply["message"])
-
-
-@dataclass(slots=True)
-class ScriptedApi(httpx.AsyncBaseTransport):
-    """An OpenAI-compatible API, in the place of the network."""
-
-    script: Script
-    _never: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer with the next reply, or with its fault."""
-        body = json.loads(await request.aread())
-        reply = self.script.next(_recorded(request, body))
-        fault = reply.get("fault")
-        if fault == "refused":
-            raise httpx.ConnectError("connection refused", request=request)
-        if fault == "silence":
-            await self._never.wait()
+        ``chunks`` are bytes, one character each; the last may be an error instead.
+        """
+        body = json.loads(asked["body"])
+        reply = self._next("api", _recorded(asked, body))
+        if reply is None:
+            return _broken("invalid", "the script is over")
+        if reply.get("fault") in ("refused", "silence"):
+            return _broken("connection" if reply["fault"] == "refused" else "timeout", "no answer")
         if "status" in reply:
-            return httpx.Response(
-                reply["status"], headers=reply.get("headers"), content=reply["body"].encode()
-            )
+            headers = {key.lower(): value for key, value in reply.get("headers", {}).items()}
+            return _response([reply["body"].encode()], reply["status"], headers)
         if "embeddings" in reply:
-            return httpx.Response(200, json=self._vectors(reply))
+            return _response([json.dumps(self._vectors(reply)).encode()])
         if body.get("stream"):
-            kind = {"content-type": "text/event-stream"}
-            return httpx.Response(200, headers=kind, stream=_Stream(self._events(reply)))
-        return httpx.Response(200, json=self._answer(reply))
+            return self._stream(reply)
+        return _response([json.dumps(self._completion(reply)).encode()])
 
-    def _answer(self, reply: dict[str, Any]) -> dict[str, Any]:
-        message = {"role": "assistant", "content": "".join(pieces(reply))}
+    def _name(self, model: str) -> str:
+        return str(self._models[model].get("name", "model"))
+
+    def _next(self, model: str, request: Request) -> Reply | None:
+        self.outcome.requests.append(request)
+        left = self._left.get(model, [])
+        if not left:
+            fault = f"one request more than the case has replies: {request}"
+            self.outcome.faults.append(fault)
+            return None
+        reply: Reply = left.pop(0)
+        return reply
+
+    def _completion(self, reply: Reply) -> Answer:
+        message = {"role": "assistant", "content": "".join(_pieces(reply))}
         return {
             "id": "1",
             "object": "chat.completion",
-            "model": self.script.name,
+            "model": self._name("api"),
             "choices": [{"index": 0, "message": message, "finish_reason": _reason(reply)}],
-            "usage": self._usage(reply),
+            "usage": _counts(reply),
         }
 
-    def _vectors(self, reply: dict[str, Any]) -> dict[str, Any]:
+    def _vectors(self, reply: Reply) -> Answer:
         rows = [
             {"object": "embedding", "index": index, "embedding": vector}
             for index, vector in enumerate(reply["embeddings"])
         ]
         rows.reverse()  # the index says which is which, not the order
         counts = {"prompt_tokens": reply["usage"], "total_tokens": reply["usage"]}
-        return {"object": "list", "model": self.script.name, "data": rows, "usage": counts}
+        return {"object": "list", "model": self._name("api"), "data": rows, "usage": counts}
 
-    def _usage(self, reply: dict[str, Any]) -> dict[str, int]:
-        prompt, completion = usage(reply)
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-        }
-
-    async def _events(self, reply: dict[str, Any]) -> AsyncIterator[bytes]:
-        for piece in pieces(reply):
-            for part in self._parts(self._chunk({"content": piece}, None)):
-                yield part
+    def _stream(self, reply: Reply) -> Answer:
+        chunks = [self._chunk({"content": piece}, None) for piece in _pieces(reply)]
+        if self._models["api"].get("bytewise"):
+            chunks = [bytes([byte]) for chunk in chunks for byte in chunk]
+        if "fault" not in reply:
+            usage = {"model": self._name("api"), "choices": [], "usage": _counts(reply)}
+            chunks += [self._chunk({}, _reason(reply)), _event(usage), b"data: [DONE]\n\n"]
+        answer = _response(chunks, headers={"content-type": "text/event-stream"})
         if reply.get("fault") == "disconnect":
-            raise httpx.ReadError("connection reset")
-        if reply.get("fault") == "cut":
-            return
-        yield self._chunk({}, _reason(reply))
-        yield self._event({"model": self.script.name, "choices": [], "usage": self._usage(reply)})
-        yield b"data: [DONE]\n\n"
-
-    def _parts(self, data: bytes) -> list[bytes]:
-        return [bytes([byte]) for byte in data] if self.script.bytewise else [data]
+            answer["chunks"].append(_broken("connection", "connection reset"))
+        return answer
 
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return self._event({"model": self.script.name, "choices": [choice]})
-
-    def _event(self, data: dict[str, Any]) -> bytes:
-        return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+        return _event({"model": self._name("api"), "choices": [choice]})
 
 
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, parts: AsyncIterator[bytes]) -> None:
-        self._parts = parts
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._parts
+def _pieces(reply: Reply) -> list[str]:
+    text = reply.get("text", "")
+    return ([text] if text else []) if isinstance(text, str) else list(text)
 
 
-def _reason(reply: dict[str, Any]) -> str:
+def _usage(reply: Reply) -> tuple[int, int]:
+    """Return the tokens of prompt and answer."""
+    prompt, completion = reply.get("usage", (1, len(_pieces(reply))))
+    return prompt, completion
+
+
+def _counts(reply: Reply) -> dict[str, int]:
+    prompt, completion = _usage(reply)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def _reason(reply: Reply) -> str:
     return str(reply.get("finish_reason", "stop"))
 
 
-def _recorded(request: httpx.Request, body: dict[str, Any]) -> Request:
+def _error(reply: Reply | None) -> Answer:
+    said = reply or {"error": "ActionError", "message": "the script is over"}
+    return {"error": {"kind": said["error"], "message": said["message"], "hint": ""}}
+
+
+def _broken(kind: str, message: str) -> Answer:
+    return {"error": {"kind": kind, "message": message, "hint": ""}}
+
+
+def _response(
+    chunks: list[bytes], status: int = 200, headers: dict[str, str] | None = None
+) -> Answer:
+    return {
+        "status": status,
+        "reason": "reason",
+        "headers": headers or {"content-type": "application/json"},
+        "chunks": [chunk.decode("latin-1") for chunk in chunks],
+    }
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _recorded(asked: Request, body: dict[str, Any]) -> Request:
     """Return a request in the words of the cases, whichever of two names the API has."""
     fields = dict(body)
     if "max_completion_tokens" in fields:
@@ -200,8 +181,8 @@ def _recorded(request: httpx.Request, body: dict[str, Any]) -> Request:
         fields["stop"] = [fields["stop"]]
     return {
         "backend": "api",
-        "method": request.method,
-        "url": str(request.url),
-        "headers": {key.lower(): value for key, value in request.headers.items()},
+        "method": "POST",
+        "url": asked["url"],
+        "headers": {key.lower(): value for key, value in asked["headers"]},
         **fields,
     }

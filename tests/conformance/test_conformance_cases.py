@@ -1,4 +1,4 @@
-"""Every case of conformance/ on the Python engine."""
+"""Every case of conformance/ on every engine of TEA_ENGINES; without it, on Python's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from .case import Case, load_cases
-from .judge import differences
-from .python_engine import play
-from .stage import Stage
+from . import judge
+from .judge import Engine
+from .suite import Case, load_cases
 
-CASES = [case for case in load_cases() if case.runs_on("python")]
+CASES = load_cases()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_ends_as_the_format_says(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(name, case) for name in judge.names() for case in CASES if case.runs_on(name)],
+    ids=lambda value: value.name if isinstance(value, Case) else value,
+)
+def test_case(name: str, case: Case, engines: dict[str, Engine], tmp_path: Path) -> None:
+    found = engines[name].faults(case, tmp_path)
+    assert not found, "\n".join([case.about, *found])
+
+
+@pytest.mark.parametrize("name", judge.names())
+def test_an_engine_that_ended_is_started_again(
+    name: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
-    stage = Stage(case, tmp_path)
-    for outcome in play(stage, monkeypatch):
-        found = differences(case.expect, outcome, stage)
-        assert not found, "\n".join([case.about, *found])
+    case = next(case for case in CASES if case.runs_on(name) and "command" not in case.data)
+    engines[name].close()
+    assert engines[name].faults(case, tmp_path) == []

@@ -1,65 +1,53 @@
-"""The cases themselves: well-formed, and one for every rule of the format."""
+"""The files of conformance/: of the schema's shape, each with what shows its rule."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from .case import CASES, FOLDER, Case, checker, load_cases
+from .schema import faults
+from .suite import FOLDER, Case, Rule, load_rules
 
-ALL = load_cases()
-NAMES = {case.name for case in ALL}
-RULES: dict[str, list[dict[str, Any]]] = tomllib.loads(
-    (FOLDER / "rules.toml").read_text(encoding="utf-8")
-)
-
-
-def test_every_case_fits_the_schema() -> None:
-    fault_of = checker()
-    faults = [f"{case.name}: {fault}" for case in ALL if (fault := fault_of(case.data))]
-    assert not faults, "\n".join(faults)
+RULES = load_rules()
+CASES = [case for rule in RULES for case in rule.cases()]
+WRITTEN = [case for rule in RULES if "cases" in rule.data for case in rule.cases()]
+GOOD: dict[str, Any] = {
+    "rule": "A rule of a test.",
+    "cases": {"one": {"about": "A case of a test.", "workflow": "", "expect": {"state": {}}}},
+}
 
 
-def test_every_file_is_a_case_with_a_plain_name() -> None:
-    files = [path for path in CASES.rglob("*") if path.is_file()]
-    assert len(files) == len(ALL)
-    assert [name for name in NAMES if not re.fullmatch(r"[a-z-]+/[a-z0-9-]+", name)] == []
+def test_every_file_has_the_shape_of_the_schema() -> None:
+    found = [fault for rule in RULES for fault in faults(rule)]
+    assert not found, "\n".join(found)
 
 
-def test_no_two_cases_are_about_the_same() -> None:
-    counts = Counter(case.about for case in ALL)
-    assert [about for about, count in counts.items() if count > 1] == []
-
-
-def test_every_case_is_about_one_sentence() -> None:
-    assert [case.name for case in ALL if not case.about.endswith(".")] == []
-
-
-def test_every_rule_has_a_case_that_exists() -> None:
-    lost = {rule["says"]: set(rule["cases"]) - NAMES for rule in RULES["rule"]}
-    assert {says: names for says, names in lost.items() if names} == {}
-    assert [rule["says"] for rule in RULES["rule"] if not rule["cases"]] == []
-
-
-def test_every_case_belongs_to_a_rule() -> None:
-    assert NAMES - {name for rule in RULES["rule"] for name in rule["cases"]} == set()
+def test_every_file_is_a_rule_in_a_group() -> None:
+    beside = {"README.md", "rule.schema.json"}
+    files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
+    lost = [name for name in files - beside if not re.fullmatch(r"[a-z-]+/[a-z0-9-]+\.yaml", name)]
+    assert lost == [], "a case stands in conformance/GROUP/RULE.yaml (README.md)"
 
 
 def test_no_rule_is_written_twice() -> None:
-    counts = Counter(rule["says"] for rules in RULES.values() for rule in rules)
+    counts = Counter(rule.data["rule"] for rule in RULES)
     assert [says for says, count in counts.items() if count > 1] == []
 
 
+def test_no_two_cases_are_about_the_same() -> None:
+    counts = Counter(case.about for case in WRITTEN)
+    assert [about for about, count in counts.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("engine", ["rust", "browser"])
-def test_cases_with_python_code_say_that_other_engines_refuse_them(engine: str) -> None:
+def test_python_code_is_refused_elsewhere(engine: str) -> None:
     code = re.compile(r"^\s*(- )?(run|script): \|", re.MULTILINE)
     silent = [
         case.name
-        for case in ALL
+        for case in CASES
         if code.search(case.data.get("workflow", ""))
         and "language:" not in case.data["workflow"]
         and engine not in case.data.get("refused_by", {})
@@ -67,10 +55,10 @@ def test_cases_with_python_code_say_that_other_engines_refuse_them(engine: str) 
     assert silent == []
 
 
-def test_cases_with_file_actions_do_not_expect_them_in_the_browser() -> None:
+def test_file_actions_are_not_expected_in_the_browser() -> None:
     silent = [
         case.name
-        for case in ALL
+        for case in CASES
         if re.search(r"uses: file\.", case.data.get("workflow", ""))
         and case.runs_on("browser")
         and "browser" not in case.data.get("refused_by", {})
@@ -78,16 +66,40 @@ def test_cases_with_file_actions_do_not_expect_them_in_the_browser() -> None:
     assert silent == []
 
 
-def test_the_schema_refuses_an_unknown_key() -> None:
-    good: dict[str, Any] = {"about": "A case of a test.", "workflow": "", "expect": {"state": {}}}
-    fault_of = checker()
-    assert fault_of(good) is None
-    assert fault_of({**good, "expcet": {}})
-    assert fault_of({**good, "expect": {"stat": {}}})
-    assert fault_of({**good, "expect": {}})
+def changed(**keys: Any) -> Rule:
+    """The good rule with other keys in its case."""
+    return Rule("a/b", {**GOOD, "cases": {"one": {**GOOD["cases"]["one"], **keys}}})
 
 
-def test_a_case_is_not_meant_for_an_engine_that_it_does_not_name() -> None:
-    case = Case("a/b", {"runs_on": ["python", "rust"]})
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (changed(expcet={}), "conformance/a/b.yaml: cases.one: "),
+        (changed(expect={"stat": {}}), "conformance/a/b.yaml: cases.one.expect: "),
+        (changed(expect={}), "conformance/a/b.yaml: cases.one.expect: "),
+        (changed(about="no full stop here"), "conformance/a/b.yaml: cases.one.about: "),
+        (changed(runs_on=["pyhton"]), "conformance/a/b.yaml: cases.one.runs_on.0: "),
+        (changed(warned_by={"rust": [{"place": "2"}]}), "cases.one.warned_by.rust.0: "),
+        (Rule("a/b", {"rule": "A rule of a test."}), "conformance/a/b.yaml: the file: "),
+        (Rule("a/b", {**GOOD, "case": {}}), "conformance/a/b.yaml: the file: "),
+        (Rule("a/b", {**GOOD, "cases": {"One": {}}}), "conformance/a/b.yaml: cases: "),
+        (Rule("a/b", {"rule": "A rule of rows.", "rows": [{"template": "x"}]}), "rows.0: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_file_is_named_with_its_key(rule: Rule, said: str) -> None:
+    assert list(faults(Rule("a/b", GOOD))) == []
+    found = list(faults(rule))
+    assert len(found) >= 1
+    assert said in found[0]
+
+
+def test_a_case_is_for_the_engines_that_it_names() -> None:
+    case = Case("a/b/c", {"runs_on": ["python", "rust"]})
     assert case.runs_on("rust")
     assert not case.runs_on("browser")
+
+
+def test_the_suite_has_not_shrunk() -> None:
+    assert len(RULES) >= 177
+    assert len(WRITTEN) >= 561

@@ -21,6 +21,7 @@ from tasks.engine.engine import Engine
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
 
 pytestmark = pytest.mark.integration
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 PROMPTS = [
     *("What is the capital of France?", "Tell me a joke.", "Name three colours."),
@@ -84,38 +85,38 @@ def test_rust_bundle_says_what_it_is_and_which_cpu_backend_it_uses(rust: Strange
 
 
 @pytest.fixture(scope="module")
-def answerer(engine: Engine) -> Path:
-    """The Rust engine as a program that answers a line with what it computes."""
-    output = BUILD / "rust-answerer"
+def engine_host(engine: Engine) -> Path:
+    """The Rust engine behind standard input and output, for the judge of conformance/."""
+    output = BUILD / "rust-engine-host"
     base = images.ensure(catalog.images()["build"], engine.target, engine)
     engine.build(
         ROOT / "docker/rust-check/Dockerfile",
         context=ROOT,
-        stage="answerer",
+        stage="engine-host",
         target=engine.target,
         args={"BASE": base.reference},
         output=output,
     )
-    return output / "answer"
+    return output / "engine-host"
 
 
 def test_the_rust_program_passes_the_tests_of_the_python_one(
-    rust_bundle: Path, answerer: Path
+    rust_bundle: Path, engine_host: Path
 ) -> None:
-    """tests/tea/rust on the bundle's own AppDir; they are collected where a program is named."""
+    """tests/tea/rust, and every case, on the bundle's own AppDir."""
     program = BUILD / f"rust-appdir-{TARGET.arch}" / "AppRun"
-    programs = {"TEA_RUST_PROGRAM": str(program), "TEA_RUST_ANSWERER": str(answerer)}
+    programs = {"TEA_RUST_PROGRAM": str(program), "TEA_RUST_HOST": str(engine_host)}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tea/rust"],
+        [*PYTEST, "tests/tea/rust", "tests/conformance/test_conformance_cases.py"],
         cwd=ROOT,
-        env={**os.environ, **programs},
+        env={**os.environ, "TEA_ENGINES": "rust", **programs},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None and int(passed[1]) > 100
+    assert passed is not None and int(passed[1]) > 1500
 
 
 def test_rust_bundle_costs_little_beside_its_model(rust_bundle: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +13,29 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from yaml import YAMLError
 
-from tests.conformance.case import parse
-from tests.conformance.judge import same
+from tests.conformance import judge
+from tests.conformance.compare import same, told
+from tests.conformance.judge import Engine
+from tests.conformance.sandbox import Outcome, Sandbox
+from tests.conformance.suite import Case, load_rules, parse, workflow_of
 from tests.conformance.test_conformance_robustness import (
     JSON_VALUES,
     OPERATIONS,
     WORKFLOWS,
     bounded,
 )
-from tests.tea.core.test_parity import SCOPE, rendered
-from the_edge_agent.actions import base_registry
-from the_edge_agent.actions.llm import llm_actions
-from the_edge_agent.errors import InvalidFile, TeaError
-from the_edge_agent.llm.backend import Backends
-from the_edge_agent.template import compile_expression
-from the_edge_agent.workflow import load
 
-Answers = Callable[[dict[str, Any]], dict[str, Any]]
+Both = tuple[Engine, Engine]
+GIVEN = next(rule.data["given"] for rule in load_rules() if rule.name == "templates/values")
 
 
 @pytest.fixture(scope="session")
-def rust(answerer: Path) -> Iterator[Answers]:
-    """What the Rust engine says to a line."""
-    with subprocess.Popen([answerer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin and process.stdout
-        stdin, stdout = process.stdin, process.stdout
-
-        def ask(line: dict[str, Any]) -> dict[str, Any]:
-            stdin.write(json.dumps(line).encode() + b"\n")
-            stdin.flush()
-            answer = stdout.readline()
-            assert answer, f"the Rust engine ended at {line}"
-            found: dict[str, Any] = json.loads(answer)
-            return found
-
-        yield ask
-        stdin.close()
+def both() -> Iterator[Both]:
+    """The two engines."""
+    engines = judge.start("python"), judge.start("rust")
+    yield engines
+    for engine in engines:
+        engine.close()
 
 
 def plain_data(text: str) -> Any:
@@ -64,7 +49,7 @@ def plain_data(text: str) -> Any:
 
 # -- expressions
 
-NAMES = [f"state.{name}" for name in SCOPE["state"]]
+NAMES = [f"state.{name}" for name in GIVEN["state"]]
 LITERALS = [
     *("0", "1", "2", "-1", "7", "1.5", "0.1", "1e3", "true", "none", "''", "'a'", "'é😀'", "' b '"),
     *("[]", "[1, 'a', none]", "{}", "{'k': 1, 'v': [2]}", "'42'", "'%s'", "'a,b'"),
@@ -120,43 +105,47 @@ PIECES = st.one_of(
 TEXTS = st.lists(PIECES, min_size=1, max_size=3).map("".join)
 
 
-def check(line: dict[str, Any], rust: Answers, work: Callable[[], Any]) -> None:
-    """Hold the Rust engine's answer to what ``work`` of the Python engine gives or raises."""
-    theirs = rust(line)
-    theirs.pop("message", None)
-    try:
-        ours = {"value": work()}
-    except TeaError as error:
-        ours = {"kind": error.kind}
-    assert same(ours, theirs), f"{line}\n  python: {ours}\n  rust:   {theirs}"
+def outcomes(both: Both, root: Path, text: str, state: dict[str, Any]) -> list[Outcome]:
+    """What comes of a workflow in each engine."""
+    case = Case("made", {"workflow": text, "input": state})
+    return [engine.play(Sandbox(case, root))[0] for engine in both]
+
+
+def check(both: Both, root: Path, row: dict[str, Any], state: dict[str, Any]) -> None:
+    """Hold the engines to each other: the same value, or the same kind of error."""
+    text = workflow_of(row, GIVEN["variables"])
+    ours, theirs = outcomes(both, root, text, state)
+    ends = [
+        {"value": each.state["value"]}
+        if each.state is not None
+        else {"kind": each.failure["kind"] if each.failure else "refused at load"}
+        for each in (ours, theirs)
+    ]
+    assert same(*ends), f"{row}\n  python: {ends[0]}\n  rust:   {ends[1]}"
 
 
 @given(source=EXPRESSIONS)
 @bounded(600)
-def test_an_expression_means_the_same_in_both_engines(rust: Answers, source: str) -> None:
-    row = {"expression": source}
-    check({**row, **SCOPE}, rust, lambda: rendered(row))
+def test_an_expression_means_the_same(both: Both, tmp_path: Path, source: str) -> None:
+    check(both, tmp_path, {"expression": source}, GIVEN["state"])
 
 
 @given(source=TEXTS)
 @bounded(400)
-def test_a_text_becomes_the_same_in_both_engines(rust: Answers, source: str) -> None:
-    row = {"template": source}
-    check({**row, **SCOPE}, rust, lambda: rendered(row))
+def test_a_text_becomes_the_same(both: Both, tmp_path: Path, source: str) -> None:
+    check(both, tmp_path, {"template": source}, GIVEN["state"])
 
 
 @given(source=st.sampled_from(OPERATIONS), a=JSON_VALUES, b=JSON_VALUES)
 @bounded(600)
-def test_an_operation_on_any_values_gives_the_same_in_both_engines(
-    rust: Answers, source: str, a: Any, b: Any
+def test_an_operation_gives_the_same(
+    both: Both, tmp_path: Path, source: str, a: Any, b: Any
 ) -> None:
-    scope = {**SCOPE, "state": {"a": a, "b": b}}
-    check({"expression": source, **scope}, rust, lambda: compile_expression(source).render(scope))
+    check(both, tmp_path, {"expression": source}, {"a": a, "b": b})
 
 
 # -- files
 
-ILL_FORMED = re.compile(r"(not a well-formed template): .*?(?=; w\.yaml:|$)")  # each parser's own
 FILES = [
     data
     for text in WORKFLOWS
@@ -195,23 +184,18 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(data[key])
 
 
-def problems_of(text: str) -> dict[str, Any]:
-    """The warnings or the problems of a workflow file, as the Rust engine tells them."""
-    backends = Backends(local=lambda _: None, api=lambda _: None)
-    actions = {**base_registry(roots=()), **llm_actions(backends)}
-    try:
-        warnings = load(text, "w.yaml", actions=actions).warnings
-    except InvalidFile as error:
-        return {"kind": "FileError", "message": str(error)}
-    return {"value": [str(warning) for warning in warnings]}
+def places_of(problems: list[dict[str, Any]] | None) -> list[tuple[int, int]]:
+    """Where the problems are; the words are each engine's own."""
+    return [(each["line"], each["column"]) for each in problems or []]
 
 
 @given(text=changed())
 @bounded(400)
-def test_a_changed_workflow_has_the_same_problems_in_both_engines(rust: Answers, text: str) -> None:
-    ours, theirs = problems_of(text), rust({"workflow": text})
-    assume("cannot run Python code" not in theirs.get("message", ""))
-    for each in (ours, theirs):
-        if "message" in each:
-            each["message"] = ILL_FORMED.sub(r"\1", each["message"])
-    assert ours == theirs, f"{text}\n  python: {ours}\n  rust:   {theirs}"
+def test_a_changed_workflow_has_the_same_problems(both: Both, tmp_path: Path, text: str) -> None:
+    ours, theirs = outcomes(both, tmp_path, text, {})
+    problems = theirs.problems or []
+    assume(not any("cannot run Python code" in told(each) for each in problems))
+    assert (ours.problems is None) == (theirs.problems is None), text
+    assert places_of(ours.problems) == places_of(problems), text
+    if ours.problems is None:
+        assert places_of(ours.warnings) == places_of(theirs.warnings), text

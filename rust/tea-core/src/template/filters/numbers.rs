@@ -24,6 +24,9 @@ pub(super) fn round(value: &Value, given: &Given<'_>) -> Result<Value> {
         return Ok(value.clone());
     }
     let factor = 10.0_f64.powi(i32::try_from(digits).unwrap_or(0));
+    if !(number * factor).is_finite() {
+        return Ok(value.clone()); // so large that it has no fraction
+    }
     let result = rounded(number * factor) / factor;
     if result.is_finite() {
         Ok(Value::Float(result))

@@ -1,0 +1,207 @@
+//! A local model and the network, both of which the judge speaks for.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tea_core::actions::LocalFuture;
+use tea_core::errors::{Error, Kind};
+use tea_core::json;
+use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
+use tea_core::llm::backend::{
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
+};
+use tea_core::value::{Map, Value};
+
+use crate::judge::{map, text, Judge};
+
+/// A local model that the judge speaks for.
+pub struct JudgeModel(pub Rc<Judge>);
+
+impl JudgeModel {
+    fn answer(
+        &self,
+        request: &ChatRequest,
+        on_text: Option<OnText<'_>>,
+    ) -> Result<ChatReply, Error> {
+        let messages = request.messages.iter().map(|message| {
+            Value::record([
+                ("role", message.role.word().into()),
+                ("content", Value::Text(message.content.clone())),
+            ])
+        });
+        let answer = self.0.ask(
+            "chat",
+            &Value::record([
+                ("messages", Value::list(messages.collect())),
+                ("stop", texts(&request.stop)),
+                ("temperature", Value::Float(request.temperature)),
+                ("max_tokens", Value::Int(request.max_tokens.into())),
+                ("top_p", Value::Float(request.top_p)),
+                ("top_k", Value::Int(request.top_k.into())),
+                ("min_p", Value::Float(request.min_p)),
+                ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
+            ]),
+        );
+        if let Some(on_text) = on_text {
+            list(&answer, "pieces").iter().filter_map(Value::as_text).for_each(on_text);
+        }
+        let reply = reply(&answer)?;
+        let is_cut = text(&reply, "finish_reason") == Some("length");
+        Ok(ChatReply {
+            content: text(&reply, "content").unwrap_or_default().into(),
+            model: text(&reply, "model").unwrap_or_default().into(),
+            finish_reason: if is_cut { FinishReason::Length } else { FinishReason::Stop },
+            prompt_tokens: count(&reply, "prompt_tokens"),
+            completion_tokens: count(&reply, "completion_tokens"),
+        })
+    }
+
+    fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
+        let asked = Value::record([("texts", texts(&request.texts))]);
+        let reply = reply(&self.0.ask("embed", &asked))?;
+        let numbers = |row: &Value| {
+            row.as_list().unwrap_or_default().iter().filter_map(Value::as_number).collect()
+        };
+        Ok(EmbedReply {
+            embeddings: list(&reply, "embeddings").iter().map(numbers).collect(),
+            model: text(&reply, "model").unwrap_or_default().into(),
+            tokens: count(&reply, "tokens"),
+        })
+    }
+}
+
+impl Backend for JudgeModel {
+    fn name(&self) -> BackendName {
+        BackendName::Local
+    }
+
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: Option<OnText<'a>>,
+    ) -> LocalFuture<'a, Result<ChatReply, Error>> {
+        Box::pin(ready(self.answer(request, on_text)))
+    }
+
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbedRequest,
+    ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
+        Box::pin(ready(self.vectors(request)))
+    }
+}
+
+/// The network, behind the real client.
+pub struct JudgeNetwork(pub Rc<Judge>);
+
+struct Response {
+    status: u16,
+    reason: String,
+    headers: Map,
+    chunks: VecDeque<Result<Vec<u8>, HttpError>>,
+}
+
+impl HttpResponse for Response {
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        text(&self.headers, name)
+    }
+
+    fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, HttpError>> {
+        Box::pin(ready(self.chunks.pop_front().transpose()))
+    }
+}
+
+impl Http for JudgeNetwork {
+    fn post(
+        &self,
+        request: HttpRequest,
+        _seconds: f64,
+    ) -> LocalFuture<'_, Result<Box<dyn HttpResponse>, HttpError>> {
+        Box::pin(ready(self.response(request).map(|found| Box::new(found) as Box<_>)))
+    }
+
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
+        self.0.sleep(seconds);
+        Box::pin(ready(()))
+    }
+
+    fn now(&self) -> f64 {
+        0.0
+    }
+
+    fn random(&self) -> f64 {
+        0.5
+    }
+}
+
+impl JudgeNetwork {
+    fn response(&self, request: HttpRequest) -> Result<Response, HttpError> {
+        let pair = |(name, value): (String, String)| Value::list(vec![name.into(), value.into()]);
+        let headers = request.headers.into_iter().map(pair).collect();
+        let asked = [
+            ("url", Value::text(&request.url)),
+            ("headers", Value::list(headers)),
+            ("body", Value::text(&request.body)),
+        ];
+        let answer = self.0.ask("post", &Value::record(asked));
+        if answer.contains_key("error") {
+            return Err(broken(map(&answer, "error")));
+        }
+        let chunk = |chunk: &Value| match chunk {
+            // Each character is one byte.
+            Value::Text(bytes) => Ok(bytes.chars().map(|byte| byte as u8).collect()),
+            other => Err(broken(map(&other.as_map().cloned().unwrap_or_default(), "error"))),
+        };
+        Ok(Response {
+            status: u16::try_from(count(&answer, "status")).unwrap_or(0),
+            reason: text(&answer, "reason").unwrap_or_default().into(),
+            headers: map(&answer, "headers").clone(),
+            chunks: list(&answer, "chunks").iter().map(chunk).collect(),
+        })
+    }
+}
+
+fn broken(error: &Map) -> HttpError {
+    let message = text(error, "message").unwrap_or_default().to_string();
+    match text(error, "kind") {
+        Some("timeout") => HttpError::TimedOut,
+        Some("connection") => HttpError::Connection(message),
+        _ => HttpError::Invalid(message),
+    }
+}
+
+/// The reply in an answer, or the error that the model failed with.
+fn reply(answer: &Map) -> Result<Map, Error> {
+    if answer.contains_key("error") {
+        let error = map(answer, "error");
+        let kinds = [Kind::Model, Kind::Limit, Kind::Action];
+        let kind = kinds.into_iter().find(|kind| Some(kind.word()) == text(error, "kind"));
+        let message = text(error, "message").unwrap_or_default();
+        return Err(Error::new(kind.unwrap_or(Kind::Action), message));
+    }
+    let read = json::read(text(answer, "reply").unwrap_or_default());
+    let read = read.map_err(|error| Error::new(Kind::Action, error.to_string()))?;
+    Ok(read.as_map().cloned().unwrap_or_default())
+}
+
+fn texts(texts: &[Arc<str>]) -> Value {
+    Value::list(texts.iter().cloned().map(Value::Text).collect())
+}
+
+fn list<'m>(map: &'m Map, key: &str) -> &'m [Value] {
+    map.get(key).and_then(Value::as_list).unwrap_or_default()
+}
+
+fn count(map: &Map, key: &str) -> u64 {
+    map.get(key).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+}
