@@ -45,7 +45,8 @@ def end_of(engine: Engine, text: str, given_input: dict[str, Any], root: Path) -
     """Load and run; return how it ended. Any other end is a fault of the engine."""
     case = Case("made", {"workflow": text, "input": given_input, "secrets": {"token": "hush"}})
     (outcome,) = engine.play(Sandbox(case, root))
-    assert outcome.faults == []
+    # There is no model to ask; that a text does ask is no fault.
+    assert [each for each in outcome.faults if not each.startswith("one request more")] == []
     if outcome.problems is not None:
         assert outcome.problems
         assert all(each["line"] > 0 and each["column"] > 0 for each in outcome.problems)
