@@ -9,6 +9,7 @@
 #   "pyelftools==0.33",
 #   "rich==15.0.0",
 #   "tenacity==9.2.1",
+#   "tomli-w==1.2.0",
 # ]
 # ///
 """Sessions of the TEA bundles. `nox -l` lists them; what follows `--` goes to the session."""

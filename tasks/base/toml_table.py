@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.base import forms
 from tasks.base.errors import CatalogError
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -37,13 +37,15 @@ class Row:
         del self._values[key]
         return value
 
-    def optional_text(self, key: str) -> str | None:
-        """A string, or None where the key is not there."""
-        return self.text(key) if key in self._values else None
+    def optional_text(
+        self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "text"
+    ) -> str | None:
+        """A string as ``text`` reads it, or None where the key is not there."""
+        return self.text(key, pattern, expected) if key in self._values else None
 
     def sha256(self, key: str = "sha256") -> str:
         """64 hexadecimal digits."""
-        return self.text(key, _SHA256, "a sha256 of 64 hexadecimal digits")
+        return self.text(key, forms.SHA256, "a sha256 of 64 hexadecimal digits")
 
     def integer(self, key: str, unit: str) -> int:
         """A whole number above zero."""
@@ -61,11 +63,15 @@ class Row:
         self._values.pop(key, None)
         return value
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings."""
+    def texts(
+        self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "texts"
+    ) -> tuple[str, ...]:
+        """A list of strings, each matching ``pattern`` as a whole when one is given."""
         value = self._values.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, "a list of texts")
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and (pattern is None or pattern.fullmatch(item)) for item in value
+        ):
+            raise self.error(key, f"a list of {expected}")
         del self._values[key]
         return tuple(value)
 

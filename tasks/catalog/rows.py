@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tasks.base import forms
 from tasks.base.errors import CatalogError, UnknownName
 from tasks.base.paths import ROOT
 from tasks.base.toml_table import Row, read_tables
@@ -19,7 +20,6 @@ CHAT_TEMPLATES = DATA / "chat_templates"
 IMPLEMENTATIONS = ("python", "rust")
 QUICKSTART = "smollm2-135m"  # the smallest model that answers
 THIN = "thin"  # where others have a model's id, a bundle that has none
-_REPO_FILE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,11 @@ def _model(name: str, row: Row) -> Model:
         license=row.text("license"),
         license_url=row.text("license_url", re.compile(r"https://\S+"), "an https address"),
         license_files=_license_files(row),
-        file=row.text("file", re.compile(r"[^/]+\.gguf"), "a file name that ends in .gguf"),
+        file=row.text(
+            "file",
+            re.compile(rf"{forms.FILE_NAME.pattern}(?<=\.gguf)"),
+            "a file name that ends in .gguf",
+        ),
         size=size,
         about=size if size is not None else row.integer("about", "bytes"),
         sha256=sha256,
@@ -267,7 +271,9 @@ def _chat_template(row: Row) -> Path | None:
 def _license_files(row: Row) -> tuple[Path, ...]:
     if not row.has("license_files"):
         return ()
-    files = tuple(LICENSES / name for name in row.texts("license_files"))
+    files = tuple(
+        LICENSES / name for name in row.texts("license_files", forms.FILE_NAME, "file names")
+    )
     for file in files:
         if not file.is_file():
             raise row.error("license_files", f"files of {LICENSES.name}/; {file.name} is not there")
@@ -282,9 +288,10 @@ def _source(row: Row, size: int | None, sha256: str | None) -> Source:
     source: Source
     if row.has("hub"):
         source = HubSource(
-            repo=row.text("hub", re.compile(r"[\w.-]+/[\w.-]+"), "owner/name"),
-            file=row.text("file", _REPO_FILE, "a path in the repository"),
-            revision=row.optional_text("revision") or "main",
+            repo=row.text("hub", forms.REPOSITORY, "owner/name"),
+            file=row.text("file", forms.FILE_PATH, "a path in the repository"),
+            revision=row.optional_text("revision", forms.REVISION, "a branch, tag or commit")
+            or "main",
             size=size,
             sha256=sha256,
         )
@@ -293,15 +300,25 @@ def _source(row: Row, size: int | None, sha256: str | None) -> Source:
     if size is None or sha256 is None:
         raise row.error("sha256", "size and sha256, here or in the row (only a Hub can tell them)")
     if row.has("package"):
-        source = PackageSource((row.text("package"),), row.text("version"), size, sha256)
+        source = PackageSource((_package(row),), _version(row), size, sha256)
     elif row.has("packages"):
-        source = PackageSource(row.texts("packages"), row.text("version"), size, sha256)
+        source = PackageSource(
+            row.texts("packages", forms.PACKAGE, "package names"), _version(row), size, sha256
+        )
     else:
         source = UrlSource(
             row.text("url", re.compile(r"https://\S+"), "an https address"), size, sha256
         )
     row.end()
     return source
+
+
+def _package(row: Row) -> str:
+    return row.text("package", forms.PACKAGE, "the name of a package")
+
+
+def _version(row: Row) -> str:
+    return row.text("version", forms.VERSION, "a version of the package")
 
 
 def model(name: str) -> Model:

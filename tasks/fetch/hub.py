@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.base import forms
 from tasks.base.errors import AccessDenied, FetchError, NotLocked, NotPublished, Unreachable
 from tasks.catalog import HubSource
 from tasks.fetch.retry import PASSING_STATUS, Pace, PassingError, Patience, retry_after
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LIBRARY = "tea-bundles"
+LARGEST = 1 << 50  # bytes of a file; a larger one is no fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +97,36 @@ def _ask(source: HubSource, at: str, pace: Pace) -> HubFile:
         raise refusal(error.response, source, at, pace.now()) from error
     except httpx2.RequestError as error:
         raise failure(error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise FetchError(
-            f"{at}: the answer is not a Hub's",
-            hint="a proxy or a log-in page may have answered in its place; check HF_ENDPOINT",
-        ) from error
+    # What the library makes of an answer that is none: it takes the parts of a Hub's for granted.
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_hub(at, "") from error
     for sibling in info.siblings or []:
         if sibling.rfilename == source.file:
-            if info.sha is None or sibling.lfs is None or sibling.size is None:
+            if sibling.lfs is None:
                 raise NotLocked(
                     f"{source.repo}/{source.file}: the Hub gives no sha256 for it",
                     hint="give the row a sha256 and a size",
                 )
-            return HubFile(info.sha, sibling.size, sibling.lfs.sha256)
+            return _checked(info.sha, sibling.size, sibling.lfs.sha256, at)
     raise _no_file(source)
+
+
+def _checked(commit: object, size: object, sha256: object, at: str) -> HubFile:
+    """The facts, once they have the form of such facts: they become paths and addresses."""
+    if not isinstance(commit, str) or not forms.COMMIT.fullmatch(commit):
+        raise _no_hub(at, f"; commit {commit!r:.60}")
+    if not isinstance(sha256, str) or not forms.SHA256.fullmatch(sha256):
+        raise _no_hub(at, f"; sha256 {sha256!r:.60}")
+    if type(size) is not int or not 0 < size <= LARGEST:
+        raise _no_hub(at, f"; size {size!r:.60}")
+    return HubFile(commit, size, sha256)
+
+
+def _no_hub(at: str, what: str) -> FetchError:
+    return FetchError(
+        f"{at}: the answer is not a Hub's{what}",
+        hint="a proxy or a log-in page may have answered in its place; check HF_ENDPOINT",
+    )
 
 
 def refusal(

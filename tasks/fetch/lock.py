@@ -5,14 +5,13 @@ One entry a source, because two repositories may hold different files under one 
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.base import files
-from tasks.base.errors import CatalogError
+import tomli_w
+
+from tasks.base import files, forms
 from tasks.base.toml_table import Row, read_tables
 from tasks.catalog import DATA, HubSource
 
@@ -21,7 +20,6 @@ _HEAD = """\
 # What the Hub said each file is when it was first used, enforced ever after.
 # Written by `nox -s fetch-MODEL` and `nox -s pins`; sizes in bytes.
 """
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,10 @@ def _entries(table: Row) -> tuple[Locked, ...]:
     for row in table.rows("files"):
         entries.append(
             Locked(
-                hub=row.text("hub"),
-                file=row.text("file"),
-                revision=row.text("revision"),
-                commit=row.text("commit", _COMMIT, "a commit of 40 hexadecimal digits"),
+                hub=row.text("hub", forms.REPOSITORY, "owner/name"),
+                file=row.text("file", forms.FILE_PATH, "a path in the repository"),
+                revision=row.text("revision", forms.REVISION, "a branch, tag or commit"),
+                commit=row.text("commit", forms.COMMIT, "a commit of 40 hexadecimal digits"),
                 size=row.integer("size", "bytes"),
                 sha256=row.sha256(),
             )
@@ -94,19 +92,18 @@ def put(path: Path, model: str, entry: Locked) -> None:
             if (old.hub, old.file, old.revision) != (entry.hub, entry.file, entry.revision)
         )
         entries[model] = (*others, entry)
-        text = render(entries)
-        if tomllib.loads(text).keys() != entries.keys():
-            raise CatalogError(f"{path.name}: cannot write the entry of {model}")
-        files.write_text(path, text)
+        files.write_text(path, render(entries))
 
 
 def render(entries: Entries) -> str:
     """The text of a lock file, in the same order for the same entries."""
-    blocks = [
-        f"[[{model}.files]]\n"
-        f'hub = "{entry.hub}"\nfile = "{entry.file}"\nrevision = "{entry.revision}"\n'
-        f'commit = "{entry.commit}"\nsize = {entry.size:_}\nsha256 = "{entry.sha256}"\n'
+    tables = {
+        model: {
+            "files": [
+                asdict(entry)
+                for entry in sorted(entries[model], key=lambda entry: (entry.hub, entry.file))
+            ]
+        }
         for model in sorted(entries)
-        for entry in sorted(entries[model], key=lambda entry: (entry.hub, entry.file))
-    ]
-    return "\n".join([_HEAD, *blocks])
+    }
+    return _HEAD + "\n" * bool(tables) + tomli_w.dumps(tables)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.base import console, files
+from tasks.base import console, files, forms
 from tasks.base.errors import FetchError
 
 
@@ -41,6 +41,8 @@ class Store:
 
     def folder(self, sha256: str) -> Path:
         """Where the file with this digest lives."""
+        if not forms.SHA256.fullmatch(sha256):
+            raise FetchError(f"{sha256!r:.80}: not a sha256 of 64 hexadecimal digits")
         return self.root / sha256
 
     def part(self, sha256: str) -> Path:
@@ -110,7 +112,12 @@ class Store:
         path = self.folder(sha256) / "record.json"
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return {key: record[key] for key in ("file", "size", "mtime_ns", "source", "revision")}
+            keys = ("file", "size", "mtime_ns", "source", "revision")
+            found = {key: record[key] for key in keys}
+            # The file is opened, and deleted where it is damaged: it lies beside the record.
+            if not forms.FILE_NAME.fullmatch(found["file"]):
+                raise ValueError("file")
+            return found
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:

@@ -136,6 +136,9 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "stall" and "after" not in fault:
             self.hub.released.wait(60)
             self.close_connection = True
+        elif kind == "answer":
+            body = fault["body"].encode("utf-8", "surrogateescape")
+            self.reply(HTTPStatus.OK, body, Content_Type="application/json")
         elif kind == "loop":
             self.reply(HTTPStatus.FOUND, Location=self.path)
         elif kind == "redirect":

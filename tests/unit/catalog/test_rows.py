@@ -118,7 +118,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"sources": '[{ hub = "o", file = "f" }]'}, r"m.sources\[0\].hub: expected owner/name"),
     ({"sources": '[{ hub = "o/n", file = "../f" }]'}, r"m.sources\[0\].file: expected a path"),
     ({"sources": '[{ hub = "o/n" }]'}, r"m.sources\[0\].file"),
-    ({"sources": '[{ package = "p" }]'}, r"m.sources\[0\].version: expected text, it is missing"),
+    (
+        {"sources": '[{ package = "p" }]'},
+        r"m.sources\[0\].version: expected a version of the package, it is missing",
+    ),
     ({"sources": '[{ url = "http://x/" }]'}, r"m.sources\[0\].url: expected an https address"),
     (
         {"sha256": None, "sources": '[{ package = "p", version = "1" }]'},

@@ -125,7 +125,10 @@ def test_lock_file_reads_back_as_written_and_does_not_depend_on_the_order() -> N
     ("text", "said"),
     [
         ("[m]\nfiles = 3", "m.files: expected a list of tables"),
-        ('[[m.files]]\nhub = "a/b"', r"m.files\[0\].file: expected text, it is missing"),
+        (
+            '[[m.files]]\nhub = "a/b"',
+            r"m.files\[0\].file: expected a path in the repository, it is missing",
+        ),
         ("x = [", "lock.toml"),
     ],
 )
