@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,6 +186,36 @@ def test_cargo_takes_no_other_checkout_s_program_from_a_kept_target_folder(path:
             before, cargo, _ = line.partition(" cargo ")
             # By time stamps alone, sources that are older than the last build count as built.
             assert cargo and "find /src -type f -exec touch {} +;" in before, line[:200]
+
+
+# -- how far a build has come
+
+CARGO = """\
+   Compiling llama-cpp-sys-2 v0.1.161
+     Running `CARGO=/usr/bin/cargo TARGET=x /build/release/build/build-script-build`
+[llama-cpp-sys-2 0.1.161] cargo:rerun-if-changed=wrapper.h
+[llama-cpp-sys-2 0.1.161] [120/387] Building CXX object src/llama.cpp.o
+[llama-cpp-sys-2 0.1.161] src/llama.cpp:1: error: no such thing
+[clang-sys 1.9.1] cargo:rustc-link-lib=clang
+error: failed to run custom build command
+"""
+
+
+def test_build_of_llama_cpp_says_what_ninja_counts_and_fails_when_it_fails() -> None:
+    lines = list(instructions((DOCKER / "llama/Dockerfile").read_text()))
+    (run,) = (line for line in lines if " cargo build " in line)
+    found = re.search(r"cargo build .* -vv 2>&1 \| (sed .*?);", run)
+    assert found
+    done = subprocess.run(
+        shlex.split(found[1]), input=CARGO, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "   Compiling llama-cpp-sys-2 v0.1.161",
+        "[120/387] Building CXX object src/llama.cpp.o",
+        "src/llama.cpp:1: error: no such thing",
+        "error: failed to run custom build command",
+    ]
+    assert 'SHELL ["/bin/bash", "-o", "pipefail", "-c"]' in lines[: lines.index(run)]
 
 
 # -- byte code
