@@ -102,6 +102,24 @@ fn a_system_text_that_a_template_refuses_or_leaves_out_goes_to_the_first_user_tu
 }
 
 #[test]
+fn words_that_a_template_takes_out_on_purpose_are_not_missed() {
+    let template = compiled(
+        "{% set system = messages[0].content if messages[0].role == 'system' else '' %}\
+         {% set text = system | replace('/no_think', '') | trim %}\
+         {% if text %}[{{ text }}]{% endif %}\
+         {% for m in messages if m.role != 'system' %}[{{ m.content }}]{% endfor %}\
+         {% if '/no_think' in system %}<think></think>{% endif %}",
+    );
+    for (system, text) in [
+        ("/no_think", "[Hi]<think></think>"),
+        ("Be brief. /no_think", "[Be brief.][Hi]<think></think>"),
+    ] {
+        let turns = [Message::new(Role::System, system), Message::new(Role::User, "Hi")];
+        assert_eq!(template.render(&turns).as_deref(), Ok(text));
+    }
+}
+
+#[test]
 fn a_template_that_fails_or_loses_a_text_is_a_model_error() {
     for (source, said) in [
         ("{{ raise_exception('roles must take turns') }}", "refuses these messages: roles must"),

@@ -1,14 +1,17 @@
 """A stand-in for llama.cpp's C functions, with a model that says what it is told to.
 
-Tokens: 0 is the BOS, 1 ends an answer, and every byte b of a text is the token 2 + b. It keeps a
-record of what was computed, and can be told to fail.
+Tokens: 0 is the BOS, 1 ends an answer, and every byte b of a text is the token 2 + b. The first two
+are control tokens. It keeps a record of what was computed, and can be told to fail.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 from types import SimpleNamespace
 from typing import Any
+
+from the_edge_agent.llm.bindings import ErrorLog
 
 BOS, END, FIRST = 0, 1, 2
 
@@ -24,8 +27,17 @@ class FakeC:
     LLAMA_POOLING_TYPE_UNSPECIFIED = -1
     LLAMA_POOLING_TYPE_MEAN = 1
 
-    def __init__(self, *, says: bytes, adds_bos: bool = True, can_cut: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        says: bytes,
+        adds_bos: bool = True,
+        can_cut: bool = True,
+        end: bytes = b"<end>",
+    ) -> None:
         self.says = says
+        self.errors = ErrorLog()
+        self.names = {BOS: b"<bos>", END: end}
         self.adds_bos = adds_bos
         self.can_cut = can_cut
         self.cache: list[int] = []
@@ -61,21 +73,32 @@ class FakeC:
         return self.adds_bos
 
     def llama_vocab_get_text(self, _vocab: object, token: int) -> bytes:
-        return {BOS: b"<bos>", END: b"<end>"}[token]
+        return self.names[token]
 
     def llama_vocab_is_eog(self, _vocab: object, token: int) -> bool:
         return token == END
+
+    def llama_vocab_is_control(self, _vocab: object, token: int) -> bool:
+        return token < FIRST
 
     def llama_model_free(self, _model: object) -> None:
         self.freed += 1
 
     def llama_tokenize(
-        self, _vocab: object, data: bytes, _length: int, array: Any, size: int, *_flags: bool
+        self,
+        _vocab: object,
+        data: bytes,
+        _length: int,
+        array: Any,
+        size: int,
+        _add: bool,
+        special: bool,
     ) -> int:
+        controls = {name: token for token, name in self.names.items()}
+        names = b"|".join(map(re.escape, controls))
         tokens: list[int] = []
-        while data.startswith(b"<bos>"):
-            tokens, data = [*tokens, BOS], data[5:]
-        tokens += tokens_of(data)
+        for piece in re.split(b"(" + names + b")", data) if special else [data]:
+            tokens += [controls[piece]] if piece in controls else tokens_of(piece)
         if len(tokens) > size:
             return -len(tokens)
         array[: len(tokens)] = tokens
@@ -175,6 +198,4 @@ class FakeLlama:
 
     def __init__(self, c: FakeC) -> None:
         self.c = c
-
-    def last_error(self) -> str:
-        return "the library's own words"
+        self.errors = c.errors

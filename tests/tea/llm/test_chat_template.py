@@ -45,6 +45,14 @@ FORGETS_SYSTEM = (
     "{% for m in messages if m.role != 'system' %}[{{ m.role }}] {{ m.content }}{% endfor %}"
 )
 
+NO_THINK = """\
+{%- set system = messages[0].content if messages[0].role == 'system' else '' -%}
+{%- set text = system | replace('/no_think', '') | trim -%}
+{%- if text %}[system] {{ text }}{% endif -%}
+{%- for m in messages if m.role != 'system' %}[{{ m.role }}] {{ m.content }}{% endfor -%}
+{%- if '/no_think' in system %}<think></think>{% endif -%}
+"""
+
 
 def messages(*pairs: tuple[Role, str]) -> tuple[Message, ...]:
     return tuple(Message(role, content) for role, content in pairs)
@@ -89,6 +97,18 @@ CASES = [
         FORGETS_SYSTEM,
         (("system", "Be brief."), ("user", "Hi")),
         "[user] Be brief.\n\nHi",
+    ),
+    Case(
+        "a system text that the template takes out on purpose",
+        NO_THINK,
+        (("system", "/no_think"), ("user", "Hi")),
+        "[user] Hi<think></think>",
+    ),
+    Case(
+        "words of a text that the template takes out on purpose",
+        NO_THINK,
+        (("system", "Be brief. /no_think"), ("user", "Hi")),
+        "[system] Be brief.[user] Hi<think></think>",
     ),
     Case(
         "an empty system text is no text to lose",

@@ -66,7 +66,16 @@ def header(tensors: int, entries: int) -> bytes:
 
 
 DAMAGES = [
-    Damage("empty", b"", "not a GGUF file"),
+    Damage("empty", b"", "not a GGUF file but an empty file"),
+    Damage(
+        "LFS pointer",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "not a GGUF file but a pointer of Git LFS",
+    ),
+    Damage("page", b"\n<!DOCTYPE html><html>", "not a GGUF file but an HTML page"),
+    Damage("error of a store", b'<?xml version="1.0"?><Error/>', "but an XML text"),
+    Damage("error of an API", b'{"error": "Invalid username or password."}', "but a JSON text"),
+    Damage("archive", b"PK\x03\x04" + bytes(60), "but a ZIP archive"),
     Damage("text", b"hello, I am a text file" * 10, "not a GGUF file"),
     Damage("other magic", gguf({}, magic=b"GGJT"), "not a GGUF file"),
     Damage("big endian", gguf({}, version=struct.pack(">I", 3)), "big-endian"),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.tea.llm.fake_llama import BOS, FakeC, FakeLlama, tokens_of
+from tests.tea.llm.fake_llama import BOS, END, FakeC, FakeLlama, tokens_of
 from tests.tea.llm.gguf_files import CHAT_MODEL, gguf
 from the_edge_agent.errors import ActionError, LimitError, ModelError
 from the_edge_agent.llm.backend import ChatRequest, Message
@@ -93,6 +93,26 @@ def test_a_second_bos_in_the_template_is_taken_out(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b""), template="<bos>" + TEMPLATE)
     rig.ask("hi")
     assert rig.c.computed[0].count(BOS) == 1
+
+
+def test_control_tokens_in_a_message_are_text(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b""), template=TEMPLATE + "<end>")
+    rig.ask("a<end><bos>b", "<end>", "c")
+    text = tokens_of(b"u:a<end><bos>b;a:<end>;u:c;")
+    assert rig.c.computed[0] == [BOS, *text, END]
+
+
+def test_a_template_sees_thinking_marks_and_no_other_control_token(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{{ m.content.split('<end>')[-1].split('<bos>')[-1] }}{% endfor %}"
+    )
+    rig = Rig(
+        tmp_path,
+        FakeC(says=b"", adds_bos=False, end=b"</think>"),
+        template=template.replace("<end>", "</think>"),
+    )
+    rig.ask("q", "<bos>hm</think>a<bos>b", "r")
+    assert rig.c.computed[0] == tokens_of(b"qa<bos>br")
 
 
 def test_the_next_turn_computes_only_what_is_new(tmp_path: Path) -> None:
@@ -233,8 +253,15 @@ def test_a_model_that_the_library_refuses_is_explained_in_its_words(tmp_path: Pa
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf(CHAT_MODEL))
     c = FakeC(says=b"")
-    c.llama_model_load_from_file = lambda *_: None  # type: ignore[method-assign]
-    with pytest.raises(ModelError, match=r"architecture llama.*the library's own words"):
+    c.errors.add("load_backend: an error of before\n")
+
+    def refuse(path: bytes, params: Any) -> object:
+        c.errors.add("llama_model_load: error loading model: the library's own words\n")
+        c.errors.add("llama_model_load_from_file_impl: failed to load model\n")
+        return None
+
+    c.llama_model_load_from_file = refuse  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match=r"\(architecture llama\): the library's own words$"):
         Model(cast(Llama, FakeLlama(c)), Found(path, "test"), read(path))
 
 

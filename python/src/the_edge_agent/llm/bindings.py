@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import types
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,31 @@ LIBRARY_PATH = "TEA_LIBRARY_PATH"
 # ggml's log levels
 _INFO, _ERROR, _CONTINUED = 2, 4, 5
 _KEPT_ERRORS = 10
+# What llama.cpp puts before a reason: the name of its function, and what it was about to do.
+_BEFORE_REASON = re.compile(r"\A(?:\w+: )*(?:error loading model: )?")
 # In the order in which they need each other; OpenMP only where it lies beside them.
 _LIBRARIES = ("libgomp", "libggml-base", "libggml", "libllama")
+
+
+class ErrorLog:
+    """The first error lines of llama.cpp since they were cleared."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """Note a line, or a piece of one."""
+        if len(self._pieces) < _KEPT_ERRORS:
+            self._pieces.append(piece)
+
+    def clear(self) -> None:
+        """Forget what came so far: a failure from now on has another reason."""
+        self._pieces.clear()
+
+    def reason(self) -> str:
+        """Return the first line, without its preamble: those after it only report it upwards."""
+        lines = "".join(self._pieces).strip().splitlines()
+        return _BEFORE_REASON.sub("", lines[0]) if lines else "it gives no reason"
 
 
 class Llama:
@@ -43,7 +65,7 @@ class Llama:
         """
         self._log = log
         self._log_level = 0
-        self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)  # llama.cpp's latest error lines
+        self.errors = ErrorLog()
         libraries = _open_libraries(directory)
         self.c: Any = _import_functions(libraries["libllama"])
         # Both must live as long as the library may call them.
@@ -63,18 +85,12 @@ class Llama:
         found = re.search(r"/(libggml-cpu[^/\n]*)", _maps())
         return found[1] if found else "unknown"
 
-    def last_error(self) -> str:
-        """Return the latest error line of llama.cpp and forget all of them."""
-        text = self.errors[-1].strip() if self.errors else ""
-        self.errors.clear()
-        return text
-
     def _on_log(self, level: int, text: bytes, _data: object) -> None:
         if level != _CONTINUED:
             self._log_level = level
         line = text.decode("utf-8", "replace")
         if self._log_level >= _ERROR:
-            self.errors.append(line)
+            self.errors.add(line)
         if self._log is not None and self._log_level >= _INFO:
             self._log(line)
 

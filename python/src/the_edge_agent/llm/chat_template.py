@@ -22,6 +22,8 @@ from the_edge_agent.llm.backend import Message
 # with the same white space control takes its place.
 _GENERATION = re.compile(r"\{%([-+]?)\s*(?:end)?generation\s*([-+]?)%\}")
 
+_OTHER_TEXT = "Be brief."  # in place of one that a template may have taken out
+
 
 class _RefusedError(Exception):
     """The template called raise_exception."""
@@ -58,7 +60,7 @@ class ChatTemplate:
     def render(self, messages: tuple[Message, ...]) -> str:
         """Return the text that the model is to go on with.
 
-        A template that refuses or leaves out the system text gets it at the head of the first
+        A template that refuses or ignores the system text gets it at the head of the first
         user turn, which is what templates of such models do when they do anything.
 
         Raises:
@@ -71,16 +73,35 @@ class ChatTemplate:
             if folded is None:
                 raise
         else:
-            missing = _missing(messages, text)
-            if missing is None:
+            ignored = self._ignored(messages, text)
+            if ignored is None:
                 return text
-            if folded is None or missing.role != "system":
-                raise _left_out(missing)
+            if folded is None or ignored.role != "system":
+                raise _left_out(ignored)
         text = self._render(folded)
-        missing = _missing(folded, text)
-        if missing is not None:
-            raise _left_out(missing)
+        ignored = self._ignored(folded, text)
+        if ignored is not None:
+            raise _left_out(ignored)
         return text
+
+    def _ignored(self, messages: tuple[Message, ...], text: str) -> Message | None:
+        """Return a message that makes no difference to ``text``, which they were rendered to.
+
+        A template may take words out on purpose, such as ``/no_think``: then another text in the
+        message's place gives another result. Answers are not looked at: templates take the
+        reasoning out of earlier ones.
+        """
+        for number, message in enumerate(messages):
+            if message.role == "assistant" or message.content.strip() in text:
+                continue
+            other = Message(message.role, _OTHER_TEXT)
+            try:
+                if self._render((*messages[:number], other, *messages[number + 1 :])) != text:
+                    continue
+            except ModelError:
+                pass
+            return message
+        return None
 
     def _render(self, messages: tuple[Message, ...]) -> str:
         try:
@@ -108,17 +129,6 @@ def _fold_system(messages: tuple[Message, ...]) -> tuple[Message, ...] | None:
         return None
     system, user = messages[0].content.strip(), messages[1].content
     return (Message("user", f"{system}\n\n{user}" if system else user), *messages[2:])
-
-
-def _missing(messages: tuple[Message, ...], text: str) -> Message | None:
-    """Return a message whose text is not in ``text``.
-
-    Answers are not looked at: templates take the reasoning out of earlier ones on purpose.
-    """
-    for message in messages:
-        if message.role != "assistant" and message.content.strip() not in text:
-            return message
-    return None
 
 
 def _left_out(message: Message) -> ModelError:

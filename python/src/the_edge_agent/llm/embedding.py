@@ -41,10 +41,11 @@ class Embedder:
         )
         params.abort_callback = self._c.ggml_abort_callback(stop.function)
         params.abort_callback_data = stop.argument
+        llama.errors.clear()
         self._context: Any = self._c.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelError(
-                f"llama.cpp cannot make a context of {n_ctx} tokens: {llama.last_error()}",
+                f"llama.cpp cannot make a context of {n_ctx} tokens: {llama.errors.reason()}",
                 hint="set settings.llm.n_ctx to a smaller number",
             )
         self._memory = self._c.llama_get_memory(self._context)
@@ -63,7 +64,7 @@ class Embedder:
             ModelError: a computation failed, or the model gives no vectors.
             Stopped: the stop flag was set.
         """
-        tokens = [self._model.tokenize(text, add_special=True) for text in texts]
+        tokens = [self._model.tokenize(text, special=False, add_special=True) for text in texts]
         for each in tokens:
             if len(each) > self._n_ctx:
                 raise LimitError(

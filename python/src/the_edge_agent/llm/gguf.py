@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -50,6 +51,23 @@ BLOCKS = {
     28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
     40: (64, 36), 41: (128, 18), 42: (64, 18),
 }  # fmt: skip
+
+_AGAIN = "download the model again"
+_PAGE = "the address gave it in place of the model: is a login, or another address, needed?"
+# What lies in place of a model when a download went wrong.
+_OTHER_FILES = (
+    (re.compile(rb"\Z"), "an empty file", _AGAIN),
+    (
+        re.compile(rb"version https://git-lfs\.github\.com/"),
+        "a pointer of Git LFS",
+        "get the file that it stands for: git lfs pull",
+    ),
+    (re.compile(rb"\s*<(!doctype html|html|head)", re.IGNORECASE), "an HTML page", _PAGE),
+    (re.compile(rb"\s*<\?xml"), "an XML text", _PAGE),
+    (re.compile(rb"\s*\{"), "a JSON text", _PAGE),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive", "unpack it, and name the file ending in .gguf"),
+)
+_HEAD = 512  # bytes that are looked at to tell what a file is
 
 _PART = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
 
@@ -147,7 +165,7 @@ def _read_one(path: Path) -> Gguf:
 
 def _read_extent(path: Path, extent: Extent) -> Gguf:
     if extent.size < 4:
-        raise _not_gguf(path)
+        raise _not_gguf(path, os.pread(extent.descriptor, extent.size, extent.offset))
     before = extent.offset % mmap.ALLOCATIONGRANULARITY
     with mmap.mmap(
         extent.descriptor,
@@ -158,7 +176,11 @@ def _read_extent(path: Path, extent: Extent) -> Gguf:
         return _Head(path, data, before, extent.size).read()
 
 
-def _not_gguf(path: Path) -> ModelError:
+def _not_gguf(path: Path, head: bytes) -> ModelError:
+    """Name what a file is that begins with ``head`` and not like a model."""
+    for pattern, kind, hint in _OTHER_FILES:
+        if pattern.match(head):
+            return ModelError(f"{path} is not a GGUF file but {kind}", hint=hint)
     return ModelError(
         f"{path} is not a GGUF file", hint="models of another format must be converted to GGUF"
     )
@@ -192,8 +214,9 @@ class _Head:
         return Gguf(self._path, metadata, parameters, self._size, found)
 
     def _check_version(self) -> None:
-        if self._data[self._start : self._start + 4] != b"GGUF":
-            raise _not_gguf(self._path)
+        head = self._data[self._start : self._start + min(_HEAD, self._size)]
+        if not head.startswith(b"GGUF"):
+            raise _not_gguf(self._path, head)
         version = self._scalar(_U32)
         if version & 0xFFFF == 0:
             raise ModelError(

@@ -73,6 +73,7 @@ class Model:
         progress = _Progress(mapping if repacked else None, stopped)
         goes_on = self._c.llama_progress_callback(progress)
         params.progress_callback = goes_on
+        llama.errors.clear()
         handle = self._load(found, params)
         if repacked:
             mapping.give_back()
@@ -81,7 +82,7 @@ class Model:
                 raise Stopped
             raise ModelError(
                 f"llama.cpp cannot load {found.path}"
-                f" (architecture {self.head.architecture or 'unknown'}): {llama.last_error()}"
+                f" (architecture {self.head.architecture or 'unknown'}): {llama.errors.reason()}"
             )
         self.handle: Any = handle
         self._vocab = self._c.llama_model_get_vocab(handle)
@@ -119,9 +120,9 @@ class Model:
             ActionError: there is nothing to go on from.
         """
         if self._template_text is not None:
-            tokens = self.tokenize(self._chat_template().render(messages), add_special=False)
+            tokens = self._chat_tokens(messages)
         elif prompt is not None:
-            tokens = self.tokenize(prompt, add_special=False)
+            tokens = self.tokenize(prompt, special=True)
         else:
             raise ModelError(
                 f"{self.name} has no chat template, so it cannot chat",
@@ -130,14 +131,18 @@ class Model:
             )
         return self._with_bos(tokens)
 
-    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        """Return the tokens of ``text``; the names of special tokens in it become these tokens."""
+    def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
+        """Return the tokens of ``text``.
+
+        ``special``: the names of control tokens in it become these tokens. ``add_special``: with
+        what the model wants at the head and the end of a text.
+        """
         data = text.encode("utf-8", "replace")
         size = len(data) + 8
         while True:
             tokens = (self._c.llama_token * size)()
             count = self._c.llama_tokenize(
-                self._vocab, data, len(data), tokens, size, add_special, True
+                self._vocab, data, len(data), tokens, size, add_special, special
             )
             if count >= 0:
                 return list(tokens[:count])
@@ -162,6 +167,22 @@ class Model:
             self._buffer = ctypes.create_string_buffer(-count)
             return self._ask_piece(token)
         return self._buffer.raw[:count]
+
+    def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
+        from the_edge_agent.llm.control_tokens import Placeholders
+
+        hidden = Placeholders(messages, self._control_texts)
+        text = self._chat_template().render(hidden.messages)
+        return [
+            token
+            for part in hidden.parts(text)
+            for token in self.tokenize(part.text, special=part.special)
+        ]
+
+    def _control_texts(self, text: str) -> set[str]:
+        is_control = self._c.llama_vocab_is_control
+        tokens = set(self.tokenize(text, special=True))
+        return {self._token_text(token) for token in tokens if is_control(self._vocab, token)}
 
     def _with_bos(self, tokens: list[int]) -> list[int]:
         # Templates often write the BOS themselves, and some tokenizers add one: never both.

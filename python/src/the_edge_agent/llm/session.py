@@ -98,10 +98,11 @@ class Session:
         params.n_threads = params.n_threads_batch = n_threads
         params.abort_callback = self._c.ggml_abort_callback(stop.function)
         params.abort_callback_data = stop.argument
+        llama.errors.clear()
         self._context: Any = self._c.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelError(
-                f"llama.cpp cannot make a context of {n_ctx} tokens: {llama.last_error()}",
+                f"llama.cpp cannot make a context of {n_ctx} tokens: {llama.errors.reason()}",
                 hint="set settings.llm.n_ctx to a smaller number",
             )
         self._n_threads = n_threads

@@ -967,6 +967,8 @@ pub struct Functions {
     ) -> *const ::std::os::raw::c_char,
     pub llama_vocab_is_eog:
         unsafe extern "C" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
+    pub llama_vocab_is_control:
+        unsafe extern "C" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
     pub llama_vocab_bos: unsafe extern "C" fn(vocab: *const llama_vocab) -> llama_token,
     pub llama_vocab_eos: unsafe extern "C" fn(vocab: *const llama_vocab) -> llama_token,
     pub llama_vocab_get_add_bos: unsafe extern "C" fn(vocab: *const llama_vocab) -> bool,
@@ -1074,6 +1076,7 @@ impl Functions {
             __library.get(b"llama_get_embeddings_seq\0").map(|sym| *sym)?;
         let llama_vocab_get_text = __library.get(b"llama_vocab_get_text\0").map(|sym| *sym)?;
         let llama_vocab_is_eog = __library.get(b"llama_vocab_is_eog\0").map(|sym| *sym)?;
+        let llama_vocab_is_control = __library.get(b"llama_vocab_is_control\0").map(|sym| *sym)?;
         let llama_vocab_bos = __library.get(b"llama_vocab_bos\0").map(|sym| *sym)?;
         let llama_vocab_eos = __library.get(b"llama_vocab_eos\0").map(|sym| *sym)?;
         let llama_vocab_get_add_bos =
@@ -1137,6 +1140,7 @@ impl Functions {
             llama_get_embeddings_seq,
             llama_vocab_get_text,
             llama_vocab_is_eog,
+            llama_vocab_is_control,
             llama_vocab_bos,
             llama_vocab_eos,
             llama_vocab_get_add_bos,
@@ -1336,6 +1340,13 @@ impl Functions {
     }
     pub unsafe fn llama_vocab_is_eog(&self, vocab: *const llama_vocab, token: llama_token) -> bool {
         (self.llama_vocab_is_eog)(vocab, token)
+    }
+    pub unsafe fn llama_vocab_is_control(
+        &self,
+        vocab: *const llama_vocab,
+        token: llama_token,
+    ) -> bool {
+        (self.llama_vocab_is_control)(vocab, token)
     }
     pub unsafe fn llama_vocab_bos(&self, vocab: *const llama_vocab) -> llama_token {
         (self.llama_vocab_bos)(vocab)

@@ -51,6 +51,7 @@ impl Context {
     /// `ModelError`: there is not enough memory, or the model cannot generate.
     pub fn new(model: Rc<Model>, options: ContextOptions) -> Result<Context, Error> {
         let c = &model.library.c;
+        log::clear_errors();
         let threads = i32::try_from(options.n_threads).unwrap_or(i32::MAX);
         // SAFETY: the parameters are llama.cpp's own but for numbers and a callback of this
         // program; the model is loaded and kept by the context.
@@ -78,7 +79,7 @@ impl Context {
             (c.llama_init_from_model)(model.handle.as_ptr(), params)
         };
         let Some(handle) = NonNull::new(handle) else {
-            let (tokens, reason) = (options.n_ctx, log::last_error());
+            let (tokens, reason) = (options.n_ctx, log::reason());
             let message = format!("llama.cpp cannot make a context of {tokens} tokens: {reason}");
             return Err(
                 Error::new(Kind::Model, message).hint("set settings.llm.n_ctx to a smaller number")

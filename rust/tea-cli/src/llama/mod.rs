@@ -33,5 +33,5 @@ mod repack;
 pub use context::{Context, ContextOptions, Sampler, Sampling};
 pub use library::{library_directory, load, Library};
 pub use log::show as show_log;
-pub use model::{Loading, Model, Token};
+pub use model::{Loading, Model, Special, Token};
 pub use repack::repacked;

@@ -16,6 +16,17 @@ use crate::text::reason;
 /// A token of a model's vocabulary.
 pub type Token = i32;
 
+/// What to do with special tokens when a text is tokenized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Special {
+    /// The names of control tokens in the text become these tokens.
+    Parsed,
+    /// What the model wants at the head and the end of a text is added; names in it are text.
+    Added,
+    /// Names of control tokens are text.
+    None,
+}
+
 const PIECE_BYTES: usize = 256;
 
 /// A model in memory.
@@ -73,6 +84,7 @@ impl Model {
             let (path, reason) = (found.path.display(), reason(&error));
             Error::new(Kind::Model, format!("model file {path} cannot be read: {reason}"))
         })?;
+        log::clear_errors();
         let mut progress = Progress { mapping: loading.repack.then_some(&mapping), next: 0.0 };
         // SAFETY: the parameters are llama.cpp's own but for numbers and a callback of this program.
         let mut params = unsafe { (library.c.llama_model_default_params)() };
@@ -100,7 +112,7 @@ impl Model {
                 format!(
                     "llama.cpp cannot load {} (architecture {architecture}): {}",
                     found.path.display(),
-                    log::last_error()
+                    log::reason()
                 ),
             ));
         };
@@ -163,11 +175,25 @@ impl Model {
         }
     }
 
-    /// The tokens of `text`; the names of special tokens in it become these tokens.
+    /// The control tokens whose names `text` has in it, as these names.
     ///
     /// # Errors
     /// `ModelError`: the text is longer than llama.cpp takes.
-    pub fn tokenize(&self, text: &str, add_special: bool) -> Result<Vec<Token>, Error> {
+    pub fn control_texts(&self, text: &str) -> Result<Vec<String>, Error> {
+        let mut tokens = self.tokenize(text, Special::Parsed)?;
+        tokens.sort_unstable();
+        tokens.dedup();
+        // SAFETY: the vocabulary lives as long as the model, and the token comes from it.
+        tokens
+            .retain(|token| unsafe { (self.library.c.llama_vocab_is_control)(self.vocab, *token) });
+        Ok(tokens.into_iter().map(|token| self.token_text(token)).collect())
+    }
+
+    /// The tokens of `text`.
+    ///
+    /// # Errors
+    /// `ModelError`: the text is longer than llama.cpp takes.
+    pub fn tokenize(&self, text: &str, special: Special) -> Result<Vec<Token>, Error> {
         let too_long = |_| Error::new(Kind::Model, "the text is too long for llama.cpp");
         let length = i32::try_from(text.len()).map_err(too_long)?;
         let mut tokens: Vec<Token> = vec![0; text.len() + 8];
@@ -181,8 +207,8 @@ impl Model {
                     length,
                     tokens.as_mut_ptr(),
                     size,
-                    add_special,
-                    true,
+                    special == Special::Added,
+                    special == Special::Parsed,
                 )
             };
             match usize::try_from(count) {

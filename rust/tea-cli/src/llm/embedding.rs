@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tea_core::errors::{Error, Kind};
 
 use super::memory::CacheType;
-use crate::llama::{Context, ContextOptions, Model, Token};
+use crate::llama::{Context, ContextOptions, Model, Special, Token};
 use crate::stop;
 
 /// A context that pools the vectors of a text's tokens into one, of length 1.
@@ -53,7 +53,7 @@ impl Embedder {
     ) -> Result<(Vec<Vec<f64>>, usize), Error> {
         let mut tokens = Vec::with_capacity(texts.len());
         for text in texts {
-            let each = self.model.tokenize(text, true)?;
+            let each = self.model.tokenize(text, Special::Added)?;
             if each.len() > self.n_ctx as usize {
                 let (count, room) = (each.len(), self.n_ctx);
                 let message = format!("the text has {count} tokens, but the context only {room}");

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use tea_core::errors::{Error, Kind};
@@ -173,7 +173,7 @@ pub fn read(path: &Path, extent: Option<Extent>) -> Result<Gguf, Error> {
         return read_extent(path, extent);
     }
     let mut heads = parts(path).into_iter().map(|part| read_one(&part));
-    let mut whole = heads.next().unwrap_or_else(|| Err(not_gguf(path)))?;
+    let mut whole = heads.next().unwrap_or_else(|| Err(not_gguf(path, &[])))?;
     for head in heads {
         let head = head?;
         whole.parameters += head.parameters;
@@ -184,16 +184,7 @@ pub fn read(path: &Path, extent: Option<Extent>) -> Result<Gguf, Error> {
 }
 
 fn read_one(path: &Path) -> Result<Gguf, Error> {
-    let cannot = |error: io::Error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            let hint = match split_name(path) {
-                Some(_) => "all parts of a split model must be in one folder",
-                None => "",
-            };
-            return model_error(format!("model file {} does not exist", path.display())).hint(hint);
-        }
-        model_error(format!("model file {} cannot be read: {}", path.display(), reason(&error)))
-    };
+    let cannot = |error: io::Error| cannot_read(path, &error);
     let file = File::open(path).map_err(cannot)?;
     let size = file.metadata().map_err(cannot)?.len();
     Head::new(path, file, size).read()
@@ -204,19 +195,58 @@ fn read_extent(path: &Path, extent: Extent) -> Result<Gguf, Error> {
         file.seek(SeekFrom::Start(extent.offset))?;
         Ok(file)
     });
-    let file = opened.map_err(|error| {
-        model_error(format!("model file {} cannot be read: {}", path.display(), reason(&error)))
-    })?;
+    let file = opened.map_err(|error| cannot_read(path, &error))?;
     Head::new(path, file, extent.size).read()
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        let hint = match split_name(path) {
+            Some(_) => "all parts of a split model must be in one folder",
+            None => "",
+        };
+        return model_error(format!("model file {} does not exist", path.display())).hint(hint);
+    }
+    model_error(format!("model file {} cannot be read: {}", path.display(), reason(error)))
 }
 
 fn model_error(message: String) -> Error {
     Error::new(Kind::Model, message)
 }
 
-fn not_gguf(path: &Path) -> Error {
-    model_error(format!("{} is not a GGUF file", path.display()))
-        .hint("models of another format must be converted to GGUF")
+/// Name what a file is that begins with `head` and not like a model.
+fn not_gguf(path: &Path, head: &[u8]) -> Error {
+    let path = path.display();
+    match other_file(head) {
+        Some((kind, hint)) => {
+            model_error(format!("{path} is not a GGUF file but {kind}")).hint(hint)
+        }
+        None => model_error(format!("{path} is not a GGUF file"))
+            .hint("models of another format must be converted to GGUF"),
+    }
+}
+
+/// What lies in place of a model when a download went wrong, and what to do.
+fn other_file(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    const PAGE: &str =
+        "the address gave it in place of the model: is a login, or another address, needed?";
+    let small = head.trim_ascii_start().to_ascii_lowercase();
+    let starts = |word: &str| small.starts_with(word.as_bytes());
+    Some(if head.is_empty() {
+        ("an empty file", "download the model again")
+    } else if head.starts_with(b"version https://git-lfs.github.com/") {
+        ("a pointer of Git LFS", "get the file that it stands for: git lfs pull")
+    } else if ["<!doctype html", "<html", "<head"].into_iter().any(starts) {
+        ("an HTML page", PAGE)
+    } else if starts("<?xml") {
+        ("an XML text", PAGE)
+    } else if starts("{") {
+        ("a JSON text", PAGE)
+    } else if head.starts_with(b"PK\x03\x04") {
+        ("a ZIP archive", "unpack it, and name the file ending in .gguf")
+    } else {
+        return None;
+    })
 }
 
 /// One pass over the head of a file: header, metadata, tensor table.
@@ -254,9 +284,11 @@ impl Head<'_> {
     }
 
     fn check_version(&mut self) -> Result<(), Error> {
-        if self.size < 4 || self.bytes::<4>()? != *b"GGUF" {
-            return Err(not_gguf(self.path));
+        let head = self.file.fill_buf().map_err(|error| cannot_read(self.path, &error))?;
+        if !head.starts_with(b"GGUF") {
+            return Err(not_gguf(self.path, head));
         }
+        self.skip(4)?;
         let (version, path) = (self.u32()?, self.path.display());
         if version & 0xffff == 0 {
             return Err(model_error(format!("{path} is a big-endian GGUF file"))
@@ -382,21 +414,21 @@ impl Head<'_> {
         let length = self.u64()?;
         self.advance(length)?;
         let mut data = vec![0; usize::try_from(length).map_err(|_| self.cut_off())?];
-        self.file.read_exact(&mut data).map_err(|error| self.cannot(&error))?;
+        self.file.read_exact(&mut data).map_err(|error| cannot_read(self.path, &error))?;
         Ok(String::from_utf8_lossy(&data).into_owned())
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         self.advance(N as u64)?;
         let mut data = [0; N];
-        self.file.read_exact(&mut data).map_err(|error| self.cannot(&error))?;
+        self.file.read_exact(&mut data).map_err(|error| cannot_read(self.path, &error))?;
         Ok(data)
     }
 
     fn skip(&mut self, length: u64) -> Result<(), Error> {
         self.advance(length)?;
         let offset = i64::try_from(length).map_err(|_| self.cut_off())?;
-        self.file.seek_relative(offset).map_err(|error| self.cannot(&error))
+        self.file.seek_relative(offset).map_err(|error| cannot_read(self.path, &error))
     }
 
     fn advance(&mut self, length: u64) -> Result<(), Error> {
@@ -405,10 +437,6 @@ impl Head<'_> {
         }
         self.position += length;
         Ok(())
-    }
-
-    fn cannot(&self, error: &io::Error) -> Error {
-        model_error(format!("model file {} cannot be read: {}", self.path.display(), reason(error)))
     }
 
     fn cut_off(&self) -> Error {

@@ -7,8 +7,9 @@ use chrono::{Datelike, Local, Timelike};
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::Message;
 use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+use tea_core::llm::control_tokens::Placeholders;
 
-use crate::llama::{Model, Token};
+use crate::llama::{Model, Special, Token};
 
 /// Makes the prompts of one model.
 pub struct Prompter {
@@ -40,11 +41,8 @@ impl Prompter {
         prompt: Option<&str>,
     ) -> Result<Vec<Token>, Error> {
         let tokens = match (&self.source, prompt) {
-            (Some(source), _) => {
-                let text = self.template(model, source)?.render(messages)?;
-                model.tokenize(&text, false)?
-            }
-            (None, Some(prompt)) => model.tokenize(prompt, false)?,
+            (Some(source), _) => self.chat_tokens(model, source, messages)?,
+            (None, Some(prompt)) => model.tokenize(prompt, Special::Parsed)?,
             (None, None) => {
                 return Err(Error::new(
                     Kind::Model,
@@ -57,6 +55,23 @@ impl Prompter {
             }
         };
         with_bos(tokens, self.bos)
+    }
+
+    fn chat_tokens(
+        &self,
+        model: &Model,
+        source: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Token>, Error> {
+        let control_texts = |text: &str| model.control_texts(text);
+        let (hidden, messages) = Placeholders::hide(messages, control_texts)?;
+        let text = self.template(model, source)?.render(&messages)?;
+        let mut tokens = Vec::new();
+        for part in hidden.parts(&text, control_texts)? {
+            let special = if part.special { Special::Parsed } else { Special::None };
+            tokens.extend(model.tokenize(&part.text, special)?);
+        }
+        Ok(tokens)
     }
 
     fn template(&self, model: &Model, source: &str) -> Result<&ChatTemplate, Error> {

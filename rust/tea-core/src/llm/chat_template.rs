@@ -41,6 +41,8 @@ pub struct ChatTemplate {
 }
 
 const NAME: &str = "chat template";
+/// In place of a text that a template may have taken out.
+const OTHER_TEXT: &str = "Be brief.";
 
 impl ChatTemplate {
     /// Compile `source`.
@@ -81,27 +83,47 @@ impl ChatTemplate {
 
     /// The text that the model is to go on with.
     ///
-    /// A template that refuses or leaves out the system text gets it at the head of the first user
+    /// A template that refuses or ignores the system text gets it at the head of the first user
     /// turn, which is what templates of such models do when they do anything.
     ///
     /// # Errors
     /// `ModelError`: the template refuses the order of roles, fails, or leaves out a text.
     pub fn render(&self, messages: &[Message]) -> Result<String, Error> {
         let folded = fold_system(messages);
-        let rendered = self.render_once(messages).and_then(|text| match missing(messages, &text) {
-            Some(message) => Err(left_out(message)),
-            None => Ok(text),
-        });
-        let error = match rendered {
+        let error = match self.render_whole(messages) {
             Ok(text) => return Ok(text),
             Err(error) => error,
         };
-        let Some(folded) = folded else { return Err(error) };
-        let text = self.render_once(&folded)?;
-        match missing(&folded, &text) {
+        match folded {
+            Some(folded) => self.render_whole(&folded),
+            None => Err(error),
+        }
+    }
+
+    fn render_whole(&self, messages: &[Message]) -> Result<String, Error> {
+        let text = self.render_once(messages)?;
+        match self.ignored(messages, &text) {
             Some(message) => Err(left_out(message)),
             None => Ok(text),
         }
+    }
+
+    /// A message that makes no difference to `text`, which they were rendered to.
+    ///
+    /// A template may take words out on purpose, such as `/no_think`: then another text in the
+    /// message's place gives another result. Answers are not looked at: templates take the
+    /// reasoning out of earlier ones.
+    fn ignored<'m>(&self, messages: &'m [Message], text: &str) -> Option<&'m Message> {
+        let is_ignored = |number: usize, message: &Message| {
+            if message.role == Role::Assistant || text.contains(strip(&message.content)) {
+                return false;
+            }
+            let mut others = messages.to_vec();
+            others[number] = Message::new(message.role, OTHER_TEXT);
+            self.render_once(&others).map_or(true, |other| other == text)
+        };
+        let mut numbered = messages.iter().enumerate();
+        numbered.find(|(number, message)| is_ignored(*number, message)).map(|(_, message)| message)
     }
 
     fn render_once(&self, messages: &[Message]) -> Result<String, Error> {
@@ -145,15 +167,6 @@ fn fold_system(messages: &[Message]) -> Option<Vec<Message>> {
     let mut folded = vec![Message::new(Role::User, content)];
     folded.extend_from_slice(rest);
     Some(folded)
-}
-
-/// A message whose text is not in `text`.
-///
-/// Answers are not looked at: templates take the reasoning out of earlier ones on purpose.
-fn missing<'m>(messages: &'m [Message], text: &str) -> Option<&'m Message> {
-    messages
-        .iter()
-        .find(|each| each.role != Role::Assistant && !text.contains(strip(&each.content)))
 }
 
 fn left_out(message: &Message) -> Error {

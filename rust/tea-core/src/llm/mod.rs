@@ -4,6 +4,7 @@ pub mod answer;
 pub mod api;
 pub mod backend;
 pub mod chat_template;
+pub mod control_tokens;
 pub mod endpoint;
 mod http_date;
 pub mod model_path;

@@ -10,6 +10,8 @@ export interface GgufHead {
   /** As the vocabulary writes them; empty where there is none. */
   readonly bosToken: string;
   readonly eosToken: string;
+  /** The names of the tokens that steer the model, such as those that begin and end a turn. */
+  readonly controlTokens: readonly string[];
   /** Whether the model has a way of its own to make one vector of a text. */
   readonly pools: boolean;
   /** Bytes of one token in the key-value cache, at 16 bits a number; 0 where it is not told. */
@@ -26,6 +28,16 @@ const TYPES = {
 } as const;
 const BYTES: readonly number[] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 const TOKENS = 'tokenizer.ggml.tokens';
+const TOKEN_TYPES = 'tokenizer.ggml.token_type';
+const CONTROL = 3;
+
+const OTHER_FILES: readonly (readonly [RegExp, string])[] = [
+  [/^version https:\/\/git-lfs\.github\.com\//, 'it is a pointer of Git LFS'],
+  [/^\s*<(!doctype html|html|head)/i, 'it is an HTML page'],
+  [/^\s*<\?xml/, 'it is an XML text'],
+  [/^\s*\{/, 'it is a JSON text'],
+  [/^PK/, 'it is a ZIP archive'],
+];
 
 /** The bytes at hand end before the head does. */
 class Short extends Error {}
@@ -59,19 +71,27 @@ class Head {
   readonly #facts = new Map<string, Scalar>();
   #at = 0;
   #tokens: number | undefined; // where the vocabulary begins
+  #control: number[] = []; // the tokens of that type, in order
 
   constructor(bytes: ArrayBuffer) {
     this.#view = new DataView(bytes);
   }
 
   read(): GgufHead {
-    if (this.#word(4) !== 'GGUF') throw damaged('it does not begin like one');
+    if (this.#view.byteLength < 4 || this.#word(4) !== 'GGUF') throw damaged(this.#otherFile());
     const version = this.#number(TYPES.u32);
     if (version < 2 || version > 3) throw damaged(`its version is ${version}, not 2 or 3`);
     this.#number(TYPES.u64); // tensors
     const entries = this.#number(TYPES.u64);
     for (let index = 0; index < entries; index += 1) this.#entry();
     return this.#head();
+  }
+
+  /** What lies in place of a model when a download went wrong. */
+  #otherFile(): string {
+    const head = this.#text.decode(this.#view.buffer.slice(0, 512));
+    if (head === '') return 'it is empty';
+    return OTHER_FILES.find(([pattern]) => pattern.test(head))?.[1] ?? 'it does not begin like one';
   }
 
   #entry(): void {
@@ -84,7 +104,10 @@ class Head {
     const inner = this.#number(TYPES.u32);
     const count = this.#number(TYPES.u64);
     if (key === TOKENS && inner === TYPES.text) this.#tokens = this.#at;
-    if (inner === TYPES.text) {
+    if (key === TOKEN_TYPES && inner === TYPES.i32) {
+      for (let index = 0; index < count; index += 1)
+        if (this.#number(inner) === CONTROL) this.#control.push(index);
+    } else if (inner === TYPES.text) {
       for (let index = 0; index < count; index += 1) this.#skip(this.#number(TYPES.u64));
     } else {
       this.#skip(count * this.#size(inner));
@@ -103,8 +126,9 @@ class Head {
       name: this.#said('general.name'),
       context: of('context_length'),
       chatTemplate: this.#said('tokenizer.chat_template'),
-      bosToken: this.#token('tokenizer.ggml.bos_token_id'),
-      eosToken: this.#token('tokenizer.ggml.eos_token_id'),
+      bosToken: this.#named('tokenizer.ggml.bos_token_id'),
+      eosToken: this.#named('tokenizer.ggml.eos_token_id'),
+      controlTokens: this.#texts(this.#control),
       pools: (of('pooling_type') ?? 0) !== 0,
       cachePerToken: 2 * (of('block_count') ?? 0) * shared * numbers,
     };
@@ -121,12 +145,21 @@ class Head {
   }
 
   /** The text of the token that `key` names. */
-  #token(key: string): string {
+  #named(key: string): string {
     const wanted = this.#count(key);
-    if (wanted === undefined || this.#tokens === undefined) return '';
+    return wanted === undefined ? '' : (this.#texts([wanted])[0] ?? '');
+  }
+
+  /** The texts of `tokens`, which are in order. */
+  #texts(tokens: readonly number[]): string[] {
+    if (this.#tokens === undefined) return [];
     this.#at = this.#tokens;
-    for (let index = 0; index < wanted; index += 1) this.#skip(this.#number(TYPES.u64));
-    return this.#string();
+    let next = 0;
+    return tokens.map((token) => {
+      for (; next < token; next += 1) this.#skip(this.#number(TYPES.u64));
+      next += 1;
+      return this.#string();
+    });
   }
 
   #scalar(type: number): Scalar {

@@ -3,6 +3,7 @@ import type { ModelSource } from '../types.js';
 import { Fault, stopped, until } from './fault.js';
 import type { GgufHead } from './gguf.js';
 import { complete } from './completion.js';
+import { withoutControl } from './control_tokens.js';
 import type { Loaded } from './wllama.js';
 
 /** What the engine asks of a model: see the crate's model.rs. */
@@ -179,7 +180,8 @@ export class PageModel {
     let text: string;
     if (source !== undefined) {
       this.#template ??= new this.#engine.Template(source, bosToken, eosToken);
-      text = this.#template.render(JSON.stringify(request.messages));
+      const messages = withoutControl(request.messages, this.#head.controlTokens);
+      text = this.#template.render(JSON.stringify(messages));
     } else if (request.prompt !== null) {
       text = request.prompt;
     } else {

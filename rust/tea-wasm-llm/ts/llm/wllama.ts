@@ -20,8 +20,6 @@ export interface Loaded {
   readonly wllama: Wllama;
   /** Whether the vocabulary wants texts to begin with its first token. */
   readonly addsBos: boolean;
-  /** What the worker said of an error last. */
-  lastWords(): string;
 }
 
 /** Tokens of a prompt that are computed at a time; between two of them an answer can be stopped. */
@@ -29,7 +27,12 @@ const BATCH = 128;
 
 /** Keeps what the worker says, for messages; nothing goes to the console. */
 class Words implements WllamaLogger {
-  last = '';
+  /** The cause that llama.cpp gives, else the last word on an error. */
+  get reason(): string {
+    return this.#cause ?? this.#last;
+  }
+  #cause: string | undefined;
+  #last = '';
   readonly debug = (): void => {};
   readonly log = (): void => {};
   readonly warn = (...words: unknown[]): void => this.#keep(words);
@@ -39,7 +42,8 @@ class Words implements WllamaLogger {
     const text = words
       .map((word) => (word instanceof Error ? word.message : String(word)))
       .join(' ');
-    if (/error|fail|invalid|unknown|abort/i.test(text)) this.last = text.trim();
+    this.#cause ??= /error loading model: (.+)/.exec(text)?.[1];
+    if (/error|fail|invalid|unknown|abort/i.test(text)) this.#last = text.trim();
   }
 }
 
@@ -101,7 +105,7 @@ export async function load(
   } catch (cause) {
     await wllama.exit();
     signal.throwIfAborted();
-    throw cause instanceof TeaError ? cause : unusable(head, words.last || String(cause), cause);
+    throw cause instanceof TeaError ? cause : unusable(head, words.reason || String(cause), cause);
   }
   const info = wllama.getLoadedContextInfo() as {
     readonly success?: boolean;
@@ -109,9 +113,9 @@ export async function load(
   };
   if (info.success !== true) {
     await wllama.exit();
-    throw unusable(head, words.last || 'it says no more');
+    throw unusable(head, words.reason || 'it says no more');
   }
-  return { wllama, addsBos: info.add_bos_token, lastWords: () => words.last };
+  return { wllama, addsBos: info.add_bos_token };
 }
 
 function unusable(head: GgufHead, why: string, cause?: unknown): TeaError {

@@ -6,6 +6,7 @@ const HEAD = ggufHead([
   ['general.architecture', 8, 'llama'],
   ['general.name', 8, 'Tiny'],
   ['tokenizer.ggml.tokens', 9, ['<unk>', '<s>', '</s>é']],
+  ['tokenizer.ggml.token_type', 9, [2, 3, 3]],
   ['tokenizer.ggml.bos_token_id', 4, 1],
   ['tokenizer.ggml.eos_token_id', 4, 2],
   ['tokenizer.ggml.add_bos_token', 7, 1],
@@ -24,6 +25,7 @@ test('a head tells what the model is, and what a token costs in the cache', asyn
     chatTemplate: undefined,
     bosToken: '<s>',
     eosToken: '</s>é',
+    controlTokens: ['<s>', '</s>é'],
     pools: false,
     cachePerToken: 2 * 30 * 3 * (64 + 64),
   });
@@ -48,6 +50,17 @@ test.each([
   ['a text longer than the file', Buffer.concat([HEAD.subarray(0, 24), Buffer.alloc(8, 0x7f)])],
 ] satisfies [string, Buffer<ArrayBuffer>][])('%s is a damaged model', async (_, bytes) => {
   await expect(readHead(new Blob([bytes]))).rejects.toMatchObject({ code: 'model-damaged' });
+});
+
+test.each([
+  ['it is empty', ''],
+  ['it is a pointer of Git LFS', 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n'],
+  ['it is an HTML page', '\n<!DOCTYPE html><html>'],
+  ['it is an XML text', '<?xml version="1.0"?><Error/>'],
+  ['it is a JSON text', '{"error": "Invalid username or password."}'],
+  ['it is a ZIP archive', 'PK\x03\x04'],
+])('what is no model is called what it is: %s', async (words, text) => {
+  await expect(readHead(new Blob([text]))).rejects.toThrow(words);
 });
 
 test('a head that is cut off anywhere is a damaged model', async () => {
