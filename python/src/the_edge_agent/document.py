@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from the_edge_agent.errors import InvalidFile, Place, Problem
+from the_edge_agent.json_reader import whole_number
 
 MAX_ALIAS_BYTES = 1_000_000  # what all aliases of a file may add to it
 MAX_DEPTH = 100
@@ -24,9 +25,9 @@ _SCHEMA: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]
     (re.compile(r"(?:null|Null|NULL|~|)\Z"), lambda text: None),
     (re.compile(r"(?:true|True|TRUE)\Z"), lambda text: True),
     (re.compile(r"(?:false|False|FALSE)\Z"), lambda text: False),
-    (re.compile(r"[-+]?[0-9]+\Z"), int),
-    (re.compile(r"0o[0-7]+\Z"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?[0-9]+\Z"), whole_number),
+    (re.compile(r"0o[0-7]+\Z"), lambda text: whole_number(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: whole_number(text[2:], 16)),
     (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), float),
     (re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)\Z"), lambda text: float(text.replace(".", ""))),
     (re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z"), lambda text: float("nan")),
@@ -207,13 +208,19 @@ class _Composer:
 
     def _scalar(self, event: Any, place: Place) -> Scalar:
         text: str = event.value.translate(self._restore)
-        size = len(text.encode("utf-8", "surrogatepass")) + 1
+        try:
+            # JSON writes a character beyond the first plane as an escape of each of its halves.
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._problem(place, "the text has half of a character", "write both of its halves")
+            text = ""
+        size = len(text.encode()) + 1
         if event.style is not None:
             return Scalar(text, place, size, literal=event.style == "|")
         try:
             return Scalar(resolve(text), place, size)
         except ValueError:
-            self._problem(place, "the number has too many digits", "write it in quotes")
+            self._problem(place, "the number is out of range", "write it in quotes")
             return Scalar(text, place, size)
 
     def _items(self, place: Place) -> Items:
@@ -302,7 +309,7 @@ def resolve(text: str) -> str | int | float | bool | None:
     """Return what a plain scalar means in the core schema of YAML 1.2.
 
     Raises:
-        ValueError: a whole number of more digits than Python converts.
+        ValueError: a whole number out of range.
     """
     for pattern, convert in _SCHEMA:
         if pattern.match(text):

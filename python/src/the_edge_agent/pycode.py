@@ -116,18 +116,25 @@ def _compiled(module: ast.Module) -> types.CodeType:
         raise SyntaxError("the code is nested too deep") from error
 
 
-def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> Any:
-    """Run ``source`` on copies of ``state`` and ``variables``; return its result (JSON data).
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What code did (JSON data): its result, and the keys of ``state`` that it changed itself."""
+
+    result: Any
+    changed: dict[str, Any]
+
+
+def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> Done:
+    """Run ``source`` on copies of ``state`` and ``variables``.
 
     What it prints goes to standard error, because standard output is for the result.
 
     Raises:
-        CodeError: the code raised (``kind`` is the class name of the exception), or its result
-            is not JSON data.
+        CodeError: the code raised (``kind`` is the class name of the exception), its result is
+            not JSON data, or it removed a key of the state.
         LimitError: the result is too large.
     """
     given = {"state": to_data(state), "variables": to_data(variables), "json": json}
-    before = dict(given["state"])
     try:
         module = parse(source)
         code = _compiled(module)
@@ -142,9 +149,7 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
                 result = _new_names(names, given)
     except (Exception, SystemExit) as error:
         raise _code_error(error) from error
-    data = _as_data(result)
-    _refuse_lost_changes(given["state"], before, data)
-    return data
+    return Done(_as_data(result), _changed(state, given["state"]))
 
 
 def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,30 +168,43 @@ def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 def _as_data(result: Any) -> Any:
     """Copy the result as JSON data. Raises CodeError, with the key that is none."""
     if not isinstance(result, dict):
-        result, keys = {"the result": result}, False
-    else:
-        keys = True
-    data = {}
-    for key, value in result.items():
-        try:
-            data.update(to_data({key: value}))
-        except ActionError as error:
-            hint = "begin the name with _ to keep it out" if keys else ""
-            raise CodeError("TypeError", f"{key}: {error.message}", hint=hint) from error
-    return data if keys else data["the result"]
+        return _copy("the result", result)
+    hint = "begin the name with _ to keep it out"
+    return {key: _copy(str(key), {key: value}, hint)[key] for key, value in result.items()}
 
 
-def _refuse_lost_changes(state: Any, before: Mapping[str, Any], result: Any) -> None:
-    """Refuse keys set on ``state`` that are not in the result: they would vanish in silence."""
-    missing = object()
-    for key in [*state, *before]:
-        changed = state.get(key, missing) is not before.get(key, missing)
-        if changed and not (isinstance(result, dict) and key in result):
+def _copy(name: str, value: Any, hint: str = "") -> Any:
+    try:
+        return to_data(value)
+    except ActionError as error:
+        raise CodeError("TypeError", f"{name}: {error.message}", hint=hint) from error
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the keys that differ, with their new values."""
+    for key in before:
+        if key not in after:
             raise CodeError(
                 "TypeError",
-                f"the code changed state[{key!r}], which is a copy",
-                hint=f"return {{{key!r}: …}}, or assign to a new name",
+                f"the code removed state[{key!r}], which no update can",
+                hint=f"set it to None: return {{{key!r}: None}}",
             )
+    missing = object()
+    data = {key: _copy(f"state[{key!r}]", {key: value})[key] for key, value in after.items()}
+    return {
+        key: value for key, value in data.items() if not _equal(before.get(key, missing), value)
+    }
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Whether two values of JSON are equal in type and order, too."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(map(_equal, left.values(), right.values()))
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return bool(left == right)
 
 
 def _code_error(error: BaseException) -> CodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,10 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a run is given of the world. ``sleep`` takes seconds, ``random`` gives 0 to 1."""
+    """What a run is given of the world. ``sleep`` takes seconds, ``random`` gives 0 to 1.
+
+    ``warn`` gets what the author should know though the run goes on, with its place.
+    """
 
     actions: Registry
     env: Mapping[str, str]
@@ -42,6 +46,7 @@ class Host:
     emit: Callable[[Event], None]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
+    warn: Callable[[str], None] = warnings.warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class _Run:
         self._settings: dict[str, Any] = {}
         self._masker = Masker(host.secrets, {})
         self._runs = 0
+        self._warned = False
 
     async def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._emit({"type": "start", "workflow": self._workflow.name})
@@ -198,10 +204,23 @@ class _Run:
             return Outcome(self._clean(_update(step.output, result, scope)), result)
         if isinstance(step, CodeBody):
             source = step.code.source(scope)
-            result = pycode.run(source, state, self._workflow.variables)
-            return Outcome(self._clean(_update(None, result, scope)), result)
+            done = pycode.run(source, state, self._workflow.variables)
+            update = _update(None, done.result, scope)
+            changed = {key: new for key, new in done.changed.items() if key not in update}
+            self._warn_of_changes(node, changed)
+            return Outcome(self._clean({**changed, **update}), done.result)
         value = step.value.render(scope) if isinstance(step.value, Template) else step.value
         return Outcome(self._clean({step.output_key: value}), value)
+
+    def _warn_of_changes(self, node: Node, changed: Mapping[str, Any]) -> None:
+        """Say once in a run that code has changed the state instead of returning its update."""
+        if changed and not self._warned:
+            self._warned = True
+            key = self._masker.text(next(iter(changed)))
+            self._host.warn(
+                f'{node.place}: warning: the code of "{node.name}" changes state["{key}"] itself;'
+                " that is part of its update, as what it returns is"
+            )
 
     async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
         params = render_map(step.params, scope)

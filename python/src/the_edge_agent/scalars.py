@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any
 
-from the_edge_agent import limits
+from the_edge_agent import json_reader, limits
 from the_edge_agent.errors import TemplateError
 from the_edge_agent.operators import needed
 from the_edge_agent.operators import replace as replace_text
@@ -32,15 +31,9 @@ def fromjson(value: Any) -> Any:
 def parse_json(text: str) -> Any:
     """Return what ``text`` means. Raises TemplateError where it is not JSON."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        at = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise TemplateError(f"the text is not JSON: {reason}{at}") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+        return json_reader.read(text)
+    except ValueError as error:
+        raise TemplateError(f"the text is not JSON: {error}") from error
 
 
 def trim(value: Any, characters: str | None = None) -> str:

@@ -1,5 +1,6 @@
 //! Builds values from the events of the YAML parser.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,10 +23,13 @@ pub(crate) fn document(text: &str, file: &Arc<str>) -> Result<Rc<Node>, Vec<Prob
     if let Some(problem) = source::forbidden_character(text, file) {
         return Err(vec![problem]);
     }
-    let source = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (source, mark) = hide_halves(text);
+    let source = &*source;
     let mut composer = Composer {
         file: file.clone(),
-        lines: source.lines().collect(),
+        mark,
+        lines: text.lines().collect(),
         parser: Parser::new_from_str(source),
         anchors: HashMap::new(),
         alias_bytes: 0,
@@ -38,11 +42,57 @@ pub(crate) fn document(text: &str, file: &Arc<str>) -> Result<Rc<Node>, Vec<Prob
     }
 }
 
+/// `text` with a mark for the backslash of each escape `\uD8..` to `\uDF..`.
+///
+/// JSON writes a character beyond the first plane as an escape of each of its halves, which the
+/// parser refuses. The mark, where one is needed, is a character that the text does not have.
+fn hide_halves(text: &str) -> (Cow<'_, str>, Option<char>) {
+    let is_half = |at: usize| {
+        let code = text.get(at + 2..at + 6).and_then(|code| u32::from_str_radix(code, 16).ok());
+        text[at..].starts_with("\\u") && code.is_some_and(|code| (0xd800..0xe000).contains(&code))
+    };
+    let Some(mark) = ('\u{e000}'..'\u{f8ff}').find(|mark| !text.contains(*mark)) else {
+        return (text.into(), None);
+    };
+    let mut hidden = String::new();
+    let mut rest = 0;
+    let mut from = 0;
+    while let Some(found) = text[from..].find('\\') {
+        let at = from + found;
+        if is_half(at) {
+            hidden.push_str(&text[rest..at]);
+            hidden.push(mark);
+            rest = at + 1;
+        }
+        // What a backslash escapes is no backslash of its own.
+        from = at + 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8);
+    }
+    match hidden.is_empty() {
+        true => (text.into(), None),
+        false => (format!("{hidden}{}", &text[rest..]).into(), Some(mark)),
+    }
+}
+
+/// `text` with the two halves of each character joined; None where one is alone.
+fn join_halves(text: &str, mark: char) -> Option<String> {
+    let mut pieces = text.split(mark);
+    let mut joined = pieces.next()?.to_string();
+    let half = |piece: &str| u16::from_str_radix(piece.get(1..5)?, 16).ok();
+    while let Some(first) = pieces.next() {
+        let second = pieces.next()?;
+        let halves = [half(first)?, half(second)?];
+        joined.push(char::decode_utf16(halves).next()?.ok().filter(|_| first.len() == 5)?);
+        joined.push_str(&second[5..]);
+    }
+    Some(joined)
+}
+
 /// Reading stops: the problem is noted.
 struct Stopped;
 
 struct Composer<'t> {
     file: Arc<str>,
+    mark: Option<char>, // stands for the backslash of escapes that write half of a character
     lines: Vec<&'t str>,
     parser: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Option<Rc<Node>>>, // None while the value is being read
@@ -180,17 +230,34 @@ impl<'t> Composer<'t> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, place: Place) -> Node {
+        let text = &*self.restored(text, style, &place);
         let size = text.len() + 1;
         let value = match style {
             ScalarStyle::Plain => scalar::resolve(text).unwrap_or_else(|| {
                 let hint = "write it in quotes";
-                self.problem(&place, "the number has too many digits".into(), hint);
+                self.problem(&place, "the number is out of range".into(), hint);
                 Value::Null
             }),
             _ => Value::text(text),
         };
         let literal = matches!(style, ScalarStyle::Literal);
         Node { place, kind: NodeKind::Scalar { value, literal }, size }
+    }
+
+    /// The text with its halves of characters joined, or as it was written.
+    fn restored<'a>(&mut self, text: &'a str, style: ScalarStyle, place: &Place) -> Cow<'a, str> {
+        let Some(mark) = self.mark.filter(|mark| text.contains(*mark)) else { return text.into() };
+        if style != ScalarStyle::DoubleQuoted {
+            return text.replace(mark, "\\").into();
+        }
+        join_halves(text, mark).map_or_else(
+            || {
+                let message = "the text has half of a character".into();
+                self.problem(place, message, "write both of its halves");
+                "".into()
+            },
+            Cow::Owned,
+        )
     }
 
     fn items(&mut self, place: Place) -> Result<Node, Stopped> {

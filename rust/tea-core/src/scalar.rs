@@ -2,7 +2,7 @@
 
 use crate::value::Value;
 
-/// The value of a plain scalar; None for a whole number with too many digits.
+/// The value of a plain scalar; None for a whole number of more than 128 bits.
 pub(crate) fn resolve(text: &str) -> Option<Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Some(Value::Null),

@@ -60,6 +60,7 @@ def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Wo
         emit=emit,
         sleep=asyncio.sleep,
         random=random.random,
+        warn=_nowhere if options.quiet else output.say,
     )
     return workflow, host
 
@@ -73,8 +74,8 @@ def _on_stderr(event: Event) -> None:
         output.say(f"node {event['node']} done")
 
 
-def _nowhere(_event: Event) -> None:
-    """Drop an event that nobody asked for."""
+def _nowhere(_event: object) -> None:
+    """Drop what nobody asked for."""
 
 
 def _condition(text: str) -> tuple[str, str]:

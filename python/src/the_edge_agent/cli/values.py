@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from the_edge_agent import json_reader
 from the_edge_agent.errors import UsageError
 
 STDIN = "-"
@@ -52,11 +52,9 @@ def json_map(option: str, text: str | None) -> dict[str, Any]:
     else:
         text = as_typed(text)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json_reader.read(text)
     except ValueError as error:
         raise UsageError(f"{source} is not JSON: {error}") from error
-    except RecursionError as error:
-        raise UsageError(f"{source} is nested too deeply") from error
     if not isinstance(value, dict):
         raise UsageError(f'{source} must be a JSON map, such as {{"question": "Why?"}}')
     return value
@@ -94,7 +92,3 @@ def writable_target(name: str) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"-o {name}: the folder may not be written to")
     return path
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a JSON number")

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from the_edge_agent import json_reader
 from the_edge_agent.errors import ApiError
 from the_edge_agent.llm.backend import ChatReply, EmbedReply, FinishReason
 
@@ -87,7 +88,7 @@ def embed_reply(body: bytes, asked_model: str, count: int) -> EmbedReply:
 def error_text(body: bytes) -> str:
     """Return what an error response says, in one line; "" when it says nothing."""
     try:
-        data = json.loads(body)
+        data = json_reader.read(body.decode())
     except ValueError:
         return " ".join(body.decode("utf-8", "replace").split())
     return _error_in(data) or ""
@@ -102,7 +103,7 @@ def _error_in(data: Any) -> str | None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(body)
+        data = json_reader.read(body.decode())
     except ValueError as error:
         raise _strange("something other than JSON", body) from error
     if not isinstance(data, dict):

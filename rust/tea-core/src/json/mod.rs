@@ -12,6 +12,8 @@ use crate::value::{Map, Value};
 /// Deeper texts are refused; what goes into the state may have far fewer levels.
 const MAX_DEPTH: usize = 500;
 
+const OUT_OF_RANGE: &str = "a number out of range";
+
 /// What is wrong with a text that is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at character {at}")]
@@ -117,7 +119,11 @@ impl<'a> Reader<'a> {
             if self.next() != Some(b'"') {
                 return Err(self.error(NO_NAME));
             }
+            let twice = self.error("duplicate key");
             let key = self.text_value()?;
+            if map.contains_key(&key) {
+                return Err(twice);
+            }
             self.skip_space();
             if !self.takes(":") {
                 return Err(self.error("Expecting ':' delimiter"));
@@ -157,10 +163,10 @@ impl<'a> Reader<'a> {
         }
         let text = &self.rest()[..end];
         let number = if is_whole {
-            let too_long = self.error("a number with too many digits");
-            Value::Int(text.parse().map_err(|_| too_long)?)
+            Value::Int(text.parse().map_err(|_| self.error(OUT_OF_RANGE))?)
         } else {
-            Value::Float(text.parse().unwrap_or(f64::INFINITY))
+            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+            Value::Float(number.ok_or_else(|| self.error(OUT_OF_RANGE))?)
         };
         self.position += end;
         Ok(number)
@@ -280,6 +286,9 @@ mod tests {
             ("\"\\u12\"", "Invalid \\uXXXX escape", 2),
             ("\"\\ud800\"", "half of a character", 8),
             ("NaN", "Expecting value", 1),
+            (r#"{"a": 1, "a": 2}"#, "duplicate key", 10),
+            ("[1e999]", OUT_OF_RANGE, 2),
+            ("170141183460469231731687303715884105728", OUT_OF_RANGE, 1),
         ] {
             assert_eq!(read(text).unwrap_err(), JsonError { reason, at }, "{text}");
         }

@@ -1,0 +1,66 @@
+"""JSON text, read as every engine here reads it.
+
+What JSON leaves open is an error instead of a guess: a key that is there twice, a number out of
+range, half of a character.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+MAX_INTEGER = 2**127  # the first whole number that is too large
+_MAX_DIGITS = 40
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read(text: str) -> Any:
+    """Return what ``text`` means. Raises ValueError with the reason."""
+    try:
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=whole_number,
+            parse_float=_fraction,
+            object_pairs_hook=_map,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos + 1}") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if _HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a text has half of a character") from error
+    return value
+
+
+def whole_number(digits: str, base: int = 10) -> int:
+    """Return the number that ``digits`` write. Raises ValueError where it is out of range."""
+    number = int(digits, base) if base != 10 or len(digits) <= _MAX_DIGITS else MAX_INTEGER
+    if -MAX_INTEGER <= number < MAX_INTEGER:
+        return number
+    raise ValueError(f"the number {digits[:_MAX_DIGITS]}… is out of range")
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"the number {digits[:_MAX_DIGITS]} is out of range")
+    return number
+
+
+def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f'duplicate key "{twice}"')
+    return entries
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
