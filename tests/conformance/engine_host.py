@@ -112,7 +112,7 @@ class JudgeModel:
 def _reply(answer: Asked) -> dict[str, Any]:
     if "error" in answer:
         kind: type[TeaError] = getattr(errors, answer["error"]["kind"])
-        raise kind(answer["error"]["message"])
+        raise kind(answer["error"]["message"], hint=answer["error"]["hint"])
     reply: dict[str, Any] = json.loads(answer["reply"])
     return reply
 

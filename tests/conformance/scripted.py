@@ -147,7 +147,8 @@ def _reason(reply: Reply) -> str:
 
 def _error(reply: Reply | None) -> Answer:
     said = reply or {"error": "ActionError", "message": "the script is over"}
-    return {"error": {"kind": said["error"], "message": said["message"], "hint": ""}}
+    hint = said.get("hint", "")
+    return {"error": {"kind": said["error"], "message": said["message"], "hint": hint}}
 
 
 def _broken(kind: str, message: str) -> Answer:

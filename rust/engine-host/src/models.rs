@@ -187,7 +187,8 @@ fn reply(answer: &Map) -> Result<Map, Error> {
         let kinds = [Kind::Model, Kind::Limit, Kind::Action];
         let kind = kinds.into_iter().find(|kind| Some(kind.word()) == text(error, "kind"));
         let message = text(error, "message").unwrap_or_default();
-        return Err(Error::new(kind.unwrap_or(Kind::Action), message));
+        let hint = text(error, "hint").unwrap_or_default();
+        return Err(Error::new(kind.unwrap_or(Kind::Action), message).hint(hint));
     }
     let read = json::read(text(answer, "reply").unwrap_or_default());
     let read = read.map_err(|error| Error::new(Kind::Action, error.to_string()))?;
