@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from the_edge_agent import limits
 from the_edge_agent.errors import TeaError, TemplateError
 from the_edge_agent.template import SCOPES, Template, compile_expression, compile_text
 from the_edge_agent.values import truth
@@ -51,6 +52,8 @@ def compile_condition(value: Any, scopes: Iterable[str] = SCOPES) -> Condition:
     if not isinstance(value, str) or not value.strip():
         raise TemplateError("a condition must be text or a truth value")
     text = value.strip()
+    if len(text.encode("utf-8", "surrogatepass")) > limits.MAX_CONDITION:
+        raise TemplateError(f"the condition is longer than {limits.MAX_CONDITION} bytes")
     if name := _NAME.match(text):
         negated, word = name.groups()
         expression = word if word in _WORDS else f"state.{word}"

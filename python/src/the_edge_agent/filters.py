@@ -171,7 +171,10 @@ def total(value: Any, attribute: Any = None, start: Any = 0) -> Any:
 
 def reverse(value: Any) -> Any:
     """Return the text or the list, last first."""
-    return value[::-1] if isinstance(value, str) else elements(value)[::-1]
+    if isinstance(value, str):
+        limits.charge_text(len(value))
+        return value[::-1]
+    return elements(value)[::-1]
 
 
 def _attribute(item: Any, attribute: Any) -> Any:
@@ -229,8 +232,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "join": join,
     "tojson": scalars.tojson,
     "fromjson": scalars.fromjson,
-    "upper": lambda value, /: text_form(value).upper(),
-    "lower": lambda value, /: text_form(value).lower(),
+    "upper": scalars.upper,
+    "lower": scalars.lower,
     "length": length,
     "trim": scalars.trim,
     "first": first,

@@ -11,14 +11,22 @@ import math
 import re
 from typing import Any, NoReturn
 
+from the_edge_agent.limits import MAX_DEPTH
+
 MAX_INTEGER = 2**127  # the first whole number that is too large
 _MAX_DIGITS = 40
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read(text: str) -> Any:
-    """Return what ``text`` means. Raises ValueError with the reason."""
+def read(data: str | bytes) -> Any:
+    """Return what ``data`` means; a byte order mark before it is no part of it.
+
+    Raises:
+        ValueError: the reason why it is not JSON.
+    """
     try:
+        text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff")
         value = json.loads(
             text,
             parse_constant=_refuse_constant,
@@ -29,13 +37,23 @@ def read(text: str) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos + 1}") from error
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError(_TOO_DEEP) from error
+    _check_depth(value)
     if _HALF.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise ValueError("a text has half of a character") from error
     return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        parts = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [part for each in parts for part in each if isinstance(part, dict | list)]
+    if level:
+        raise ValueError(_TOO_DEEP)
 
 
 def whole_number(digits: str, base: int = 10) -> int:

@@ -14,13 +14,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, meta, nodes, pass_context
+from jinja2 import TemplateSyntaxError, nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.idtracking import VAR_LOAD_RESOLVE
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from the_edge_agent import operators
+from the_edge_agent import limits, operators
 from the_edge_agent.errors import TemplateError
 from the_edge_agent.filters import FILTERS, TESTS, call
 from the_edge_agent.nearest import nearest
@@ -28,6 +30,9 @@ from the_edge_agent.values import Absent, elements, text_form
 
 _GLOBALS = frozenset({"range"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# A quote that is never closed goes to the end of the text. Nothing is tried twice: 40 kB of \" in
+# a row took 13 seconds.
+_QUOTED = re.compile(r"""("(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)""", re.DOTALL)
 _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.List,
     nodes.Dict, nodes.Pair, nodes.Tuple, nodes.CondExpr, nodes.Not, nodes.And, nodes.Or,
@@ -43,7 +48,14 @@ _REFUSED = {
     "Include": "{% include %}", "Import": "{% import %}", "Extends": "{% extends %}",
     "Block": "{% block %}",
 }  # fmt: skip
+_TOO_LONG = "not a well-formed template: a number with too many digits"
 _LOOP_METHODS = frozenset({"cycle", "changed"})
+
+
+def _text(value: Any, path: str = "") -> str:
+    text = text_form(value, path)
+    limits.charge_text(len(text))
+    return text
 
 
 def _filter(value: Any, name: str, /, *args: Any, **names: Any) -> Any:
@@ -60,7 +72,7 @@ def _method(value: Any, name: str, path: str, *args: Any) -> Any:
 
 # What expressions become calls of, named with a colon so that no template can name them.
 _MEANING: Mapping[str, Callable[..., Any]] = {
-    "text": text_form,
+    "text": _text,
     "member": operators.member,
     "absent": lambda path: Absent(path=path),
     "slice": operators.slice_of,
@@ -107,6 +119,8 @@ def parse(text: str) -> nodes.Template:
         return Parser(_JINJA, text).parse()
     except TemplateSyntaxError as error:
         raise TemplateError(_syntax_message(error, text)) from error
+    except ValueError as error:  # Python converts numbers of 4,300 digits at most
+        raise TemplateError(_TOO_LONG) from error
 
 
 def _parse_with_returns(text: str) -> nodes.Template:
@@ -131,6 +145,8 @@ def parse_expression(text: str) -> nodes.Expr:
             raise TemplateSyntaxError("the expression goes on after its end", 1)
     except TemplateSyntaxError as error:
         raise TemplateError(_syntax_message(error, text)) from error
+    except ValueError as error:
+        raise TemplateError(_TOO_LONG) from error
     expression.set_environment(_JINJA)
     if any(_VARIABLE.search(str(constant.value)) for constant in _constants(expression)):
         raise TemplateError("${name} is not filled in inside quotes", hint="write variables.name")
@@ -144,7 +160,7 @@ def _constants(expression: nodes.Expr) -> Iterator[nodes.Const]:
 
 
 def _variables_outside_quotes(text: str) -> str:
-    parts = re.split(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", text, flags=re.DOTALL)
+    parts = _QUOTED.split(text)
     return "".join(
         part if number % 2 else _VARIABLE.sub(r"variables.\1", part)
         for number, part in enumerate(parts)
@@ -244,7 +260,9 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
     tree = _Meaning().visit(tree)
     tree.set_environment(_JINJA)
     try:
-        names = frozenset(meta.find_undeclared_variables(tree)) - _GLOBALS
+        generator = _Generator(_JINJA, None, None, optimized=False)
+        generator.visit(tree)
+        names = frozenset(generator.undeclared) - _GLOBALS
         allowed = frozenset(scopes)
         for name in sorted(names - allowed):
             hint = nearest(name, allowed)
@@ -252,10 +270,28 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
                 hint = f"for a key of the state write state.{name}"
             hint = hint or f"known here: {', '.join(sorted(allowed))}"
             raise TemplateError(f"there is no name {name!r} here", hint=hint)
-        code = _JINJA.compile(tree)
+        code = compile(generator.stream.getvalue(), "<template>", "exec")  # type: ignore[attr-defined]
         return _JINJA.template_class.from_code(_JINJA, code, _JINJA.globals), names
     except (TemplateSyntaxError, SyntaxError) as error:
         raise TemplateError(f"not a well-formed template: {error}") from error
+
+
+class _Generator(CodeGenerator):
+    """Writes the code of a template and notes the names that come from outside, in one go."""
+
+    undeclared: set[str]
+
+    def enter_frame(self, frame: Frame) -> None:
+        """Note what the frame looks up."""
+        super().enter_frame(frame)
+        self.undeclared = getattr(self, "undeclared", set())
+        for action, name in frame.symbols.loads.values():
+            if (
+                action == VAR_LOAD_RESOLVE
+                and name is not None
+                and name not in self.environment.globals
+            ):
+                self.undeclared.add(name)
 
 
 def path_of(node: nodes.Node) -> str:
@@ -276,13 +312,22 @@ def path_of(node: nodes.Node) -> str:
 class _Meaning(NodeTransformer):
     """Replaces what an expression does by calls of our own functions."""
 
+    _in_block = False
+
     def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
-        node.nodes[:] = [
-            part
-            if isinstance(part, nodes.TemplateData)
-            else _call("text", self.visit(part), path_of(part))
-            for part in node.nodes
-        ]
+        node.nodes[:] = [self._output(part) for part in node.nodes]
+        return node
+
+    def _output(self, part: nodes.Expr) -> nodes.Expr:
+        if not isinstance(part, nodes.TemplateData):
+            return _call("text", self.visit(part), path_of(part))
+        # Rendering counts what comes out of it; what a set block collects is counted here.
+        return _call("text", nodes.Const(part.data)) if self._in_block else part
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.AssignBlock:  # noqa: N802
+        outside, self._in_block = self._in_block, True
+        self.generic_visit(node)
+        self._in_block = outside
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802

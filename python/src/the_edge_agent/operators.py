@@ -69,7 +69,9 @@ def slice_of(value: Any, start: Any, stop: Any, step: Any, path: str) -> Any:
     if not isinstance(value, str | list | tuple):
         needed(value, path)
         raise TemplateError(f"cannot slice {describe(value)}")
-    return value[slice(*bounds)]
+    part = value[slice(*bounds)]
+    limits.charge_text(len(part)) if isinstance(part, str) else limits.charge(len(part))
+    return part
 
 
 def needed(value: Any, path: str = "") -> Any:
@@ -180,6 +182,7 @@ def contains(container: Any, value: Any) -> bool:
     if isinstance(container, str):
         if not isinstance(needed(value), str):
             raise TemplateError(f"cannot look for {describe(value)} in text")
+        limits.charge_text(len(container))
         return value in container
     if isinstance(container, Mapping):
         return isinstance(value, str) and value in container
@@ -209,7 +212,7 @@ def call_method(value: Any, name: str, path: str, *args: Any) -> Any:
         result = MAP_METHODS[name](value, *args)
         return Absent(path=f"{path}.{name}(…)", null=True) if result is None else result
     if isinstance(value, str) and name in TEXT_METHODS:
-        limits.charge(len(value) // 1000)
+        limits.charge_text(len(value))
         return TEXT_METHODS[name](value, *args)
     raise TemplateError(f"{describe(value)} has no method {name}()")
 
@@ -225,7 +228,9 @@ def _items(value: Mapping[str, Any], /) -> list[Any]:
 def _split(value: str, separator: str | None = None, most: int = -1, /) -> list[str]:
     if separator == "":
         raise TemplateError("split needs a separator that is not empty")
-    return value.split(separator, most)
+    pieces = value.split(separator, min(most, limits.MAX_STEPS) if most >= 0 else limits.MAX_STEPS)
+    limits.charge(len(pieces))
+    return pieces
 
 
 def replace(value: str, old: str, new: str, most: int = -1, /) -> str:

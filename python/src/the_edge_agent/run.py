@@ -83,7 +83,7 @@ class _Run:
         self._nodes = {node.name: node for node in workflow.nodes}
         self._memory: dict[str, Any] = {}
         self._settings: dict[str, Any] = {}
-        self._masker = Masker(host.secrets, {})
+        self._masker = Masker(host.secrets, {}, host.env)
         self._runs = 0
         self._warned = False
 
@@ -92,7 +92,7 @@ class _Run:
         try:
             base = {"env": self._host.env, "variables": self._workflow.variables}
             self._settings = settings.render(self._workflow.settings, base)
-            self._masker = Masker(self._host.secrets, self._settings)
+            self._masker = Masker(self._host.secrets, self._settings, self._host.env)
             state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
             await self._walk(state)
         except WorkflowFailed as failed:
@@ -100,6 +100,7 @@ class _Run:
             self._emit({"type": "error", "node": failed.node, "error": data})
             raise
         except TeaError as error:
+            self._mask(error)
             self._emit({"type": "error", "error": {"type": error.kind, "message": error.message}})
             raise
         self._emit({"type": "complete", "state": state})
@@ -231,14 +232,14 @@ class _Run:
             if event.get("type") != "token":
                 self._emit(event)
             elif text := stream.feed(event["text"]):
-                self._host.emit({**token, "text": self._masker.text(text)})
+                self._host.emit({**token, "text": text})
 
         call = Call(node.name, step.action, params, self._settings, emit, self._memory)
         try:
             result = await self._host.actions[step.action].run(call)
         finally:
             if rest := stream.rest():
-                self._host.emit({**token, "text": self._masker.text(rest)})
+                self._host.emit({**token, "text": rest})
         return to_data(result)
 
     async def _loop(self, node: Node, loop: LoopBody, state: dict[str, Any]) -> Outcome:
@@ -292,10 +293,13 @@ class _Run:
 
     def _failed(self, node: str, action: str, error: TeaError) -> WorkflowFailed:
         """Return the failure of a node, with no secret in its message."""
+        self._mask(error)
+        return WorkflowFailed(node, action, error)
+
+    def _mask(self, error: TeaError) -> None:
         error.message = self._masker.text(error.message)
         error.hint = self._masker.text(error.hint)
         error.args = (error.message,)
-        return WorkflowFailed(node, action, error)
 
 
 def _update(

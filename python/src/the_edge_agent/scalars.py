@@ -25,7 +25,9 @@ def tojson(value: Any, indent: int | None = None) -> str:
 
 def fromjson(value: Any) -> Any:
     """Return what the JSON text means."""
-    return parse_json(_only_text(value, "fromjson"))
+    text = _only_text(value, "fromjson")
+    limits.charge_text(len(text))
+    return parse_json(text)
 
 
 def parse_json(text: str) -> Any:
@@ -38,7 +40,7 @@ def parse_json(text: str) -> Any:
 
 def trim(value: Any, characters: str | None = None) -> str:
     """Return the text without white space (or ``characters``) at its ends."""
-    return text_form(value).strip(characters)
+    return _text(value).strip(characters)
 
 
 def replace(value: Any, old: Any, new: Any, count: Any = None) -> str:
@@ -143,7 +145,7 @@ def truncate(
 
     A text that is at most ``leeway`` characters too long stays whole.
     """
-    text, ending = text_form(value), text_form(end)
+    text, ending = _text(value), text_form(end)
     size, spare = _whole(length, "length"), _whole(leeway, "leeway")
     if size < len(ending):
         raise TemplateError("truncate needs a length that has room for its end")
@@ -155,12 +157,31 @@ def truncate(
 
 def wordcount(value: Any) -> int:
     """Return the number of words: runs of letters, digits and underscores."""
-    return len(re.findall(r"\w+", text_form(value)))
+    return sum(1 for _ in re.finditer(r"\w+", _text(value)))
 
 
 def sha256(value: Any) -> str:
     """Return the SHA-256 digest of the text in UTF-8, in hexadecimal."""
-    return hashlib.sha256(text_form(value).encode("utf-8", "surrogatepass")).hexdigest()
+    data = text_form(value).encode("utf-8", "surrogatepass")
+    limits.charge_text(len(data))
+    return hashlib.sha256(data).hexdigest()
+
+
+def upper(value: Any, /) -> str:
+    """Return the text in capital letters."""
+    return _text(value).upper()
+
+
+def lower(value: Any, /) -> str:
+    """Return the text in small letters."""
+    return _text(value).lower()
+
+
+def _text(value: Any) -> str:
+    """Return the text form of ``value``, to be gone through as a whole."""
+    text = text_form(value)
+    limits.charge_text(len(text))
+    return text
 
 
 def _only_text(value: Any, name: str) -> str:

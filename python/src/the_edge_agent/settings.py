@@ -40,7 +40,8 @@ def read(table: Table | None, reader: Reader) -> dict[str, Any]:
 
 
 def render(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Render settings over ``env`` and ``variables``; a value that is null is left out.
+    """Render settings over ``env`` and ``variables``; a value that is null is left out,
+    but for those that an API is then not sent.
 
     Raises:
         TemplateError: a template cannot be computed, or gives what the key does not take.
@@ -49,7 +50,11 @@ def render(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
     for key, part in tree.items():
         if isinstance(part, dict):
             values = {name: _rendered(f"{key}.{name}", part[name], scope) for name in part}
-            settings[key] = {name: item for name, item in values.items() if item is not None}
+            settings[key] = {
+                name: item
+                for name, item in values.items()
+                if item is not None or (key == "llm" and name in parameters.UNSENT)
+            }
         elif (value := _rendered(key, part, scope)) is not None:
             settings[key] = value
     for path, message in problems(settings):

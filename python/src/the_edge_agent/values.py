@@ -18,7 +18,6 @@ from the_edge_agent import limits
 from the_edge_agent.errors import ActionError, LimitError, TemplateError
 from the_edge_agent.secrets import MASK, MIN_PART
 
-MAX_DEPTH = 100
 MAX_VALUES = 2_000_000
 _GUARD = "give it a value, or write: | default(...)"
 
@@ -115,11 +114,24 @@ def json_text(value: Any, indent: int | None = None) -> str:
         LimitError: the text would be too long.
     """
     try:
-        text = json.dumps(to_data(value), ensure_ascii=False, indent=indent)
+        data = to_data(value)
     except ActionError as error:
         raise TemplateError(error.message) from error
+    limits.check_text(_least_length(data, indent or 0, 0))
+    text = json.dumps(data, ensure_ascii=False, indent=indent)
     limits.check_text(len(text))
     return text
+
+
+def _least_length(data: Any, indent: int, level: int) -> int:
+    """Return the characters of the texts in ``data`` and of the spaces before its parts."""
+    if isinstance(data, str):
+        return len(data)
+    if not isinstance(data, dict | list) or not data:
+        return 0
+    parts = data.values() if isinstance(data, dict) else data
+    spaces = indent * (level + 1) * len(data) + indent * level
+    return spaces + sum(_least_length(part, indent, level + 1) for part in parts)
 
 
 class _Copier:
@@ -134,8 +146,8 @@ class _Copier:
         self._values += 1
         if self._values > MAX_VALUES:
             raise LimitError(f"the value has more than {MAX_VALUES} parts")
-        if depth > MAX_DEPTH:
-            raise LimitError(f"the value is nested deeper than {MAX_DEPTH} levels")
+        if depth > limits.MAX_DEPTH:
+            raise LimitError(f"the value is nested deeper than {limits.MAX_DEPTH} levels")
         if value is None or isinstance(value, Absent):
             return None
         if isinstance(value, bool | int | float):
@@ -197,6 +209,8 @@ def same(left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, str) and isinstance(right, str):
+        limits.charge_text(min(len(left), len(right)))
     return bool(left == right)
 
 
@@ -211,6 +225,8 @@ def before(left: Any, right: Any) -> bool:
     if all(map(is_number, both)) or any(
         all(isinstance(value, kind) for value in both) for kind in (str, bool)
     ):
+        if isinstance(left, str):
+            limits.charge_text(min(len(left), len(right)))
         return bool(left < right)
     for value in (left, right):
         if isinstance(value, Absent):
@@ -231,7 +247,10 @@ def elements(value: Any, path: str = "") -> list[Any]:
     if isinstance(value, str | Mapping | Sequence) or (
         isinstance(value, Iterable) and not isinstance(value, bytes)
     ):
+        if isinstance(value, str):
+            limits.charge(len(value))
         result = list(value)
-        limits.charge(len(result))
+        if not isinstance(value, str):
+            limits.charge(len(result))
         return result
     raise TemplateError(f"{path or 'the value'} is {describe(value)}, not a list")

@@ -1,6 +1,7 @@
 //! Conditions: `when`, `condition`, `if` and what a while loop tests.
 
 use crate::errors::Error;
+use crate::limits::MAX_CONDITION;
 use crate::template::{Scope, Template};
 use crate::text::strip;
 use crate::value::Value;
@@ -38,6 +39,10 @@ impl Condition {
             _ => return Err(Error::template("a condition must be text or a truth value")),
         };
         let text = strip(written);
+        if text.len() > MAX_CONDITION {
+            let message = format!("the condition is longer than {MAX_CONDITION} bytes");
+            return Err(Error::template(message));
+        }
         let condition = |template: Template, negated| Condition {
             source: text.into(),
             test: Test::Template(Box::new(template)),
@@ -117,6 +122,14 @@ mod tests {
             assert_eq!(judged("! a".into(), state.clone()), Ok(!truth));
             assert_eq!(judged("{{ state.a }}".into(), state), Ok(truth));
         }
+    }
+
+    #[test]
+    fn a_condition_that_is_too_long_is_refused() {
+        let text = |count: usize| Value::text(format!("'{}'", "a".repeat(count)));
+        assert!(Condition::compile(&text(MAX_CONDITION - 2), SCOPES).is_ok());
+        let wrong = Condition::compile(&text(MAX_CONDITION - 1), SCOPES);
+        assert_eq!(wrong.unwrap_err().message, "the condition is longer than 64000 bytes");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod route;
 mod rules;
 pub mod run;
 mod scalar;
-mod secrets;
+pub mod secrets;
 mod settings;
 mod source;
 mod steps;

@@ -4,6 +4,7 @@ mod bodies;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::actions::{LocalFuture, Registry};
@@ -92,7 +93,7 @@ struct Run<'w> {
     error_handling: Told,
     limit: u64,
     scope: [(&'static str, Value); 4],
-    masker: Masker,
+    masker: Rc<Masker>,
     runs: u64,
 }
 
@@ -103,13 +104,16 @@ impl<'w> Run<'w> {
         actions: &'w Registry,
         host: &'w dyn Host,
     ) -> Result<(Run<'w>, Map), Error> {
+        let masker = Masker::new(&given.secrets, &Map::new(), &given.env);
+        let environment = given.env.clone();
         let (env, variables) = (Value::map(given.env), Value::map(workflow.variables.clone()));
         let base = Scope::new(vec![("env", env.clone()), ("variables", variables.clone())]);
-        let settings = settings::render(&workflow.settings, &base)?;
-        let masker = Masker::new(&given.secrets, &settings);
+        let settings = settings::render(&workflow.settings, &base);
+        let settings = settings.map_err(|error| hidden(&masker, error))?;
+        let masker = Masker::new(&given.secrets, &settings, &environment);
         let mut state = workflow.initial_state.clone();
         state.extend(given.input);
-        let state = into_map(Value::map(state).to_data(Some(&masker))?);
+        let state = into_map(Value::map(state).to_data(Some(&*masker))?);
         let handling = settings.get("error_handling").and_then(Value::as_map);
         let handling = handling.into_iter().flatten();
         let limit = settings.get("max_iterations").and_then(Value::as_int);
@@ -235,7 +239,7 @@ impl<'w> Run<'w> {
 
     /// A copy of what goes into the state: JSON data without secrets.
     fn clean(&self, update: Map) -> Result<Map, Error> {
-        Value::map(update).to_data(Some(&self.masker)).map(into_map)
+        Value::map(update).to_data(Some(&*self.masker)).map(into_map)
     }
 
     fn completed(&self, node: &Node, update: Map) {
@@ -244,13 +248,15 @@ impl<'w> Run<'w> {
 
     /// The failure of a node, with no secret in its message.
     fn failed(&self, node: &str, action: &str, error: Error) -> Failure {
-        let cause = Error {
-            kind: error.kind,
-            message: self.masker.masked(&error.message),
-            hint: self.masker.masked(&error.hint),
-        };
+        let cause = hidden(&self.masker, error);
         Failure { node: node.into(), action: action.into(), cause, retry_count: 0 }
     }
+}
+
+/// The error with no secret in its message.
+fn hidden(masker: &Masker, error: Error) -> Error {
+    let Error { kind, message, hint } = error;
+    Error { kind, message: masker.masked(&message), hint: masker.masked(&hint) }
 }
 
 fn into_map(value: Value) -> Map {

@@ -50,7 +50,8 @@ pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
     tree
 }
 
-/// Render settings over `env` and `variables`; a value that is null is left out.
+/// Render settings over `env` and `variables`; a value that is null is left out,
+/// but for those that an API is then not sent.
 ///
 /// # Errors
 /// `TemplateError`: a template cannot be computed, or gives what the key does not take.
@@ -64,7 +65,8 @@ pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
                 for (name, item) in entries {
                     let path = format!("{key}.{name}");
                     let value = item.render(scope).map_err(|error| within(error, &path))?;
-                    if !matches!(value, Value::Null) {
+                    let says_null = &**key == "llm" && parameters::UNSENT.contains(&&**name);
+                    if says_null || !matches!(value, Value::Null) {
                         values.insert(name.clone(), value);
                     }
                 }

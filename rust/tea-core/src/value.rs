@@ -264,6 +264,7 @@ impl Value {
             Kind::Action => Error { kind: Kind::Template, ..error },
             _ => error,
         })?;
+        budget.check_text(least_length(&data, indent.unwrap_or(0), 0))?;
         let text = json::write(&data, indent);
         budget.check_text(text.chars().count())?;
         Ok(text)
@@ -275,6 +276,26 @@ impl Value {
     /// `ActionError` for a part that JSON does not have, `LimitError` where it is too large.
     pub fn to_data(&self, mask: Option<&dyn Mask>) -> Result<Value, Error> {
         Copier { mask, values: 0, characters: 0 }.copy(self, 0)
+    }
+}
+
+/// The characters of the texts in JSON data, and of the spaces before its parts.
+fn least_length(data: &Value, indent: usize, level: usize) -> usize {
+    let parts = |count: usize, inner: usize| {
+        let spaces = indent.saturating_mul((level + 1) * count + level);
+        if count == 0 {
+            0
+        } else {
+            spaces.saturating_add(inner)
+        }
+    };
+    let inner = |part: &Value| least_length(part, indent, level + 1);
+    let sum = |total: usize, length: usize| total.saturating_add(length);
+    match data {
+        Value::Text(text) => crate::text::length(text),
+        Value::List(items) => parts(items.len(), items.iter().map(inner).fold(0, sum)),
+        Value::Map(map) => parts(map.len(), map.values().map(inner).fold(0, sum)),
+        _ => 0,
     }
 }
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from the_edge_agent import secrets
 from the_edge_agent.cli import signals
 from the_edge_agent.errors import ActionError, FileError, InvalidFile, TeaError
 
@@ -29,7 +30,7 @@ def use_utf8() -> None:
 
 def say(text: str) -> None:
     """Write a line for people to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(secrets.hide(text), file=sys.stderr, flush=True)
 
 
 def log(text: str) -> None:

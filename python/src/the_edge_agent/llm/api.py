@@ -12,7 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
+from the_edge_agent import secrets
 from the_edge_agent.errors import ApiError, TeaError, Timeout
 from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
@@ -23,17 +25,26 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
+from the_edge_agent.secrets import Masker
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
 
+_FITS_A_HEADER = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
 _FIRST_WAIT = 0.5  # seconds before the first retry, doubled each time
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0  # a server that asks for more is asked again after this
+_LONGEST_WISH = 86_400.0  # a server that asks for more than a day is not asked again
 _SHOWN = 300  # characters of a server's own error text
+_REFUSAL = 1_000_000  # bytes of one; the rest is not read
 _PASSING = frozenset({408, 429, 500, 502, 503, 504, 529})
+
+
+class _OtherNameError(Exception):
+    """The API wants the limit of the answer by its newer name."""
 
 
 class _PassingError(Exception):
@@ -69,13 +80,18 @@ class Endpoint:
 
     base: str
     headers: Mapping[str, str] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
     model: str | None
+    masker: Masker = field(repr=False)  # kept: what is shown is masked while it is there
 
     @property
     def shown(self) -> str:
         """The address as messages show it, without a name and password in it."""
-        return re.sub(r"//[^/@]*@", "//", self.base)
+        return without_password(self.base)
+
+
+def without_password(address: str) -> str:
+    """Return an address without the name and the password in it."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def endpoint(settings: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint | None:
@@ -88,6 +104,12 @@ def endpoint(settings: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint | 
     preset = PRESETS[provider or "openai"]
     base = settings.get("api_base")
     key = settings.get("api_key") or (env.get(preset.key_variable) if preset.key_variable else None)
+    key = key.strip() if key else None  # a file that holds a key ends with a line end
+    if key and not _FITS_A_HEADER.fullmatch(key):
+        raise ApiError(
+            "the API key holds a character that no header can carry",
+            hint="a key is printable ASCII; was more than the key copied?",
+        )
     if not base:
         if preset.base is None:
             raise ApiError(f"provider {provider} needs settings.llm.api_base")
@@ -97,16 +119,21 @@ def endpoint(settings: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint | 
     scheme, separator, rest = base.rstrip("/").partition("://")
     if scheme not in ("http", "https") or not separator or not rest:
         raise ApiError(
-            f"settings.llm.api_base {re.sub(r'//[^/@]*@', '//', base)!r} is not an address",
+            f"settings.llm.api_base {without_password(base)!r} is not an address",
             hint="write it like https://host/v1",
         )
     path = "" if "/" in rest else preset.path
     return Endpoint(
         base=f"{scheme}://{rest}{path}",
         headers={preset.header: f"{preset.scheme}{key}"} if key else {},
-        secrets=(key,) if key else (),
         model=settings.get("model"),
+        masker=Masker({"key": key or "", "password": _password(rest)}, {}),
     )
+
+
+def _password(address: str) -> str:
+    user, separator, _ = address.partition("/")[0].rpartition("@")
+    return unquote(user.partition(":")[2]) if separator else ""
 
 
 def api_factory(env: Mapping[str, str]) -> BackendFactory:
@@ -136,6 +163,7 @@ class ApiBackend:
         self._sleep = sleep
         self._now = now
         self._jitter = jitter
+        self._newer_name = False  # the API has asked for max_completion_tokens
 
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer, as a stream when ``on_text`` is given.
@@ -145,12 +173,16 @@ class ApiBackend:
             Timeout: ``request.timeout`` seconds passed, retries included.
         """
         model = self._model(request.model)
+        limit = "max_completion_tokens" if self._newer_name else request.limit_name
+        sampled = {
+            "temperature": ("temperature", request.temperature),
+            "max_tokens": (limit, request.max_tokens),
+            "top_p": ("top_p", request.top_p),
+        }
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": each.role, "content": each.content} for each in request.messages],
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
-            "top_p": request.top_p,
+            **dict(sent for field, sent in sampled.items() if field not in request.unsent),
         }
         if request.seed is not None:
             body["seed"] = request.seed
@@ -160,13 +192,8 @@ class ApiBackend:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
 
         async def read(response: httpx.Response) -> ChatReply:
-            streams = "event-stream" in response.headers.get("content-type", "")
-            if on_text is not None and streams:
-                return await openai_format.read_stream(response.aiter_lines(), model, on_text)
-            reply = openai_format.chat_reply(await response.aread(), model)
-            if on_text is not None and reply.content:
-                on_text(reply.content)
-            return reply
+            chunks = openai_format.limited(response.aiter_bytes())
+            return await openai_format.read_reply(chunks, model, on_text)
 
         return await self._post("chat/completions", body, read, request)
 
@@ -175,7 +202,9 @@ class ApiBackend:
         model = self._model(request.model)
 
         async def read(response: httpx.Response) -> EmbedReply:
-            return openai_format.embed_reply(await response.aread(), model, len(request.texts))
+            chunks = openai_format.limited(response.aiter_bytes())
+            body = b"".join([chunk async for chunk in chunks])
+            return openai_format.embed_reply(body, model, len(request.texts))
 
         return await self._post(
             "embeddings", {"model": model, "input": list(request.texts)}, read, request
@@ -190,26 +219,30 @@ class ApiBackend:
     async def _post(
         self,
         path: str,
-        body: Mapping[str, Any],
+        body: dict[str, Any],
         read: Callable[[httpx.Response], Awaitable[T]],
         request: ChatRequest | EmbedRequest,
     ) -> T:
         """Send ``body`` until ``read`` makes a reply of the response, or tries or time run out."""
         try:
             async with asyncio.timeout(request.timeout):
-                for tried in range(request.max_retries + 1):
+                tried = 0
+                while True:
                     try:
                         return await self._try(path, body, read)
+                    except _OtherNameError:
+                        self._newer_name = True
+                        body["max_completion_tokens"] = body.pop("max_tokens")
                     except _PassingError as passing:
                         if tried == request.max_retries:
                             raise passing.error from passing
                         await self._sleep(self._wait(tried, passing.wait))
+                        tried += 1
         except TimeoutError as error:
             raise Timeout(
                 f"{self._where.shown} gave no answer within {request.timeout:g} seconds",
                 hint="raise timeout, or ask for less",
             ) from error
-        raise AssertionError("a try returns or raises")
 
     async def _try(
         self,
@@ -222,15 +255,11 @@ class ApiBackend:
         begun = False
         try:
             async with (
-                httpx.AsyncClient(
-                    timeout=None,  # noqa: S113  # _post limits the time
-                    headers=dict(self._where.headers),
-                    verify=tls.context(os.environ),
-                ) as client,
+                self._client() as client,
                 client.stream("POST", f"{self._where.base}/{path}", json=body) as response,
             ):
                 if response.status_code != 200:
-                    raise self._refusal(response, await response.aread())
+                    raise self._refusal(response, await _start(response), body)
                 begun = True
                 return await read(response)
         except httpx.TransportError as error:
@@ -243,13 +272,39 @@ class ApiBackend:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise ApiError(f"{self._where.shown}: {_cause(error)}") from error
 
-    def _refusal(self, response: httpx.Response, body: bytes) -> ApiError | _PassingError:
-        text = openai_format.error_text(body) or response.reason_phrase
-        for secret in self._where.secrets:
-            text = text.replace(secret, "…")
-        error = ApiError(f"{self._where.shown} answered {response.status_code}: {text[:_SHOWN]}")
-        if response.status_code in _PASSING:
-            return _PassingError(error, self._retry_after(response.headers.get("retry-after")))
+    def _client(self) -> httpx.AsyncClient:
+        import httpx
+
+        return httpx.AsyncClient(
+            timeout=None,  # noqa: S113  # _post limits the time
+            headers=dict(self._where.headers),
+            verify=tls.context(os.environ),
+        )
+
+    def _refusal(
+        self, response: httpx.Response, start: bytes, body: Mapping[str, Any]
+    ) -> Exception:
+        status, shown = response.status_code, self._where.shown
+        text = openai_format.error_text(start) or response.reason_phrase
+        if status == 400 and "max_completion_tokens" in text and "max_tokens" in body:
+            return _OtherNameError()
+        hint = ""
+        target = response.headers.get("location")
+        if 300 <= status < 400 and target:
+            text = f"it redirects to {without_password(target)}"
+            hint = "name the API's own address in api_base"
+        elif status == 404 and "/v1" not in shown:
+            hint = f"most addresses of such APIs end with /v1: try {shown}/v1"
+        message = f"{shown} answered {status}: {secrets.shorten(text, _SHOWN)}"
+        wait = self._retry_after(response.headers.get("retry-after"))
+        if status in _PASSING and wait is not None and wait > _LONGEST_WISH:
+            return ApiError(
+                f"{message}; it wants to be left alone for more than a day",
+                hint="try again later, or ask the provider for a higher limit",
+            )
+        error = ApiError(message, hint=hint)
+        if status in _PASSING:
+            return _PassingError(error, wait and min(wait, _LONGEST_RETRY_AFTER))
         return error
 
     def _retry_after(self, header: str | None) -> float | None:
@@ -261,14 +316,24 @@ class ApiBackend:
         except ValueError:
             try:
                 seconds = email.utils.parsedate_to_datetime(header).timestamp() - self._now()
-            except ValueError:
+            except (ValueError, OverflowError):
                 return None
-        return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
+        return None if math.isnan(seconds) else max(seconds, 0.0)
 
     def _wait(self, tried: int, asked: float | None) -> float:
         wait: float = min(_FIRST_WAIT * 2**tried, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
         return wait if asked is None else max(asked, wait)
 
 
+async def _start(response: httpx.Response) -> bytes:
+    """Return the beginning of a body, far more than is shown of it."""
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) >= _REFUSAL:
+            break
+    return body
+
+
 def _cause(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return secrets.shorten(" ".join(str(error).split()) or type(error).__name__, _SHOWN)

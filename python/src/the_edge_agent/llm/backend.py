@@ -15,7 +15,7 @@ from the_edge_agent.errors import ApiError, ModelError
 BackendName = Literal["local", "api"]
 BackendChoice = Literal["local", "api", "auto"]
 Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length"]
+FinishReason = str  # stop, length, or what else an API says
 
 NO_MODEL = "no model found"
 NO_MODEL_HINT = (
@@ -42,6 +42,8 @@ class ChatRequest:
     system text: a model without a chat template then completes it as plain text.
     ``model``, ``timeout`` (seconds for the whole call) and ``max_retries`` concern the API only,
     ``top_k`` and ``min_p`` the local model only. ``seed`` None means a new one each time.
+    ``unsent`` are the fields that an API is to choose itself, ``limit_name`` is what it is sent
+    ``max_tokens`` as.
     """
 
     messages: tuple[Message, ...]
@@ -56,6 +58,8 @@ class ChatRequest:
     model: str | None = None
     timeout: float = 300.0
     max_retries: int = 0
+    unsent: frozenset[str] = frozenset()
+    limit_name: str = "max_tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,53 @@ Source: OpenAI's API reference: chat completions, streaming events, embeddings, 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from the_edge_agent import json_reader
+from the_edge_agent import json_reader, secrets
 from the_edge_agent.errors import ApiError
 from the_edge_agent.llm.backend import ChatReply, EmbedReply, FinishReason
+
+MAX_REPLY = 64_000_000  # bytes
+_MAX_COUNT = 2**53  # of tokens; what is more is no count
+_LARGEST = sys.float_info.max
+_SHOWN = 120  # characters of what is no answer
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_EVENT_LINE = re.compile(rb"(?:data|event|id|retry)?:")  # how server-sent events can begin
+
+
+async def limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield ``chunks`` up to the size that a reply may have. Raises ApiError beyond it."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_REPLY:
+            raise ApiError(f"the API's reply is longer than {MAX_REPLY // 1_000_000} MB")
+        yield chunk
+
+
+async def read_reply(
+    chunks: AsyncIterator[bytes], asked_model: str, on_text: Callable[[str], None] | None
+) -> ChatReply:
+    """Return the answer in a body, which shows itself whether it is JSON or events.
+
+    ``on_text`` gets each piece of the answer. Raises ApiError where there is no answer.
+    """
+    head = b""
+    async for chunk in chunks:
+        head = (head + chunk).removeprefix(_BOM).lstrip()
+        if len(head) >= len(b"retry:"):
+            break
+    if _EVENT_LINE.match(head):
+        return await _read_stream(head, chunks, asked_model, on_text or (lambda _: None))
+    body = b"".join([head, *[chunk async for chunk in chunks]])
+    reply = chat_reply(body, asked_model)
+    if on_text is not None and reply.content:
+        on_text(reply.content)
+    return reply
 
 
 def chat_reply(body: bytes, asked_model: str) -> ChatReply:
@@ -19,48 +60,153 @@ def chat_reply(body: bytes, asked_model: str) -> ChatReply:
     data = _object(body)
     choice = _first_choice(data)
     message = choice.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
+    content = _text_of(message)
     reason = _finish_reason(choice.get("finish_reason"))
-    if not isinstance(content, str):
+    if not content:
+        _refuse_reasoning_alone(_reasoning_of(message), reason)
+    if content is None and reason in (None, "stop", "length"):
         raise _strange("an answer without a text", body)
-    return _reply(content, data, asked_model, reason or "stop", data.get("usage"))
+    return _reply(content or "", data, asked_model, reason or "stop", data.get("usage"))
 
 
-async def read_stream(
-    lines: AsyncIterator[str], asked_model: str, on_text: Callable[[str], None]
+class _Events:
+    """Takes server-sent events apart; lines end as the standard says, and only so.
+
+    Source: HTML Standard, 9.2.6 (interpreting an event stream).
+    """
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
+        self._after_return = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that is complete after ``chunk``."""
+        if self._after_return and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_return = False
+        if not chunk:
+            return
+        self._after_return = chunk.endswith(b"\r")
+        first, *others = _LINE_END.split(chunk)
+        self._line.append(first)
+        for other in others:
+            yield from self._end_line()
+            self._line = [other]
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the data of an event that no empty line ends."""
+        yield from self._end_line()
+        yield from self._event()
+
+    def _end_line(self) -> Iterator[bytes]:
+        line = b"".join(self._line)
+        self._line = []
+        field, _, value = line.partition(b":")
+        if not line:
+            yield from self._event()
+        elif field == b"data":
+            self._data.append(value)
+
+    def _event(self) -> Iterator[bytes]:
+        lines, self._data = self._data, []
+        if len(lines) > 1:
+            try:
+                json_reader.read(b"\n".join(lines))
+            except ValueError:
+                yield from lines  # of a server that leaves out the empty lines
+                return
+        if lines:
+            yield b"\n".join(lines)
+
+
+async def _read_stream(
+    head: bytes, chunks: AsyncIterator[bytes], asked_model: str, on_text: Callable[[str], None]
 ) -> ChatReply:
-    """Return the answer whose pieces come as server-sent events; ``on_text`` gets each piece.
+    """Return the answer whose pieces come as server-sent events.
 
     Raises:
         ApiError: an error was sent, or the stream broke off before its end.
     """
-    said: list[str] = []
-    first: dict[str, Any] = {}
-    usage: Any = None
-    reason: FinishReason | None = None
-    async for line in lines:
-        field, _, value = line.partition(":")
-        if field != "data":
-            continue
+    events = _Events()
+    stream = _Stream(on_text)
+    for data in events.feed(head):
+        stream.take(data)
+    while not stream.is_done and (chunk := await anext(chunks, None)) is not None:
+        for data in events.feed(chunk):
+            stream.take(data)
+    for data in events.end():
+        stream.take(data)
+    return stream.reply(asked_model)
+
+
+class _Stream:
+    """Puts an answer together from the data of events."""
+
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        self.is_done = False
+        self._on_text = on_text
+        self._said: list[str] = []
+        self._reasons = False
+        self._first: dict[str, Any] = {}
+        self._usage: Any = None
+        self._reason: FinishReason | None = None
+
+    def take(self, value: bytes) -> None:
+        """Take the data of one event; what comes after the end is passed over."""
         value = value.strip()
-        if value == "[DONE]":
-            reason = reason or "stop"
-            break
-        data = _object(value.encode())
-        first = first or data
-        usage = data.get("usage") or usage
+        if self.is_done or not value:
+            return
+        if value == b"[DONE]":
+            self._reason = self._reason or "stop"
+            self.is_done = True
+            return
+        data = _object(value)
+        self._first = self._first or data
+        self._usage = data.get("usage") or self._usage
         if not data.get("choices"):
-            continue
+            return
         choice = _first_choice(data)
         delta = choice.get("delta")
-        piece = delta.get("content") if isinstance(delta, dict) else None
-        if isinstance(piece, str) and piece:
-            said.append(piece)
-            on_text(piece)
-        reason = _finish_reason(choice.get("finish_reason")) or reason
-    if reason is None:
-        raise ApiError("the API's stream broke off before the answer was complete")
-    return _reply("".join(said), first, asked_model, reason, usage)
+        self._reasons = self._reasons or _reasoning_of(delta)
+        if piece := _text_of(delta):
+            self._said.append(piece)
+            self._on_text(piece)
+        self._reason = _finish_reason(choice.get("finish_reason")) or self._reason
+
+    def reply(self, asked_model: str) -> ChatReply:
+        """Return the whole answer. Raises ApiError where there is none."""
+        if self._reason is None:
+            raise ApiError("the API's stream broke off before the answer was complete")
+        if not self._said:
+            _refuse_reasoning_alone(self._reasons, self._reason)
+        return _reply("".join(self._said), self._first, asked_model, self._reason, self._usage)
+
+
+def _text_of(message: Any) -> str | None:
+    """Return the text of a message or a delta, which may be in parts; None where it has none."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        texts = [text for text in parts if isinstance(text, str)]
+        return "".join(texts) if texts else None
+    return content if isinstance(content, str) else None
+
+
+def _reasoning_of(message: Any) -> bool:
+    """Return whether a message or a delta has reasoning, by either of the names in use."""
+    return isinstance(message, dict) and bool(
+        message.get("reasoning_content") or message.get("reasoning")
+    )
+
+
+def _refuse_reasoning_alone(reasons: bool, reason: FinishReason | None) -> None:
+    if reasons:
+        ended = f" and ended with {reason}" if reason else ""
+        raise ApiError(
+            f"the API sent reasoning but no text{ended}",
+            hint="raise max_tokens: reasoning counts, too",
+        )
 
 
 def embed_reply(body: bytes, asked_model: str, count: int) -> EmbedReply:
@@ -88,7 +234,7 @@ def embed_reply(body: bytes, asked_model: str, count: int) -> EmbedReply:
 def error_text(body: bytes) -> str:
     """Return what an error response says, in one line; "" when it says nothing."""
     try:
-        data = json_reader.read(body.decode())
+        data = json_reader.read(body)
     except ValueError:
         return " ".join(body.decode("utf-8", "replace").split())
     return _error_in(data) or ""
@@ -103,14 +249,14 @@ def _error_in(data: Any) -> str | None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        data = json_reader.read(body.decode())
+        data = json_reader.read(body)
     except ValueError as error:
         raise _strange("something other than JSON", body) from error
     if not isinstance(data, dict):
         raise _strange("JSON of another shape", body)
     message = _error_in(data)
     if message is not None:
-        raise ApiError(f"the API answered with an error: {message}")
+        raise ApiError(f"the API answered with an error: {secrets.shorten(message, 300)}")
     return data
 
 
@@ -124,9 +270,10 @@ def _first_choice(data: dict[str, Any]) -> dict[str, Any]:
 def _finish_reason(word: Any) -> FinishReason | None:
     if word is None or word == "":
         return None
-    if word in ("stop", "length"):
-        return "stop" if word == "stop" else "length"
-    raise ApiError(f"the API ended the answer for another reason: {word}")
+    if isinstance(word, str):
+        return word
+    shown = secrets.shorten(json.dumps(word), _SHOWN)
+    raise ApiError(f"the API ended the answer for a reason that is no text: {shown}")
 
 
 def _reply(
@@ -149,13 +296,16 @@ def _model(data: dict[str, Any], asked: str) -> str:
 def _count(usage: Any, key: str) -> int:
     """Return a number of tokens; 0 where a server does not count them."""
     value = usage.get(key) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) else 0
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
+    return value if is_count else 0
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _strange(what: str, body: bytes) -> ApiError:
-    shown = " ".join(body[:120].decode("utf-8", "replace").split())
+    # Far more than is shown, so that no secret is cut before it is masked.
+    text = " ".join(body[:1_000_000].decode("utf-8", "replace").split())
+    shown = secrets.shorten(text, _SHOWN)
     return ApiError(f"the API sent {what}: {shown!r}", hint="is api_base right?")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from the_edge_agent import secrets
+
 BACKENDS = ("local", "api", "auto")
 CACHE_TYPES = ("f16", "q8_0")
 PROVIDERS = ("openai", "ollama", "azure")
@@ -74,6 +76,7 @@ _NAME = Rule(_is_text, "text, not empty")
 _SAMPLING = {
     "temperature": _number(0, 2),
     "max_tokens": _whole(1),
+    "max_completion_tokens": _whole(1),
     "top_p": _number(0, 1),
     "top_k": _whole(0),
     "min_p": _number(0, 1),
@@ -126,8 +129,20 @@ SETTINGS = {
 }
 
 
+# Null for one of these means that an API is not sent it and chooses itself.
+UNSENT = ("temperature", "top_p", "max_tokens", "max_completion_tokens")
+
+
+# The field of a request, and its names in a file: the first that is there counts.
+_NAMES = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "max_tokens": ("max_completion_tokens", "max_tokens"),
+}
+
+
 def problems(rules: Mapping[str, Rule], values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield (key, message) for each value that its rule does not allow. Null means not given."""
+    """Yield (key, message) for each value that its rule does not allow. Null is always allowed."""
     for key, value in values.items():
         rule = rules.get(key)
         if rule is not None and value is not None and not rule.allows(value):
@@ -139,17 +154,33 @@ def _shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = type(value).__name__
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return secrets.shorten(text, 60)
 
 
 def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a chat request that both may give: the call's own value goes first."""
     fields: dict[str, Any] = {}
+    unsent = set()
     for key in (*_SAMPLING, "model", "timeout", "max_retries"):
+        if key in UNSENT:
+            continue
         value = params.get(key)
         value = settings.get(key) if value is None else value
         if value is not None:
             fields[key] = value
+    for key, names in _NAMES.items():
+        for given in (params, settings):
+            name = next((name for name in names if name in given), None)
+            if name is None:
+                continue
+            if given[name] is None:
+                unsent.add(key)
+            else:
+                fields[key] = given[name]
+                fields |= {"limit_name": name} if key == "max_tokens" else {}
+            break
+    if unsent:
+        fields["unsent"] = frozenset(unsent)
     if "stop" in fields:
         stop = fields["stop"]
         fields["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 
+use tea_core::secrets::hide;
+
 use crate::stop;
 
 /// Write a line for people to stderr.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", hide(text));
 }
 
 /// Write a piece of the result to stdout at once.

@@ -140,15 +140,18 @@ impl Response {
 fn next(parts: &Receiver<Part>, deadline: Instant) -> Result<Part, HttpError> {
     stop::while_asking(|| loop {
         let left = deadline.saturating_duration_since(Instant::now());
+        // Also where parts come without a pause.
+        if stop::is_requested() {
+            return Err(HttpError::Invalid("stopped".into()));
+        }
+        if left.is_zero() {
+            return Err(HttpError::TimedOut);
+        }
         match parts.recv_timeout(left.min(LOOK)) {
             Ok(part) => return Ok(part),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(HttpError::Connection("the connection was lost".into()));
             }
-            Err(RecvTimeoutError::Timeout) if stop::is_requested() => {
-                return Err(HttpError::Invalid("stopped".into()));
-            }
-            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(HttpError::TimedOut),
             Err(RecvTimeoutError::Timeout) => {}
         }
     })

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 pub use writing::{write, write_styled, Style};
 
+use crate::limits::MAX_DEPTH;
 use crate::value::{Map, Value};
 
-/// Deeper texts are refused; what goes into the state may have far fewer levels.
-const MAX_DEPTH: usize = 500;
+const TOO_DEEP: &str = "nested deeper than 100 levels";
 
 const OUT_OF_RANGE: &str = "a number out of range";
 
@@ -24,11 +24,12 @@ pub struct JsonError {
     pub at: usize,
 }
 
-/// Read a JSON text.
+/// Read a JSON text. A byte order mark before it is no part of it.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn read(text: &str) -> Result<Value, JsonError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { text, position: 0 };
     reader.skip_space();
     let value = reader.value(0)?;
@@ -53,6 +54,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.position).copied()
     }
 
+    /// Counts the characters before it, so that it is made only where it is returned.
     fn error(&self, reason: &'static str) -> JsonError {
         JsonError { reason, at: self.text[..self.position].chars().count() + 1 }
     }
@@ -71,10 +73,8 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
-        if depth > MAX_DEPTH {
-            return Err(self.error("nested too deep"));
-        }
         match self.next() {
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(self.error(TOO_DEEP)),
             Some(b'"') => Ok(Value::Text(self.text_value()?)),
             Some(b'{') => self.map(depth),
             Some(b'[') => self.list(depth),
@@ -223,22 +223,28 @@ impl<'a> Reader<'a> {
         if let Some(character) = char::from_u32(first) {
             return Ok(character);
         }
-        let half = JsonError { reason: "half of a character", ..self.error("") };
+        let after = self.position;
+        let half = |reader: &Self| JsonError {
+            reason: "half of a character",
+            at: reader.text[..after].chars().count() + 1,
+        };
         if first >= 0xdc00 || !self.rest().starts_with("\\u") {
-            return Err(half);
+            return Err(half(self));
         }
         let second = self.hexadecimal()?;
         if !(0xdc00..0xe000).contains(&second) {
-            return Err(half);
+            return Err(half(self));
         }
-        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(half)
+        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+            .ok_or_else(|| half(self))
     }
 
     fn hexadecimal(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.position + 2..self.position + 6);
-        let wrong = self.error("Invalid \\uXXXX escape");
         let digits = digits.filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
-        let code = digits.and_then(|text| u32::from_str_radix(text, 16).ok()).ok_or(wrong)?;
+        let code = digits
+            .and_then(|text| u32::from_str_radix(text, 16).ok())
+            .ok_or_else(|| self.error("Invalid \\uXXXX escape"))?;
         self.position += 6;
         Ok(code)
     }
@@ -301,6 +307,9 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_and_no_overflow() {
-        assert_eq!(read(&"[".repeat(100_000)).unwrap_err().reason, "nested too deep");
+        assert_eq!(read(&"[".repeat(100_000)).unwrap_err().reason, TOO_DEEP);
+        let lists = |count: usize| "[".repeat(count) + &"]".repeat(count);
+        assert!(read(&lists(MAX_DEPTH)).is_ok());
+        assert_eq!(read(&lists(MAX_DEPTH + 1)).unwrap_err().reason, TOO_DEEP);
     }
 }

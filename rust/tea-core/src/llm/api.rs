@@ -1,25 +1,31 @@
 //! The API backend: any endpoint that speaks the OpenAI chat completions protocol.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
 };
-use super::endpoint::Endpoint;
+use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::json;
 use crate::numbers::short_text;
-use crate::value::Value;
+use crate::secrets::shorten;
+use crate::value::{Map, Value};
 
 /// Seconds before the first retry, doubled each time.
 const FIRST_WAIT: f64 = 0.5;
 const LONGEST_WAIT: f64 = 8.0;
 /// A server that asks for more is asked again after this.
 const LONGEST_RETRY_AFTER: f64 = 60.0;
+/// A server that asks for more than a day is not asked again.
+const LONGEST_WISH: f64 = 86_400.0;
 /// Characters of a server's own error text.
 const SHOWN: usize = 300;
+/// Bytes of one; the rest is not read.
+const REFUSAL: usize = 1_000_000;
 const PASSING: [u16; 7] = [408, 429, 500, 502, 503, 504, 529];
 
 /// A POST with a JSON body.
@@ -76,6 +82,8 @@ pub trait Http {
 pub struct ApiBackend {
     endpoint: Endpoint,
     http: Rc<dyn Http>,
+    /// The API has asked for `max_completion_tokens`.
+    newer_name: Cell<bool>,
 }
 
 /// A failure of one try; one that may pass has the seconds that the server asked for.
@@ -83,6 +91,8 @@ enum Failed {
     Finally(Error),
     Passing(Error, Option<f64>),
     TimedOut,
+    /// The API wants the limit of the answer by its newer name.
+    OtherName,
 }
 
 impl From<Error> for Failed {
@@ -106,7 +116,7 @@ impl ApiBackend {
     /// A backend that sends its requests through `http`.
     #[must_use]
     pub fn new(endpoint: Endpoint, http: Rc<dyn Http>) -> ApiBackend {
-        ApiBackend { endpoint, http }
+        ApiBackend { endpoint, http, newer_name: Cell::new(false) }
     }
 
     fn model<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, Error> {
@@ -120,17 +130,22 @@ impl ApiBackend {
     async fn post(
         &self,
         path: &str,
-        body: Value,
+        mut body: Map,
         wanted: Wanted<'_>,
         timeout: f64,
         max_retries: u64,
     ) -> Result<Reply, Error> {
-        let body = json::write(&body, None);
         let start = self.http.now();
         let left = || timeout - (self.http.now() - start);
         let mut tried = 0;
         loop {
             match self.send(path, &body, &wanted, left().max(0.0)).await {
+                Err(Failed::OtherName) => {
+                    self.newer_name.set(true);
+                    if let Some(limit) = body.shift_remove("max_tokens") {
+                        body.insert("max_completion_tokens".into(), limit);
+                    }
+                }
                 Ok(reply) => return Ok(reply),
                 Err(Failed::Finally(error)) => return Err(error),
                 Err(Failed::TimedOut) => return Err(self.timed_out(timeout)),
@@ -156,40 +171,35 @@ impl ApiBackend {
     async fn send(
         &self,
         path: &str,
-        body: &str,
+        body: &Map,
         wanted: &Wanted<'_>,
         seconds: f64,
     ) -> Result<Reply, Failed> {
         let mut headers = vec![("Content-Type".to_string(), "application/json".to_string())];
         headers.extend(self.endpoint.header.clone());
         let url = format!("{}/{path}", self.endpoint.base);
-        let request = HttpRequest { url, headers, body: body.into() };
+        let text = json::write(&Value::map(body.clone()), None);
+        let request = HttpRequest { url, headers, body: text };
         let posted = self.http.post(request, seconds).await;
         let mut response = posted.map_err(|error| self.failed(error, false))?;
         if response.status() != 200 {
-            let body = read(&mut *response).await.map_err(|error| self.failed(error, false))?;
-            return Err(self.refusal(&*response, &body));
+            let start = read(&mut *response, REFUSAL).await.map_err(|e| self.failed(e, false))?;
+            return Err(self.refusal(&*response, &start, body));
         }
         let begun = |error| self.failed(error, true); // a part of the answer may be out already
         match wanted {
-            Wanted::Chat(model, Some(on_text)) if is_stream(&*response) => {
-                let mut stream = format::Stream::default();
-                while !stream.is_done() {
-                    let Some(bytes) = response.chunk().await.map_err(begun)? else { break };
-                    stream.feed(&bytes, on_text)?;
-                }
-                Ok(Reply::Chat(stream.finish(model, on_text)?))
-            }
             Wanted::Chat(model, on_text) => {
-                let body = read(&mut *response).await.map_err(begun)?;
-                let reply = format::chat_reply(&body, model)?;
-                if let Some(on_text) = on_text.filter(|_| !reply.content.is_empty()) {
-                    on_text(&reply.content);
+                let on_text = on_text.unwrap_or(&|_| ());
+                let mut reply = format::Reply::default();
+                while !reply.is_done() {
+                    let Some(bytes) = response.chunk().await.map_err(begun)? else { break };
+                    reply.feed(&bytes, on_text)?;
                 }
-                Ok(Reply::Chat(reply))
+                Ok(Reply::Chat(reply.finish(model, on_text)?))
             }
             Wanted::Vectors(model, count) => {
-                let body = read(&mut *response).await.map_err(begun)?;
+                let body = read(&mut *response, format::MAX_REPLY + 1).await.map_err(begun)?;
+                format::check_size(body.len())?;
                 Ok(Reply::Vectors(format::embed_reply(&body, model, *count)?))
             }
         }
@@ -197,7 +207,8 @@ impl ApiBackend {
 
     fn failed(&self, error: HttpError, begun: bool) -> Failed {
         let shown = self.endpoint.shown();
-        let error_of = |cause| Error::new(Kind::Api, format!("{shown}: {cause}"));
+        let error_of =
+            |cause: String| Error::new(Kind::Api, format!("{shown}: {}", shorten(&cause, SHOWN)));
         match error {
             HttpError::TimedOut => Failed::TimedOut,
             HttpError::Connection(cause) if !begun => Failed::Passing(error_of(cause), None),
@@ -207,21 +218,38 @@ impl ApiBackend {
         }
     }
 
-    fn refusal(&self, response: &dyn HttpResponse, body: &[u8]) -> Failed {
-        let mut text = format::error_text(body);
+    fn refusal(&self, response: &dyn HttpResponse, start: &[u8], body: &Map) -> Failed {
+        let (shown, status) = (self.endpoint.shown(), response.status());
+        let mut text = format::error_text(start);
         if text.is_empty() {
             text = response.reason().into();
         }
-        if let Some(key) = &self.endpoint.key {
-            text = text.replace(key, "…");
+        if status == 400
+            && text.contains("max_completion_tokens")
+            && body.contains_key("max_tokens")
+        {
+            return Failed::OtherName;
         }
-        let text: String = text.chars().take(SHOWN).collect();
-        let (shown, status) = (self.endpoint.shown(), response.status());
-        let error = Error::new(Kind::Api, format!("{shown} answered {status}: {text}"));
-        if PASSING.contains(&status) {
-            return Failed::Passing(error, self.retry_after(response.header("retry-after")));
+        let mut hint = String::new();
+        let target = response.header("location").filter(|target| !target.is_empty());
+        if let (300..400, Some(target)) = (status, target) {
+            text = format!("it redirects to {}", without_password(target));
+            hint = "name the API's own address in api_base".into();
+        } else if status == 404 && !shown.contains("/v1") {
+            hint = format!("most addresses of such APIs end with /v1: try {shown}/v1");
         }
-        Failed::Finally(error)
+        let message = format!("{shown} answered {status}: {}", shorten(&text, SHOWN));
+        let wait = self.retry_after(response.header("retry-after"));
+        if !PASSING.contains(&status) {
+            return Failed::Finally(Error::new(Kind::Api, message).hint(hint));
+        }
+        if wait.is_some_and(|wait| wait > LONGEST_WISH) {
+            let message = format!("{message}; it wants to be left alone for more than a day");
+            let hint = "try again later, or ask the provider for a higher limit";
+            return Failed::Finally(Error::new(Kind::Api, message).hint(hint));
+        }
+        let wait = wait.map(|wait| wait.min(LONGEST_RETRY_AFTER));
+        Failed::Passing(Error::new(Kind::Api, message).hint(hint), wait)
     }
 
     /// The seconds that a header asks for: it has a number or a date.
@@ -231,7 +259,7 @@ impl ApiBackend {
             Ok(seconds) => seconds,
             Err(_) => super::http_date::seconds(header)? - self.http.now(),
         };
-        seconds.is_finite().then(|| seconds.clamp(0.0, LONGEST_RETRY_AFTER))
+        (!seconds.is_nan()).then(|| seconds.max(0.0))
     }
 
     fn wait(&self, tried: u64, asked: Option<f64>) -> f64 {
@@ -241,20 +269,18 @@ impl ApiBackend {
     }
 }
 
-fn is_stream(response: &dyn HttpResponse) -> bool {
-    response.header("content-type").is_some_and(|kind| kind.contains("event-stream"))
-}
-
-async fn read(response: &mut dyn HttpResponse) -> Result<Vec<u8>, HttpError> {
+/// The beginning of a body, up to about `most` bytes.
+async fn read(response: &mut dyn HttpResponse, most: usize) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await? {
+    while body.len() < most {
+        let Some(bytes) = response.chunk().await? else { break };
         body.extend(bytes);
     }
     Ok(body)
 }
 
 /// The body of a chat request.
-fn chat_body(request: &ChatRequest, model: &str, streams: bool) -> Value {
+fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> Map {
     let texts = |texts: &[std::sync::Arc<str>]| {
         Value::list(texts.iter().cloned().map(Value::Text).collect())
     };
@@ -267,10 +293,14 @@ fn chat_body(request: &ChatRequest, model: &str, streams: bool) -> Value {
     let mut body: Vec<(&str, Value)> = vec![
         ("model", model.into()),
         ("messages", Value::list(request.messages.iter().map(message).collect())),
-        ("temperature", Value::Float(request.temperature)),
-        ("max_tokens", Value::Int(request.max_tokens.into())),
-        ("top_p", Value::Float(request.top_p)),
     ];
+    let sampled = [
+        ("temperature", "temperature", Value::Float(request.temperature)),
+        ("max_tokens", limit, Value::Int(request.max_tokens.into())),
+        ("top_p", "top_p", Value::Float(request.top_p)),
+    ];
+    let sampled = sampled.into_iter().filter(|(field, ..)| !request.unsent.contains(field));
+    body.extend(sampled.map(|(_, name, value)| (name, value)));
     body.extend(request.seed.map(|seed| ("seed", Value::Int(seed.into()))));
     if !request.stop.is_empty() {
         body.push(("stop", texts(&request.stop)));
@@ -279,7 +309,7 @@ fn chat_body(request: &ChatRequest, model: &str, streams: bool) -> Value {
         body.push(("stream", true.into()));
         body.push(("stream_options", Value::record([("include_usage", true.into())])));
     }
-    Value::map(body.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    body.into_iter().map(|(key, value)| (key.into(), value)).collect()
 }
 
 impl Backend for ApiBackend {
@@ -294,7 +324,11 @@ impl Backend for ApiBackend {
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
         Box::pin(async move {
             let model = self.model(request.model.as_deref())?;
-            let body = chat_body(request, model, on_text.is_some());
+            let limit = match self.newer_name.get() {
+                true => "max_completion_tokens",
+                false => request.limit_name,
+            };
+            let body = chat_body(request, model, limit, on_text.is_some());
             let wanted = Wanted::Chat(model, on_text);
             let (timeout, retries) = (request.timeout, request.max_retries);
             match self.post("chat/completions", body, wanted, timeout, retries).await? {
@@ -311,7 +345,8 @@ impl Backend for ApiBackend {
         Box::pin(async move {
             let model = self.model(request.model.as_deref())?;
             let texts = request.texts.iter().cloned().map(Value::Text).collect();
-            let body = Value::record([("model", model.into()), ("input", Value::list(texts))]);
+            let body = [("model".into(), model.into()), ("input".into(), Value::list(texts))];
+            let body = body.into_iter().collect();
             let wanted = Wanted::Vectors(model, request.texts.len());
             let (timeout, retries) = (request.timeout, request.max_retries);
             match self.post("embeddings", body, wanted, timeout, retries).await? {

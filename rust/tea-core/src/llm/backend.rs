@@ -93,6 +93,10 @@ pub struct ChatRequest {
     pub timeout: f64,
     /// API only.
     pub max_retries: u64,
+    /// The fields that an API is to choose itself.
+    pub unsent: Vec<&'static str>,
+    /// What an API is sent `max_tokens` as.
+    pub limit_name: &'static str,
 }
 
 /// Texts to turn into vectors.
@@ -109,21 +113,24 @@ pub struct EmbedRequest {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FinishReason {
     /// The model or a stop text ended it.
     Stop,
     /// It reached `max_tokens`.
     Length,
+    /// What else an API says.
+    Other(String),
 }
 
 impl FinishReason {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::Other(word) => word,
         }
     }
 }

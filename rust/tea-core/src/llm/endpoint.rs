@@ -1,7 +1,10 @@
 //! Which API a file and the environment configure.
 
+use std::rc::Rc;
+
 use crate::errors::{Error, Kind};
-use crate::text::quoted;
+use crate::secrets::Masker;
+use crate::text::{quoted, strip};
 use crate::value::{Map, Value};
 
 /// What differs between providers of the same protocol.
@@ -27,8 +30,9 @@ fn preset(provider: &str) -> Preset {
 pub struct Endpoint {
     pub(super) base: String,
     pub(super) header: Option<(String, String)>,
-    pub(super) key: Option<String>,
     pub(super) model: Option<String>,
+    /// Kept: what is shown is masked while it is there.
+    pub(super) _masker: Rc<Masker>,
 }
 
 impl Endpoint {
@@ -44,7 +48,14 @@ impl Endpoint {
         let provider = given(settings, "provider").unwrap_or_else(|| "openai".into());
         let preset = preset(&provider);
         let variable = preset.key_variable.and_then(|name| given(env, name));
-        let key = given(settings, "api_key").or(variable);
+        // A file that holds a key ends with a line end.
+        let key = given(settings, "api_key").or(variable).map(|key| strip(&key).to_string());
+        let key = key.filter(|key| !key.is_empty());
+        if key.as_ref().is_some_and(|key| !key.bytes().all(|byte| (b' '..=b'~').contains(&byte))) {
+            let message = "the API key holds a character that no header can carry";
+            let hint = "a key is printable ASCII; was more than the key copied?";
+            return Err(Error::new(Kind::Api, message).hint(hint));
+        }
         let base = match (given(settings, "api_base"), preset.base) {
             (Some(base), _) => base,
             (None, None) => {
@@ -69,7 +80,7 @@ impl Endpoint {
         Ok(Some(Endpoint {
             base: format!("{scheme}://{rest}{path}"),
             header,
-            key,
+            _masker: Masker::of(key.into_iter().chain(password(rest)).collect()),
             model: given(settings, "model"),
         }))
     }
@@ -80,8 +91,15 @@ impl Endpoint {
     }
 }
 
+/// The password in what follows the scheme of an address.
+fn password(rest: &str) -> Option<String> {
+    let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    Some(percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned())
+}
+
 /// An address without a name and password in it.
-fn without_password(address: &str) -> String {
+pub(super) fn without_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("//") else { return address.into() };
     match rest.split('/').next().unwrap_or(rest).rfind('@') {
         Some(at) => format!("{scheme}//{}", &rest[at + 1..]),

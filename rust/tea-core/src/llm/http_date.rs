@@ -13,7 +13,12 @@ pub(crate) fn seconds(text: &str) -> Option<f64> {
     let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))? + 1;
     let clock: Vec<i64> = time.split(':').map(str::parse).collect::<Result<_, _>>().ok()?;
     let [hours, minutes, seconds] = clock[..] else { return None };
-    let days = days_since_1970(year.parse().ok()?, i64::try_from(month).ok()?, day.parse().ok()?);
+    let (year, day): (i32, i64) = (year.parse().ok()?, day.parse().ok()?);
+    let is_time = (0..24).contains(&hours) && (0..60).contains(&minutes);
+    if !is_time || !(0..=60).contains(&seconds) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let days = days_since_1970(year, i64::try_from(month).ok()?, day);
     Some((days * 86_400 + hours * 3_600 + minutes * 60 + seconds) as f64)
 }
 
@@ -37,7 +42,13 @@ mod tests {
     fn a_date_is_its_seconds_since_1970() {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777.0));
         assert_eq!(seconds("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800.0));
-        for wrong in ["", "soon", "Sun, 06 Nov 1994", "Sun, 06 Foo 1994 08:49:37 GMT"] {
+        for wrong in [
+            "",
+            "soon",
+            "Sun, 06 Nov 1994 9223372036854775807:49:37 GMT",
+            "Sun, 06 Nov 1994",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+        ] {
             assert_eq!(seconds(wrong), None);
         }
     }

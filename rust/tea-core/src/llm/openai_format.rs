@@ -5,6 +5,7 @@
 use super::backend::{ChatReply, EmbedReply, FinishReason, OnText};
 use crate::errors::{Error, Kind};
 use crate::json;
+use crate::secrets::shorten;
 use crate::text::quoted;
 use crate::value::{Map, Value};
 
@@ -12,28 +13,138 @@ fn failed(message: impl Into<String>) -> Error {
     Error::new(Kind::Api, message)
 }
 
-/// The answer in `body`.
+/// Bytes of a reply.
+pub const MAX_REPLY: usize = 64_000_000;
+/// Of tokens; what is more is no count.
+const MAX_COUNT: u64 = 1 << 53;
+/// Characters of what is no answer.
+const SHOWN: usize = 120;
+/// Characters of an error's own text.
+const SHOWN_ERROR: usize = 300;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// An answer as it comes: its beginning shows whether it is JSON or events.
+#[derive(Default)]
+pub struct Reply {
+    body: Vec<u8>,
+    size: usize,
+    stream: Option<Stream>,
+}
+
+impl Reply {
+    /// Take the next bytes; `on_text` gets each piece of an answer that comes as events.
+    ///
+    /// # Errors
+    /// `ApiError`: an error was sent, something that is no answer, or too much.
+    pub fn feed(&mut self, bytes: &[u8], on_text: OnText<'_>) -> Result<(), Error> {
+        self.size += bytes.len();
+        check_size(self.size)?;
+        if let Some(stream) = &mut self.stream {
+            return stream.feed(bytes, on_text);
+        }
+        let was_short = self.body.len() < "retry:".len();
+        self.body.extend(bytes);
+        if was_short {
+            let start = self.body.strip_prefix(BOM).unwrap_or(&self.body).trim_ascii_start();
+            self.body = start.to_vec();
+            let begins = |name: &&str| self.body.starts_with(name.as_bytes());
+            if ["data:", "event:", "id:", "retry:", ":"].iter().any(begins) {
+                let mut stream = Stream::default();
+                stream.feed(&std::mem::take(&mut self.body), on_text)?;
+                self.stream = Some(stream);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the server has said that nothing follows.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.done)
+    }
+
+    /// The whole answer; `on_text` gets what it did not get yet.
+    ///
+    /// # Errors
+    /// `ApiError`: there is no answer, or it broke off before its end.
+    pub fn finish(self, asked_model: &str, on_text: OnText<'_>) -> Result<ChatReply, Error> {
+        if let Some(stream) = self.stream {
+            return stream.finish(asked_model, on_text);
+        }
+        let reply = chat_reply(&self.body, asked_model)?;
+        if !reply.content.is_empty() {
+            on_text(&reply.content);
+        }
+        Ok(reply)
+    }
+}
+
+/// Refuse a reply of more bytes than one may have.
 ///
 /// # Errors
-/// `ApiError` when it has none.
-pub fn chat_reply(body: &[u8], asked_model: &str) -> Result<ChatReply, Error> {
+/// `ApiError`.
+pub fn check_size(bytes: usize) -> Result<(), Error> {
+    match bytes > MAX_REPLY {
+        true => Err(failed(format!("the API's reply is longer than {} MB", MAX_REPLY / 1_000_000))),
+        false => Ok(()),
+    }
+}
+
+fn chat_reply(body: &[u8], asked_model: &str) -> Result<ChatReply, Error> {
     let data = object(body)?;
     let choice = first_choice(&data)?;
-    let content = choice.get("message").and_then(Value::as_map).and_then(|m| m.get("content"));
+    let message = choice.get("message").and_then(Value::as_map);
+    let content = message.and_then(text_of);
     let reason = finish_reason(choice)?;
-    let Some(content) = content.and_then(Value::as_text) else {
+    if content.as_ref().is_none_or(String::is_empty) {
+        refuse_reasoning_alone(message.is_some_and(has_reasoning), reason.as_ref())?;
+    }
+    let is_usual = !matches!(reason, Some(FinishReason::Other(_)));
+    if content.is_none() && is_usual {
         return Err(strange("an answer without a text", body));
-    };
-    let usage = data.get("usage");
-    Ok(reply(content.into(), &data, asked_model, reason.unwrap_or(FinishReason::Stop), usage))
+    }
+    let reason = reason.unwrap_or(FinishReason::Stop);
+    Ok(reply(content.unwrap_or_default(), &data, asked_model, reason, data.get("usage")))
+}
+
+/// The text of a message or a delta, which may be in parts; None where it has none.
+fn text_of(message: &Map) -> Option<String> {
+    match message.get("content")? {
+        Value::Text(text) => Some(text.to_string()),
+        Value::List(parts) => {
+            let part = |part: &Value| part.as_map()?.get("text")?.as_text().map(String::from);
+            let texts: Vec<String> = parts.iter().filter_map(part).collect();
+            (!texts.is_empty()).then(|| texts.concat())
+        }
+        _ => None,
+    }
+}
+
+/// Whether a message or a delta has reasoning, by either of the names in use.
+fn has_reasoning(message: &Map) -> bool {
+    let names = ["reasoning_content", "reasoning"];
+    names.iter().any(|name| message.get(*name).is_some_and(Value::is_true))
+}
+
+fn refuse_reasoning_alone(reasons: bool, reason: Option<&FinishReason>) -> Result<(), Error> {
+    if !reasons {
+        return Ok(());
+    }
+    let ended = reason.map_or_else(String::new, |word| format!(" and ended with {}", word.word()));
+    Err(failed(format!("the API sent reasoning but no text{ended}"))
+        .hint("raise max_tokens: reasoning counts, too"))
 }
 
 /// An answer whose pieces come as server-sent events.
+///
+/// Source: HTML Standard, 9.2.6 (interpreting an event stream).
 #[derive(Default)]
-pub struct Stream {
+struct Stream {
     line: Vec<u8>,
+    data: Vec<Vec<u8>>,
     after_return: bool,
     said: String,
+    reasons: bool,
     first: Option<Map>,
     usage: Option<Value>,
     reason: Option<FinishReason>,
@@ -41,11 +152,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Take the next bytes; `on_text` gets each piece of the answer.
-    ///
-    /// # Errors
-    /// `ApiError`: an error was sent, or something that is no answer.
-    pub fn feed(&mut self, bytes: &[u8], on_text: OnText<'_>) -> Result<(), Error> {
+    fn feed(&mut self, bytes: &[u8], on_text: OnText<'_>) -> Result<(), Error> {
         for byte in bytes {
             let ends_before = std::mem::replace(&mut self.after_return, *byte == b'\r');
             match byte {
@@ -57,48 +164,67 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether the server has said that nothing follows.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// The whole answer.
-    ///
-    /// # Errors
-    /// `ApiError`: the stream broke off before its end.
-    pub fn finish(mut self, asked_model: &str, on_text: OnText<'_>) -> Result<ChatReply, Error> {
+    fn finish(mut self, asked_model: &str, on_text: OnText<'_>) -> Result<ChatReply, Error> {
         self.end_of_line(on_text)?;
+        self.end_of_event(on_text)?;
         let Some(reason) = self.reason else {
             return Err(failed("the API's stream broke off before the answer was complete"));
         };
+        if self.said.is_empty() {
+            refuse_reasoning_alone(self.reasons, Some(&reason))?;
+        }
         let first = self.first.unwrap_or_default();
         Ok(reply(self.said, &first, asked_model, reason, self.usage.as_ref()))
     }
 
     fn end_of_line(&mut self, on_text: OnText<'_>) -> Result<(), Error> {
         let line = std::mem::take(&mut self.line);
-        let line = String::from_utf8_lossy(&line);
-        let Some(value) = line.strip_prefix("data:").filter(|_| !self.done) else { return Ok(()) };
-        let value = crate::text::strip(value);
-        if value == "[DONE]" {
-            self.done = true;
-            self.reason = self.reason.or(Some(FinishReason::Stop));
+        if line.is_empty() {
+            return self.end_of_event(on_text);
+        }
+        if let Some(value) = line.strip_prefix(b"data:") {
+            self.data.push(value.to_vec());
+        }
+        Ok(())
+    }
+
+    fn end_of_event(&mut self, on_text: OnText<'_>) -> Result<(), Error> {
+        let lines = std::mem::take(&mut self.data);
+        let whole = lines.join(&b'\n');
+        let is_json = |data: &[u8]| std::str::from_utf8(data).is_ok_and(|t| json::read(t).is_ok());
+        if lines.len() > 1 && !is_json(&whole) {
+            // Of a server that leaves out the empty lines.
+            return lines.iter().try_for_each(|line| self.take(line, on_text));
+        }
+        self.take(&whole, on_text)
+    }
+
+    /// Take the data of one event; what comes after the end is passed over.
+    fn take(&mut self, value: &[u8], on_text: OnText<'_>) -> Result<(), Error> {
+        let value = value.trim_ascii();
+        if self.done || value.is_empty() {
             return Ok(());
         }
-        let data = object(value.as_bytes())?;
+        if value == b"[DONE]" {
+            self.done = true;
+            self.reason.get_or_insert(FinishReason::Stop);
+            return Ok(());
+        }
+        let data = object(value)?;
         if let Some(usage) = data.get("usage").filter(|usage| usage.is_true()) {
             self.usage = Some(usage.clone());
         }
         if data.get("choices").is_some_and(Value::is_true) {
             let choice = first_choice(&data)?;
             let delta = choice.get("delta").and_then(Value::as_map);
-            let piece = delta.and_then(|delta| delta.get("content")).and_then(Value::as_text);
-            if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
-                self.said.push_str(piece);
-                on_text(piece);
+            self.reasons |= delta.is_some_and(has_reasoning);
+            if let Some(piece) = delta.and_then(text_of).filter(|piece| !piece.is_empty()) {
+                self.said.push_str(&piece);
+                on_text(&piece);
             }
-            self.reason = finish_reason(choice)?.or(self.reason);
+            if let Some(reason) = finish_reason(choice)? {
+                self.reason = Some(reason);
+            }
         }
         self.first.get_or_insert(data);
         Ok(())
@@ -127,7 +253,10 @@ pub fn embed_reply(body: &[u8], asked_model: &str, count: usize) -> Result<Embed
             return Err(strange("a vector without numbers", body));
         };
         let place = usize::try_from(index).ok().and_then(|index| vectors.get_mut(index));
-        let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_number).collect();
+        let numbers: Option<Vec<f64>> = numbers
+            .iter()
+            .map(|number| number.as_number().filter(|number| number.is_finite()))
+            .collect();
         let (Some(place), Some(numbers)) = (place, numbers) else {
             return Err(strange("a vector that is none", body));
         };
@@ -172,7 +301,10 @@ fn object(body: &[u8]) -> Result<Map, Error> {
     };
     let Value::Map(data) = data else { return Err(strange("JSON of another shape", body)) };
     match error_in(&data) {
-        Some(message) => Err(failed(format!("the API answered with an error: {message}"))),
+        Some(message) => {
+            let message = shorten(&message, SHOWN_ERROR);
+            Err(failed(format!("the API answered with an error: {message}")))
+        }
         None => Ok(std::sync::Arc::unwrap_or_clone(data)),
     }
 }
@@ -190,9 +322,11 @@ fn finish_reason(choice: &Map) -> Result<Option<FinishReason>, Error> {
             Some("") => Ok(None),
             Some("stop") => Ok(Some(FinishReason::Stop)),
             Some("length") => Ok(Some(FinishReason::Length)),
-            _ => {
-                let shown = word.as_text().map_or_else(|| json::write(word, None), Into::into);
-                Err(failed(format!("the API ended the answer for another reason: {shown}")))
+            Some(other) => Ok(Some(FinishReason::Other(other.into()))),
+            None => {
+                let shown = shorten(&json::write(word, None), SHOWN);
+                let why = "the API ended the answer for a reason that is no text";
+                Err(failed(format!("{why}: {shown}")))
             }
         },
     }
@@ -222,10 +356,13 @@ fn model(data: &Map, asked: &str) -> String {
 /// A number of tokens; 0 where a server does not count them.
 fn tokens(usage: Option<&Value>, key: &str) -> u64 {
     let value = usage.and_then(Value::as_map).and_then(|usage| usage.get(key));
-    value.and_then(Value::as_int).and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
+    let value = value.and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
+    value.filter(|count| *count <= MAX_COUNT).unwrap_or(0)
 }
 
 fn strange(what: &str, body: &[u8]) -> Error {
-    let shown = one_line(&String::from_utf8_lossy(&body[..body.len().min(120)]));
+    // Far more than is shown, so that no secret is cut before it is masked.
+    let text = String::from_utf8_lossy(&body[..body.len().min(1_000_000)]);
+    let shown = shorten(&one_line(&text), SHOWN);
     failed(format!("the API sent {what}: {}", quoted(&shown))).hint("is api_base right?")
 }

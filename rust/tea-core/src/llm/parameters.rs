@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::backend::{ChatRequest, EmbedRequest};
 use crate::json;
 use crate::keys::LLM;
-use crate::text::length;
+use crate::secrets::shorten;
 use crate::value::{Map, Value};
 
 /// llama.cpp takes the next number for "any".
@@ -92,6 +92,7 @@ pub const CHAT: &[&str] = &[
     "system",
     "temperature",
     "max_tokens",
+    "max_completion_tokens",
     "top_p",
     "top_k",
     "min_p",
@@ -114,7 +115,7 @@ fn rule(key: &str) -> Option<Rule> {
         "text" => Rule::Texts,
         "temperature" => Rule::Number(0, 2),
         "top_p" | "min_p" => Rule::Number(0, 1),
-        "max_tokens" | "n_ctx" | "n_threads" => Rule::Whole(1, None),
+        "max_tokens" | "max_completion_tokens" | "n_ctx" | "n_threads" => Rule::Whole(1, None),
         "top_k" | "max_retries" => Rule::Whole(0, None),
         "seed" => Rule::Whole(0, Some(MAX_SEED as i128)),
         "n_gpu_layers" => Rule::Whole(-1, None),
@@ -141,11 +142,7 @@ fn problems(known: impl Fn(&str) -> bool, values: &Map) -> Vec<(&str, String)> {
 }
 
 fn shown(value: &Value) -> String {
-    let text = json::write(value, None);
-    if length(&text) <= 60 {
-        return text;
-    }
-    format!("{}…", text.chars().take(57).collect::<String>())
+    shorten(&json::write(value, None), 60)
 }
 
 /// The key and the message of each parameter of a chat that is wrong. Null means not given.
@@ -189,6 +186,10 @@ impl Given<'_> {
     }
 }
 
+/// Null for one of these means that an API is not sent it and chooses itself.
+pub(crate) const UNSENT: [&str; 4] =
+    ["temperature", "top_p", "max_tokens", "max_completion_tokens"];
+
 /// A chat request without messages; the call's own parameters go before the settings.
 #[must_use]
 pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
@@ -201,13 +202,31 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         }
         None => Vec::new(),
     };
+    // The call's own goes before the settings', null too.
+    let first = |names: &[&'static str]| {
+        [params, settings].into_iter().find_map(|map| {
+            names.iter().find_map(|name| map.get(*name).map(|value| (*name, value)))
+        })
+    };
+    let limits = first(&["max_completion_tokens", "max_tokens"]);
+    let fields = [
+        ("temperature", first(&["temperature"])),
+        ("top_p", first(&["top_p"])),
+        ("max_tokens", limits),
+    ];
+    let number = |index: usize, default: f64| {
+        fields[index].1.and_then(|(_, value)| value.as_number()).unwrap_or(default)
+    };
+    let is_null = |found: &Option<(&str, &Value)>| matches!(found, Some((_, Value::Null)));
+    let unsent = fields.iter().filter(|(_, found)| is_null(found)).map(|(name, _)| *name);
+    let limit = limits.and_then(|(_, value)| value.as_int());
     let seed = given.value("seed").and_then(Value::as_int);
     ChatRequest {
         messages: Vec::new(),
         prompt: None,
-        temperature: given.number("temperature", 0.7),
-        max_tokens: given.count("max_tokens", 512),
-        top_p: given.number("top_p", 0.95),
+        temperature: number(0, 0.7),
+        max_tokens: limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(512),
+        top_p: number(1, 0.95),
         top_k: given.count("top_k", 40),
         min_p: given.number("min_p", 0.05),
         seed: seed.and_then(|seed| u32::try_from(seed).ok()),
@@ -215,6 +234,8 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         model: given.text("model"),
         timeout: given.number("timeout", 300.0),
         max_retries: given.count("max_retries", 0),
+        unsent: unsent.collect(),
+        limit_name: limits.map_or("max_tokens", |(name, _)| name),
     }
 }
 

@@ -27,7 +27,10 @@ pub(super) fn same(left: &Value, right: &Value, budget: &Budget) -> Result<bool,
     }
     Ok(match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left == right,
-        (Value::Text(left), Value::Text(right)) => left == right,
+        (Value::Text(left), Value::Text(right)) => {
+            budget.charge_text(left.len().min(right.len()))?;
+            left == right
+        }
         (Value::Map(left), Value::Map(right)) => {
             if left.len() != right.len() || !left.keys().all(|key| right.contains_key(key)) {
                 return Ok(false);
@@ -67,7 +70,10 @@ pub(super) fn before(left: &Value, right: &Value, budget: &Budget) -> Result<boo
         return Ok(numeric_order(left, right) == Some(Ordering::Less));
     }
     match (left, right) {
-        (Value::Text(left), Value::Text(right)) => Ok(left < right),
+        (Value::Text(left), Value::Text(right)) => {
+            budget.charge_text(left.len().min(right.len()))?;
+            Ok(left < right)
+        }
         (Value::Bool(left), Value::Bool(right)) => Ok(left < right),
         (Value::Absent(absent), _) | (_, Value::Absent(absent)) => Err(absent.error()),
         _ => Err(Error::template(format!(
@@ -85,7 +91,11 @@ pub(super) fn before(left: &Value, right: &Value, budget: &Budget) -> Result<boo
 pub(super) fn elements(value: &Value, path: &str, budget: &Budget) -> Result<Vec<Value>, Error> {
     let items: Vec<Value> = match value.needed(path)? {
         Value::Text(text) => {
-            text.chars().map(|each| Value::text(each.encode_utf8(&mut [0; 4]))).collect()
+            budget.charge(crate::text::length(text))?;
+            return Ok(text
+                .chars()
+                .map(|each| Value::text(each.encode_utf8(&mut [0; 4])))
+                .collect());
         }
         Value::Map(map) => map.keys().cloned().map(Value::Text).collect(),
         Value::List(items) | Value::Group(items) => items.to_vec(),
@@ -102,7 +112,10 @@ pub(super) fn elements(value: &Value, path: &str, budget: &Budget) -> Result<Vec
 pub(super) fn contains(container: &Value, value: &Value, budget: &Budget) -> Result<bool, Error> {
     match container.needed("")? {
         Value::Text(text) => match value.needed("")? {
-            Value::Text(part) => Ok(text.contains(&**part)),
+            Value::Text(part) => {
+                budget.charge_text(text.len())?;
+                Ok(text.contains(&**part))
+            }
             other => Err(Error::template(format!("cannot look for {} in text", other.describe()))),
         },
         Value::Map(map) => Ok(value.as_text().is_some_and(|key| map.contains_key(key))),

@@ -164,10 +164,12 @@ impl<'a> Evaluator<'a> {
 
     fn text_of(&mut self, expression: &Expression) -> Result<Arc<str>> {
         let value = self.value(expression)?;
-        if let Value::Text(text) = value {
-            return Ok(text);
-        }
-        value.text_form(&expression.path(), &self.budget)
+        let text = match value {
+            Value::Text(text) => text,
+            value => value.text_form(&expression.path(), &self.budget)?,
+        };
+        self.budget.charge_text(text.len())?;
+        Ok(text)
     }
 
     fn name(&self, name: &str) -> Value {
@@ -313,7 +315,7 @@ impl<'a> Evaluator<'a> {
                 *place = self.value(bound)?;
             }
         }
-        operators::slice(&subject, found, &value.path())
+        operators::slice(&subject, found, &value.path(), &self.budget)
     }
 
     #[allow(clippy::type_complexity)] // the two halves of one call

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::errors::Error;
-use crate::limits::Budget;
+use crate::limits::{Budget, MAX_STEPS};
 use crate::text;
 use crate::value::{Map, Value};
 
@@ -39,7 +39,7 @@ pub(super) fn call(
     let result = match value {
         Value::Map(map) => of_map(map, name, args)?,
         Value::Text(text) => {
-            budget.charge(text::length(text) / 1000)?;
+            budget.charge_text(text.len())?;
             of_text(text, name, args, budget)?
         }
         _ => None,
@@ -96,9 +96,11 @@ fn of_text(
         ("strip", [Value::Text(characters)]) => {
             Value::text(text.trim_matches(|c| characters.contains(c)))
         }
-        ("split", []) => pieces(text, None, -1)?,
-        ("split", [separator]) => pieces(text, separator_of(separator)?, -1)?,
-        ("split", [separator, Value::Int(most)]) => pieces(text, separator_of(separator)?, *most)?,
+        ("split", []) => pieces(text, None, -1, budget)?,
+        ("split", [separator]) => pieces(text, separator_of(separator)?, -1, budget)?,
+        ("split", [separator, Value::Int(most)]) => {
+            pieces(text, separator_of(separator)?, *most, budget)?
+        }
         ("startswith", [Value::Text(start)]) => Value::Bool(text.starts_with(&**start)),
         ("endswith", [Value::Text(end)]) => Value::Bool(text.ends_with(&**end)),
         ("replace", [Value::Text(old), Value::Text(new)]) => replace(text, old, new, -1, budget)?,
@@ -121,8 +123,13 @@ fn separator_of(value: &Value) -> Result<Option<&str>, Error> {
 }
 
 /// The pieces of a text, split at most `most` times; a negative number is no limit.
-fn pieces(text: &str, separator: Option<&str>, most: i128) -> Result<Value, Error> {
-    let most = usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1);
+fn pieces(
+    text: &str,
+    separator: Option<&str>,
+    most: i128,
+    budget: &Budget,
+) -> Result<Value, Error> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(MAX_STEPS).saturating_add(1);
     let pieces: Vec<Value> = match separator {
         Some("") => {
             return Err(Error::template("split needs a separator that is not empty"));
@@ -130,6 +137,7 @@ fn pieces(text: &str, separator: Option<&str>, most: i128) -> Result<Value, Erro
         Some(separator) => text.splitn(most, separator).map(Value::text).collect(),
         None => words(text, most),
     };
+    budget.charge(pieces.len())?;
     Ok(Value::list(pieces))
 }
 

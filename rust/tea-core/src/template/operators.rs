@@ -77,7 +77,12 @@ fn loop_member(each: &Loop, key: &str) -> Option<Value> {
 }
 
 /// `value[start:stop:step]` of a list or a text.
-pub(super) fn slice(value: &Value, bounds: [Value; 3], path: &str) -> Result<Value, Error> {
+pub(super) fn slice(
+    value: &Value,
+    bounds: [Value; 3],
+    path: &str,
+    budget: &Budget,
+) -> Result<Value, Error> {
     let [start, stop, step] = bounds.map(|bound| match bound {
         Value::Int(number) => Ok(Some(number)),
         bound if bound.is_null() => Ok(None),
@@ -89,13 +94,17 @@ pub(super) fn slice(value: &Value, bounds: [Value; 3], path: &str) -> Result<Val
     }
     match value {
         Value::Text(text) => {
+            budget.charge_text(text::length(text))?;
             let characters: Vec<char> = text.chars().collect();
             let places = places(start, stop, step, characters.len());
             Ok(Value::text(places.map(|place| characters[place]).collect::<String>()))
         }
-        Value::List(items) | Value::Group(items) => Ok(Value::list(
-            places(start, stop, step, items.len()).map(|place| items[place].clone()).collect(),
-        )),
+        Value::List(items) | Value::Group(items) => {
+            let places = places(start, stop, step, items.len());
+            let part: Vec<Value> = places.map(|place| items[place].clone()).collect();
+            budget.charge(part.len())?;
+            Ok(Value::list(part))
+        }
         other => {
             let other = other.needed(path)?;
             Err(Error::template(format!("cannot slice {}", other.describe())))

@@ -239,6 +239,7 @@ pub(super) fn sum(value: &Value, given: &Given<'_>) -> Result<Value> {
 
 pub(super) fn reverse(value: &Value, given: &Given<'_>) -> Result<Value> {
     if let Some(text) = value.as_text() {
+        given.budget.charge_text(text.len())?;
         return Ok(Value::text(text.chars().rev().collect::<String>()));
     }
     let mut items = elements(value, "", given.budget)?;

@@ -1,6 +1,7 @@
 //! The filters of texts.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,13 @@ use crate::value::Value;
 
 type Result<T> = std::result::Result<T, Error>;
 
+/// The text form of a value, to be gone through as a whole.
+fn whole_text(value: &Value, given: &Given<'_>) -> Result<Arc<str>> {
+    let text = value.text_form("", given.budget)?;
+    given.budget.charge_text(text.len())?;
+    Ok(text)
+}
+
 pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
     if let Value::Absent(absent) = value {
         if !absent.null {
@@ -23,20 +31,21 @@ pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::text(value.json_text(indent, given.budget)?))
 }
 
-pub(super) fn fromjson(value: &Value, _: &Given<'_>) -> Result<Value> {
+pub(super) fn fromjson(value: &Value, given: &Given<'_>) -> Result<Value> {
     let Some(text) = value.needed("")?.as_text() else {
         let what = value.describe();
         return Err(Error::template(format!("fromjson needs text, not {what}")));
     };
+    given.budget.charge_text(text.len())?;
     json::read(text).map_err(|error| Error::template(format!("the text is not JSON: {error}")))
 }
 
 pub(super) fn upper(value: &Value, given: &Given<'_>) -> Result<Value> {
-    Ok(Value::text(value.text_form("", given.budget)?.to_uppercase()))
+    Ok(Value::text(whole_text(value, given)?.to_uppercase()))
 }
 
 pub(super) fn lower(value: &Value, given: &Given<'_>) -> Result<Value> {
-    Ok(Value::text(value.text_form("", given.budget)?.to_lowercase()))
+    Ok(Value::text(whole_text(value, given)?.to_lowercase()))
 }
 
 pub(super) fn string(value: &Value, given: &Given<'_>) -> Result<Value> {
@@ -44,7 +53,7 @@ pub(super) fn string(value: &Value, given: &Given<'_>) -> Result<Value> {
 }
 
 pub(super) fn trim(value: &Value, given: &Given<'_>) -> Result<Value> {
-    let text = value.text_form("", given.budget)?;
+    let text = whole_text(value, given)?;
     match given.some(0) {
         None => Ok(Value::text(text::strip(&text))),
         Some(Value::Text(characters)) => {
@@ -91,7 +100,7 @@ pub(super) fn indent(value: &Value, given: &Given<'_>) -> Result<Value> {
 }
 
 pub(super) fn truncate(value: &Value, given: &Given<'_>) -> Result<Value> {
-    let text = value.text_form("", given.budget)?;
+    let text = whole_text(value, given)?;
     let ending = given.get(2).map_or(Ok("...".into()), |end| end.text_form("", given.budget))?;
     let size = given.get(0).map_or(Ok(255), |length| whole(length, "length"))?;
     let leeway = given.get(3).map_or(Ok(5), |leeway| whole(leeway, "leeway"))?;
@@ -110,14 +119,14 @@ pub(super) fn truncate(value: &Value, given: &Given<'_>) -> Result<Value> {
 }
 
 pub(super) fn wordcount(value: &Value, given: &Given<'_>) -> Result<Value> {
-    let text = value.text_form("", given.budget)?;
+    let text = whole_text(value, given)?;
     let words = text.split(|c| !text::is_word(c)).filter(|word| !word.is_empty());
     Ok(Value::Int(words.count() as i128))
 }
 
 pub(super) fn sha256(value: &Value, given: &Given<'_>) -> Result<Value> {
     let mut shown = String::new();
-    for byte in Sha256::digest(value.text_form("", given.budget)?.as_bytes()) {
+    for byte in Sha256::digest(whole_text(value, given)?.as_bytes()) {
         let _ = write!(shown, "{byte:02x}");
     }
     Ok(Value::text(shown))
