@@ -296,8 +296,9 @@ def _model(data: dict[str, Any], asked: str) -> str:
 def _count(usage: Any, key: str) -> int:
     """Return a number of tokens; 0 where a server does not count them."""
     value = usage.get(key) if isinstance(usage, dict) else None
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
-    return value if is_count else 0
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT:
+        return value
+    return 0
 
 
 def _is_number(value: Any) -> bool:
