@@ -92,7 +92,7 @@ def test_built_again_with_nothing_changed_nothing_is_made(foreign: Path) -> None
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_machine_runs_the_other_architecture_once_it_is_prepared(emulated: None) -> None:
+def test_prepared_machine_runs_the_other_architecture(emulated: None) -> None:
     assert [check.state for check in host.emulation_checks(FOREIGN)] == ["ok", "ok"]
     before = list(binfmt.entries())
     binfmt_install.prepare(FOREIGN)
@@ -103,9 +103,7 @@ def test_machine_runs_the_other_architecture_once_it_is_prepared(emulated: None)
 
 
 @pytest.mark.parametrize("impl", catalog.IMPLEMENTATIONS)
-def test_bundle_answers_on_the_oldest_cpu_with_the_backend_that_fits_it(
-    impl: str, emulated: None
-) -> None:
+def test_bundle_answers_on_the_oldest_cpu(impl: str, emulated: None) -> None:
     bundle = foreign_bundle(impl)
     (oldest, *_) = cpus.of(FOREIGN)
     smoke.run([bundle], chosen=[oldest])
@@ -117,7 +115,7 @@ def test_bundle_answers_on_the_oldest_cpu_with_the_backend_that_fits_it(
 
 
 @pytest.mark.large
-def test_gigabyte_of_model_starts_and_speaks_on_the_other_architecture(
+def test_large_model_speaks_on_the_other_architecture(
     emulated: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "gemma.gguf"
@@ -151,7 +149,7 @@ def test_package_without_a_build_for_the_target_is_named(engine: Engine, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_step_of_an_architecture_that_the_builder_lacks_is_an_error_of_its_own(
+def test_architecture_that_the_builder_lacks_is_its_own_error(
     engine: Engine, tmp_path: Path
 ) -> None:
     # The smallest program of an architecture that nothing emulates, for there is none.

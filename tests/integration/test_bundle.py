@@ -212,7 +212,7 @@ def test_bundle_passes_the_smoke_test_and_answers_paris(
     assert "Paris" in capsys.readouterr().err
 
 
-def test_model_that_does_not_say_paris_fails_the_answer_and_nothing_else(
+def test_model_that_does_not_say_paris_fails_the_answer_alone(
     parts: Parts, model: StoredModel, bundle: Path, tmp_path: Path
 ) -> None:
     # One word of its vocabulary is misspelt: 7 bytes, a space (as the file writes it) and Paris.
@@ -288,7 +288,7 @@ def test_user_s_own_model_path_wins(clean: Stranger) -> None:
     assert facts["path"] == inside
 
 
-def test_no_library_of_the_host_is_loaded_and_no_child_is_led_astray(clean: Stranger) -> None:
+def test_no_library_of_the_host_is_loaded(clean: Stranger) -> None:
     host = {
         "LD_PRELOAD": "libm.so.6",
         "LD_LIBRARY_PATH": "/lib/x86_64-linux-gnu:/lib/aarch64-linux-gnu",

@@ -155,9 +155,7 @@ def test_a_program_that_is_late_is_killed_and_leaves_nothing(
     assert marked(mark) == []
 
 
-def test_a_program_that_is_not_there_is_an_error_and_leaves_nothing(
-    engine: Engine, base: str
-) -> None:
+def test_a_missing_program_is_an_error_and_leaves_nothing(engine: Engine, base: str) -> None:
     mark = uuid.uuid4().hex
     with pytest.raises(EngineError, match=r"could not be started: .*no-such-program"):
         engine.run(base, ["no-such-program"], env={"MARK": mark}, timeout=60)
@@ -169,14 +167,12 @@ def test_an_image_that_is_not_there_is_never_pulled(engine: Engine) -> None:
         engine.run("tea-base/no-such-image", ["true"], timeout=60)
 
 
-def test_an_image_of_another_architecture_is_an_error_of_its_own(engine: Engine, base: str) -> None:
+def test_image_of_another_architecture_is_its_own_error(engine: Engine, base: str) -> None:
     with pytest.raises(WrongArchitecture, match=f"is for {TARGET.arch}"):
         engine.run(base, ["true"], target=FOREIGN, timeout=60)
 
 
-def test_a_lasting_container_keeps_its_state_until_the_block_ends(
-    engine: Engine, base: str
-) -> None:
+def test_a_container_keeps_its_state_until_the_block_ends(engine: Engine, base: str) -> None:
     mark = uuid.uuid4().hex
     with engine.container(base, env={"MARK": mark}) as box:
         assert box.exec(["sh", "-c", "echo state > /state"], timeout=60).exit_code == 0
@@ -226,7 +222,7 @@ def test_a_local_image_is_known_by_id_and_architecture(engine: Engine, base: str
     assert engine.image_arch("tea-base/no-such-image") is None
 
 
-def test_a_registry_that_refuses_is_unreachable_and_not_a_missing_image(engine: Engine) -> None:
+def test_a_registry_that_refuses_is_no_missing_image(engine: Engine) -> None:
     with pytest.raises(RegistryUnreachable, match="connection refused"):
         engine.pull(f"localhost:1/image@sha256:{'0' * 64}", TARGET)
 

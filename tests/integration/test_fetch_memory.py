@@ -13,5 +13,5 @@ MEMORY = 100_000_000  # bytes over the bare import
 
 
 @pytest.mark.integration
-def test_a_gigabyte_is_fetched_in_less_than_a_tenth_of_its_size_of_memory(tmp_path: Path) -> None:
+def test_a_gigabyte_is_fetched_in_a_tenth_of_its_memory(tmp_path: Path) -> None:
     assert fetch_speed.memory_of_one(tmp_path, SIZE) <= MEMORY

@@ -79,7 +79,7 @@ def _used(folders: Iterable[Path]) -> int:
 
 
 @pytest.mark.large
-def test_gemma_from_the_hub_becomes_a_bundle_that_does_all_but_make_sense(
+def test_gemma_from_the_hub_becomes_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = catalog.model("gemma3-1b")

@@ -76,9 +76,7 @@ def test_release_is_made_whole_and_then_visible(hub: GitHub, request_: publish.R
         publish.run(request_)
 
 
-def test_file_that_lost_a_byte_on_its_way_is_sent_again_and_no_other(
-    hub: GitHub, request_: publish.Request
-) -> None:
+def test_file_that_lost_a_byte_is_sent_again_alone(hub: GitHub, request_: publish.Request) -> None:
     hub.cut.add("tea-a.AppImage")
     with pytest.raises(PublishFailed, match=r"other bytes than were sent: tea-a\.AppImage"):
         publish.run(request_)
@@ -89,7 +87,7 @@ def test_file_that_lost_a_byte_on_its_way_is_sent_again_and_no_other(
     assert not hub.release["draft"]
 
 
-def test_file_that_github_does_not_take_leaves_a_draft_with_the_others(
+def test_refused_file_leaves_a_draft_with_the_others(
     hub: GitHub, request_: publish.Request
 ) -> None:
     hub.refused.add("tea-a.AppImage")

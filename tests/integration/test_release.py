@@ -117,7 +117,7 @@ def test_provenance_is_about_the_file_and_signed_by_nobody(made: Made) -> None:
         assert line["predicate"]["runDetails"]["builder"]["id"] == "urn:tea-bundles:unsigned"
 
 
-def test_licences_of_program_runtime_and_model_are_in_the_archive(made: Made) -> None:
+def test_all_licences_are_in_the_archive(made: Made) -> None:
     with tarfile.open(made.dist / f"tea-licenses-{catalog.version()}.tar.xz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for impl in ("python", "rust"):

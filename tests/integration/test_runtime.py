@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
-def test_the_runtime_is_small_static_and_has_the_marks_of_type_2(arch: str, tmp_path: Path) -> None:
+def test_the_runtime_is_small_static_and_of_type_2(arch: str, tmp_path: Path) -> None:
     path = support.build_runtime(tmp_path, arch)
     with path.open("rb") as file:
         elf = ELFFile(file)
@@ -82,9 +82,7 @@ def test_exit_codes_and_signals_are_the_programs_own(profile: Profile, bench: Be
 
 
 @pytest.mark.parametrize("profile", ALL, ids=str)
-def test_arguments_and_standard_input_reach_the_program_unchanged(
-    profile: Profile, bench: Bench
-) -> None:
+def test_arguments_and_input_reach_the_program_unchanged(profile: Profile, bench: Bench) -> None:
     result = bench.run(
         "$U $A args '' 'a  b' $'c\\nd' '*' -- --appimage-help 'ü'; seq 100000 | $U $A cat"
         " | md5sum; seq 100000 | md5sum",
@@ -109,7 +107,7 @@ def test_closed_standard_streams_stay_closed_and_harm_nothing(
 
 
 @pytest.mark.parametrize("profile", ALL, ids=str)
-def test_the_environment_is_what_the_specification_says_from_any_path(
+def test_the_environment_is_the_specification_s_from_any_path(
     profile: Profile, bench: Bench
 ) -> None:
     result = bench.run(
@@ -123,7 +121,7 @@ def test_the_environment_is_what_the_specification_says_from_any_path(
     assert result.err == ""
 
 
-def test_target_appimage_names_another_file_and_is_not_handed_on(bench: Bench) -> None:
+def test_target_appimage_names_another_file(bench: Bench) -> None:
     result = bench.run(
         "export TARGET_APPIMAGE=$A; $U /w/runtime print APPIMAGE; echo;"
         "$U /w/runtime print TARGET_APPIMAGE"
@@ -135,9 +133,7 @@ def test_target_appimage_names_another_file_and_is_not_handed_on(bench: Bench) -
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_the_process_that_was_started_becomes_the_program_and_has_no_children(
-    profile: Profile, bench: Bench
-) -> None:
+def test_the_process_becomes_the_program_without_children(profile: Profile, bench: Bench) -> None:
     result = bench.run("$U $A pid & echo $!; wait; $U $A children; true", profile=profile)
     lines = result.out.splitlines()
     assert lines[0] == lines[1]
@@ -171,9 +167,7 @@ def test_a_program_that_closes_every_file_stays_mounted(profile: Profile, bench:
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_what_the_program_leaves_running_keeps_the_mount_and_blocks_no_pipe(
-    profile: Profile, bench: Bench
-) -> None:
+def test_what_is_left_running_keeps_the_mount(profile: Profile, bench: Bench) -> None:
     result = bench.run(
         "timeout 5 $U $A leave 601 | cat; echo $?; compgen -G '/tmp/.mount_*' | wc -l;"
         "pkill -x sleep; gone; echo $?",
@@ -228,9 +222,7 @@ HELPERS = (
 
 
 @pytest.mark.parametrize("case", HELPERS, ids=lambda case: case.name)
-def test_whichever_fusermount_there_is_mounts_silently_or_not_at_all(
-    case: Helpers, bench: Bench
-) -> None:
+def test_any_fusermount_mounts_silently_or_not_at_all(case: Helpers, bench: Bench) -> None:
     result = bench.run(
         "cp -p /usr/bin/fusermount3 /tmp/f; chmod 4755 /tmp/f; rm /usr/bin/fusermount*;"
         f"{case.setup}; TEA_RUNTIME_NO_USERNS=1 $U $A print APPDIR; gone",
@@ -241,7 +233,7 @@ def test_whichever_fusermount_there_is_mounts_silently_or_not_at_all(
     assert result.err == ""
 
 
-def test_the_namespace_has_an_off_switch_and_keeps_the_working_directory(bench: Bench) -> None:
+def test_the_namespace_can_be_off_and_keeps_the_directory(bench: Bench) -> None:
     result = bench.run(
         "mkdir /srv/here; cd /srv/here; $U $A print OWD; echo; $U $A print APPDIR; echo;"
         "export TEA_RUNTIME_NO_USERNS=1; $U $A print APPDIR",

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 NO_PLACE, NO_SPACE = 121, 122
 
 
-def test_the_second_start_writes_nothing_and_uses_the_same_files(bench: Bench) -> None:
+def test_the_second_start_writes_nothing(bench: Bench) -> None:
     result = bench.run(
         "$U $A; touch /tmp/stamp; cd $HOME/.cache; ls -id */*/AppDir/usr/share/models/*;"
         f"$U $A; ls -id */*/AppDir/{support.MODEL}; find . -newer /tmp/stamp | wc -l"
@@ -43,9 +43,7 @@ def test_first_starts_at_the_same_time_make_one_copy(slow: Bench) -> None:
 
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM", "INT"])
-def test_a_start_that_is_killed_while_unpacking_is_never_taken_for_complete(
-    signal: str, slow: Bench
-) -> None:
+def test_a_start_killed_in_unpacking_is_not_complete(signal: str, slow: Bench) -> None:
     copy = f"{CACHE}/{support.digest(slow.image)}"
     # Waits without starting a process: on a busy machine the copy would be complete meanwhile.
     begun = f"[[ -s {copy}.tmp/AppDir/{support.MODEL} ]]"

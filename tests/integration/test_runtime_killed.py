@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
-def test_a_server_that_was_killed_is_replaced_and_leaves_nothing(
+def test_a_killed_server_is_replaced_and_leaves_nothing(
     signal: str, profile: Profile, bench: Bench
 ) -> None:
     first, second, third, mounts, code = run(
@@ -65,9 +65,7 @@ def test_starts_killed_at_any_moment_leave_the_next_one_working(
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_no_moment_of_mounting_leaves_a_folder_when_all_is_killed_in_it(
-    profile: Profile, bench: Bench
-) -> None:
+def test_no_moment_of_a_killed_mount_leaves_a_folder(profile: Profile, bench: Bench) -> None:
     """Every 15 µs over the first 6 ms, which is longer than mounting takes on an idle machine."""
     text, folders, code = run(
         bench,

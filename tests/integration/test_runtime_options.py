@@ -110,7 +110,7 @@ def test_mount_stays_until_interrupted_and_then_unmounts(profile: Profile, bench
     assert result.out == "the quick brown fox\n0\n0\n", result.err
 
 
-def test_portable_folders_become_the_programs_home_and_configuration(bench: Bench) -> None:
+def test_portable_folders_become_home_and_configuration(bench: Bench) -> None:
     result = bench.run(
         "mkdir -m 777 /srv/x; cd /srv/x; cp $A a; $U ./a print HOME; echo;"
         "$U ./a --appimage-portable-home; $U ./a --appimage-portable-config;"

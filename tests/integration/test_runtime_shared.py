@@ -28,9 +28,7 @@ USAGE = 2
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_the_next_start_uses_the_same_mount_which_goes_when_nobody_came(
-    profile: Profile, bench: Bench
-) -> None:
+def test_the_next_start_uses_the_same_mount(profile: Profile, bench: Bench) -> None:
     first, second, third, servers, code = run(
         bench,
         "where; TEA_RUNTIME_LINGER=5 where; TEA_RUNTIME_LINGER=1 where; serving; gone; echo $?",
@@ -187,7 +185,7 @@ def test_starts_that_differ_share_no_mount(change: Change, profile: Profile, ben
 
 
 @pytest.mark.parametrize("profile", MOUNTING, ids=str)
-def test_an_upgrade_on_the_same_path_is_used_at_once_and_the_old_runs_on(
+def test_an_upgrade_on_the_same_path_is_used_at_once(
     profile: Profile, bench: Bench, upgrade: Path
 ) -> None:
     lines = run(
@@ -203,7 +201,7 @@ def test_an_upgrade_on_the_same_path_is_used_at_once_and_the_old_runs_on(
     assert (again, code) == (new, "0")
 
 
-def test_a_kept_image_cannot_be_written_in_place_until_it_is_let_go(bench: Bench) -> None:
+def test_a_kept_image_cannot_be_written_in_place(bench: Bench) -> None:
     busy, code, free = run(
         bench,
         "mkdir -m 777 /srv/x; cd /srv/x; cp $A a; where ./a > /dev/null;"
@@ -239,7 +237,7 @@ def test_mounting_by_option_shares_nothing(profile: Profile, bench: Bench) -> No
     assert (own != kept, code) == (True, "0")
 
 
-def test_a_namespace_is_joined_only_while_it_shows_what_is_mounted(bench: Bench) -> None:
+def test_a_namespace_is_joined_only_while_it_shows_the_mount(bench: Bench) -> None:
     """It is a copy of what was mounted when it was made."""
     both = replace(NAMESPACE, options=(*NAMESPACE.options, "--cap-add", "SYS_ADMIN"))
     first, second, third, seen, code = run(

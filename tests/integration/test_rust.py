@@ -77,7 +77,7 @@ def test_both_bundles_give_the_same_tokens_for_the_same_seed(
     assert ours == answers(clean, temperature)
 
 
-def test_rust_bundle_says_what_it_is_and_which_cpu_backend_it_uses(rust: Stranger) -> None:
+def test_rust_bundle_says_its_implementation_and_backend(rust: Stranger) -> None:
     done = rust.tea("--version", "--impl", "-v")
     lines = done.stdout.decode().splitlines()
     assert lines[0].endswith("(rust)")

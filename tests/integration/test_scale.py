@@ -152,7 +152,7 @@ def remote(config: Path) -> Iterator[None]:
         process.run(["docker", "rm", "--force", "--volumes", box], quiet=True)
 
 
-def test_parts_of_another_builder_are_the_same_to_the_byte_and_come_back_from_its_cache(
+def test_parts_of_another_builder_are_the_same_to_the_byte(
     engine: Engine,
     site: Site,
     tmp_path: Path,

@@ -66,7 +66,7 @@ def test_thin_bundles_are_tens_of_megabytes(thin: Sequence[Path]) -> None:
     assert all(1e6 < path.stat().st_size < 30e6 for path in thin)
 
 
-def test_thin_bundles_pass_the_smoke_test_with_a_model_beside_them_and_without(
+def test_thin_bundles_pass_with_a_model_beside_and_without(
     thin: Sequence[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     smoke.run(thin)
@@ -115,7 +115,7 @@ def test_damaged_model_beside_a_bundle_is_refused(
             assert b"cut.gguf" in done.stderr and done.stdout == b""
 
 
-def test_thin_bundle_that_finds_no_model_beside_it_fails_the_smoke_test(
+def test_thin_bundle_that_finds_no_model_fails(
     thin: Sequence[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = tmp_path / "no-model.txt"

@@ -47,7 +47,7 @@ def test_conversation_renders_to_the_documented_format(
 
 
 @pytest.mark.parametrize(("family", "conversation", "said"), each("errors"))
-def test_order_of_roles_that_the_format_forbids_is_a_clear_error(
+def test_a_forbidden_order_of_roles_is_a_clear_error(
     family: str, conversation: str, said: str
 ) -> None:
     with pytest.raises(ModelError, match=said) as caught:

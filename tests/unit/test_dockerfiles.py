@@ -108,7 +108,7 @@ def test_rule_sees(name: str) -> None:
     assert len(faults(BROKEN[name])) >= 1
 
 
-def test_rule_lets_pass_what_goes_on_from_the_build_machines_image() -> None:
+def test_rule_lets_pass_what_goes_on_from_the_build_image() -> None:
     text = f"{NATIVE}RUN cc x.c \\\n  # qemu is not run\n  -o x\nFROM one AS two\nRUN true\n"
     assert faults(f"{text}FROM scratch AS out\nCOPY --from=two /x /\n") == []
 
@@ -166,7 +166,7 @@ def test_rule_lets_pass_what_is_told_and_comments() -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
-def test_every_name_of_the_target_that_a_dockerfile_asks_for_is_told(path: Path) -> None:
+def test_every_name_that_a_dockerfile_asks_for_is_told(path: Path) -> None:
     text = "\n".join(instructions(path.read_text()))
     for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]:
         lines = [line for line in stage.splitlines() if line.startswith("ARG ")]
@@ -180,7 +180,7 @@ def test_every_name_of_the_target_that_a_dockerfile_asks_for_is_told(path: Path)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
-def test_cargo_takes_no_other_checkout_s_program_from_a_kept_target_folder(path: Path) -> None:
+def test_cargo_takes_no_other_checkout_s_program(path: Path) -> None:
     for line in instructions(path.read_text()):
         if line.startswith("RUN ") and "--mount=type=cache,target=/build," in line:
             before, cargo, _ = line.partition(" cargo ")
@@ -231,16 +231,14 @@ def assemble() -> ModuleType:
     return module
 
 
-def test_packages_wheels_and_byte_code_are_for_one_version_of_python() -> None:
+def test_packages_and_wheels_are_for_one_python() -> None:
     packages = set(re.findall(r"python(3\.\d+)", (DOCKER / "python/debs.txt").read_text()))
     wheels = re.findall(r"--python-version (\S+)", (DOCKER / "python/Dockerfile").read_text())
     assert len(packages) == 1
     assert set(wheels) == packages
 
 
-def test_byte_code_of_another_python_than_the_one_that_ships_is_refused(
-    assemble: ModuleType, tmp_path: Path
-) -> None:
+def test_byte_code_of_another_python_is_refused(assemble: ModuleType, tmp_path: Path) -> None:
     other = tmp_path / "debs/usr/lib/python3.99"
     other.mkdir(parents=True)
     (other / "os.py").touch()
@@ -249,9 +247,7 @@ def test_byte_code_of_another_python_than_the_one_that_ships_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_byte_code_is_this_pythons_and_is_not_checked_against_a_source(
-    assemble: ModuleType, tmp_path: Path
-) -> None:
+def test_byte_code_is_this_python_s_and_unchecked(assemble: ModuleType, tmp_path: Path) -> None:
     source = tmp_path / "a.py"
     source.write_text("x = 1\n")
     code = assemble.byte_code(source, "a.py")

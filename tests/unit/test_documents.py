@@ -155,9 +155,7 @@ def test_command_in_a_document_names_a_session_and_its_options(
 @pytest.mark.parametrize(
     ("path", "line"), LINES, ids=[f"{path.name}: {line[:60]}" for path, line in LINES]
 )
-def test_line_to_type_is_a_session_or_run_by_a_test_or_says_what_it_needs(
-    path: Path, line: str
-) -> None:
+def test_line_to_type_is_a_session_or_run_by_a_test(path: Path, line: str) -> None:
     if re.match(r"(\w+=\S+ )*(\./)?nox -s ", line):
         return  # the test above
     found = [where for pattern, where in RUN_BY.items() if re.fullmatch(pattern, line)]

@@ -111,7 +111,7 @@ def test_an_image_that_is_there_is_not_pulled_again() -> None:
     assert (base.reference, base.origin, engine.pulls) == (IMAGE.reference, "registry", 0)
 
 
-def test_an_image_of_another_architecture_is_pulled_for_the_right_one() -> None:
+def test_an_image_is_pulled_for_the_right_architecture() -> None:
     engine = FakeEngine(giving(NATIVE.arch), {IMAGE.reference: (FOREIGN.arch, {})})
     assert ensure(engine).origin == "registry"
     assert engine.pulls == 1
@@ -124,7 +124,7 @@ def test_a_registry_that_sends_another_architecture_is_an_error() -> None:
     assert f"docker image rm {IMAGE.reference}" in caught.value.hint
 
 
-def test_a_stand_in_is_made_and_said_when_the_registry_gives_no_answer(
+def test_a_stand_in_is_made_when_the_registry_is_silent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     engine = FakeEngine(OFFLINE)
@@ -136,7 +136,7 @@ def test_a_stand_in_is_made_and_said_when_the_registry_gives_no_answer(
     assert "docker.io cannot be reached; Debian bullseye" in warnings[0]
 
 
-def test_a_silent_registry_is_asked_and_lamented_once_in_a_process(
+def test_a_silent_registry_is_asked_once_in_a_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     engine = FakeEngine(OFFLINE)
@@ -163,14 +163,14 @@ def test_a_stand_in_of_the_wrong_architecture_is_an_error() -> None:
         ensure(FakeEngine(OFFLINE, {TAG: (FOREIGN.arch, RECIPE)}))
 
 
-def test_an_image_that_the_registry_does_not_have_is_never_replaced() -> None:
+def test_an_image_that_the_registry_lacks_is_not_replaced() -> None:
     engine = FakeEngine(refusing(NoSuchImage("manifest unknown")))
     with pytest.raises(NoSuchImage):
         ensure(engine)
     assert engine.builds == []
 
 
-def test_a_stand_in_for_an_architecture_that_cannot_run_here_is_refused(
+def test_a_stand_in_that_cannot_run_here_is_refused(
     monkeypatch: pytest.MonkeyPatch, fresh: list[Sequence[str | Path]]
 ) -> None:
     monkeypatch.setattr(binfmt, "entry_for", lambda *_: None)
@@ -220,7 +220,7 @@ def lines(standin: Standin, archives: Archives | None) -> list[str]:
     return [str(word) for word in words]
 
 
-def test_mmdebstrap_gets_the_machines_archives_and_the_rows_suites_only(
+def test_mmdebstrap_gets_the_machine_s_archives_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(apt, "KEYRING", tmp_path / "not there")
@@ -233,7 +233,7 @@ def test_mmdebstrap_gets_the_machines_archives_and_the_rows_suites_only(
     ]
 
 
-def test_packages_are_checked_against_debians_keys_where_they_are_installed(
+def test_packages_are_checked_against_debian_s_keys(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     keyring = tmp_path / "keys.gpg"
@@ -243,7 +243,7 @@ def test_packages_are_checked_against_debians_keys_where_they_are_installed(
     assert given == [f"deb [signed-by={keyring}] http://m.example/debian/ trixie main"]
 
 
-def test_without_debian_archives_mmdebstraps_own_are_cut_to_the_row() -> None:
+def test_mmdebstrap_s_own_archives_are_cut_to_the_row() -> None:
     words = lines(Standin("bullseye", ("main",)), None)
     assert words[-2:] == ["bullseye", "/t/rootfs.tar"]
     hook = next(word for word in words if word.startswith("--setup-hook="))

@@ -93,7 +93,7 @@ def test_exit_code_passes_through_nox(mode: str) -> None:
     assert nox("-s", "smoke", "--", "LICENSE", mode=mode).returncode == 21
 
 
-def test_dependencies_of_the_noxfile_are_those_of_the_tests_environment() -> None:
+def test_noxfile_and_tests_have_the_same_dependencies() -> None:
     # So that the line above runs in the tests' own environment, and mypy sees what runs.
     head = (ROOT / "noxfile.py").read_text().split('"""')[0]
     pins = {line.split('"')[1] for line in head.splitlines() if "==" in line}
@@ -149,7 +149,7 @@ def sessions(root: Path = ROOT) -> dict[str, str]:
     return {row["session"]: row["description"] for row in json.loads(done.stdout)}
 
 
-def test_every_model_and_architecture_has_a_session_that_says_what_it_does() -> None:
+def test_every_model_and_architecture_has_a_session() -> None:
     listed = sessions()
     for model in catalog.models():
         assert f"fetch-{model}" in listed

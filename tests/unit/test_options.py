@@ -35,7 +35,7 @@ def test_options_reach_the_build() -> None:
     assert given.fetch.locked
 
 
-def test_place_of_the_next_version_is_the_option_s_or_the_environment_s(
+def test_place_of_the_next_version_is_option_or_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "owner/of-ci")
@@ -71,7 +71,7 @@ def test_build_is_for_this_machine_unless_told() -> None:
     assert request.archs == (catalog.native_target().arch,)
 
 
-def test_all_is_every_model_on_every_architecture_or_on_those_given() -> None:
+def test_all_is_every_model_on_the_given_architectures() -> None:
     assert builds.request("build", ["--all"]).models == tuple(catalog.models())
     assert builds.request("build", ["--all"]).archs == tuple(catalog.targets())
     assert builds.request("build", ["--all", "--arch", "x86_64"]).archs == ("x86_64",)
@@ -145,7 +145,7 @@ def test_session_of_one_model_takes_no_other() -> None:
         builds.request(SESSION, ["--model", "gemma3-1b"])
 
 
-def test_smoke_takes_files_and_host_takes_leave_to_install_and_a_need_of_room() -> None:
+def test_smoke_takes_files_and_host_takes_leave_to_install() -> None:
     assert smoke.request(["a", "b"]).files == (Path("a"), Path("b"))
     assert smoke.request([]) == smoke.Request((), None)
     assert report.request(["--install"]) == report.Request(install=True)

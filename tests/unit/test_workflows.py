@@ -92,9 +92,7 @@ USES = [
 
 
 @pytest.mark.parametrize(("file", "line"), USES, ids=[f"{file}: {line}" for file, line in USES])
-def test_action_is_a_known_one_pinned_by_commit_with_its_version_beside_it(
-    file: str, line: str
-) -> None:
+def test_action_is_pinned_by_commit_with_its_version(file: str, line: str) -> None:
     found = re.fullmatch(r"uses: ([\w/-]+)@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
     assert found and found[1] in ACTIONS
 
@@ -126,7 +124,7 @@ def test_checkouts_leave_no_token_behind() -> None:
                 assert step["with"]["persist-credentials"] is False, f"{file}: {name}"
 
 
-def test_release_takes_its_matrix_from_the_plan_and_nothing_from_a_cache() -> None:
+def test_release_takes_its_matrix_from_the_plan() -> None:
     text = (workflows.FOLDER / "release.yml").read_text(encoding="utf-8")
     plan = workflows.planned()
     for bundle in plan["bundles"]:

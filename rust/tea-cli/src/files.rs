@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it() {
+    fn a_replaced_file_keeps_its_mode_and_leaves_nothing() {
         let folder = Folder::new();
         let path = folder.write("a.txt", "old");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();

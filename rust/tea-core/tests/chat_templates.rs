@@ -90,7 +90,7 @@ fn templates_have_the_extras_of_the_publishers_tools() {
 }
 
 #[test]
-fn a_system_text_that_a_template_refuses_or_leaves_out_goes_to_the_first_user_turn() {
+fn a_refused_system_text_goes_to_the_first_user_turn() {
     let turns = [Message::new(Role::System, " Be brief. "), Message::new(Role::User, "Hi")];
     for source in [
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}\

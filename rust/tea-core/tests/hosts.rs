@@ -66,7 +66,7 @@ fn no_error_handling_goes_on_after_an_interruption() {
 }
 
 #[test]
-fn an_action_that_only_other_engines_have_is_refused_with_the_names_of_node_and_engine() {
+fn an_action_of_other_engines_is_refused_with_node_and_engine() {
     let mut actions = Registry::default();
     data::add_actions(&mut actions);
     actions.refuse("file.read", "cannot reach files");

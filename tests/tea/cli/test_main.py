@@ -60,7 +60,7 @@ def test_the_version_imports_nothing_that_it_does_not_need(tmp_path: Path) -> No
     assert not modules & heavy
 
 
-def test_a_workflow_without_models_imports_neither_httpx_nor_llama(tmp_path: Path) -> None:
+def test_without_models_neither_httpx_nor_llama_is_imported(tmp_path: Path) -> None:
     file = tmp_path / "w.yaml"
     file.write_text("nodes: [{name: a, uses: template, with: {template: hi}, output: text}]\n")
     modules = imported(tmp_path, "run", str(file))

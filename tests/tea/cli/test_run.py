@@ -134,7 +134,7 @@ def test_a_named_value_in_the_final_state_fails_the_run(
     assert json.loads(done.stdout)["total"] == 2
 
 
-def test_secrets_come_from_options_and_variables_and_stay_out_of_the_state(
+def test_secrets_are_given_and_stay_out_of_the_state(
     tmp_path: Path,
 ) -> None:
     text = """\
@@ -200,7 +200,7 @@ def test_an_unusable_model_is_exit_code_3(tmp_path: Path, api: Api) -> None:
 
 @pytest.mark.parametrize("background", [False, True], ids=["plain", "as scripts start with &"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_leaves_quietly_with_the_code_of_its_signal(
+def test_a_stopped_run_ends_with_the_code_of_its_signal(
     tmp_path: Path, api: Api, number: signal.Signals, code: int, background: bool
 ) -> None:
     def endless(handler: Handler) -> None:

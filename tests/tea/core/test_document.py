@@ -30,7 +30,7 @@ def test_not_a_number_is_a_number() -> None:
     assert math.isnan(plain(parse("key: .nan", "f"))["key"])
 
 
-def test_text_is_not_folded_at_separators_that_yaml_1_2_no_longer_breaks_at() -> None:
+def test_text_is_not_folded_at_separators_of_yaml_1_1() -> None:
     text = "a \u2028 b \x85 c \u2029 d"
     assert plain(parse(f'key: "{text}"\nblock: |\n  {text}\n', "f")) == {
         "key": text,
@@ -97,7 +97,7 @@ def test_merge_key_adds_what_is_not_written(source: str) -> None:
     assert list(value.items()) == list(MERGES[source].items())
 
 
-def test_aliases_may_repeat_a_value_but_not_grow_past_a_megabyte() -> None:
+def test_aliases_do_not_grow_past_a_megabyte() -> None:
     rows = ["a0: &a0 [" + ",".join(["x" * 10] * 10) + "]"]
     rows += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert len(plain(parse("\n".join(rows[:3]), "f"))["a2"]) == 10

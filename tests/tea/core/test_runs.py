@@ -365,7 +365,7 @@ def test_error_handling_waits_and_goes_on_as_told(
         assert left["action"] in ("fail", "flaky")
 
 
-def test_a_node_that_fails_after_some_steps_leaves_only_its_error() -> None:
+def test_a_node_that_fails_in_its_steps_leaves_only_its_error() -> None:
     text = "nodes: [{name: a, on_error: {mode: graceful}, steps: [{run: x = 1}, {uses: fail}]}]"
     assert list(play(text).state) == ["__error__"]
 
@@ -386,7 +386,7 @@ def test_a_failure_in_a_loop_can_leave_it_by_its_fallback() -> None:
     assert played.state["__error__"]["node"] == "c"
 
 
-def test_a_failure_in_a_loop_names_the_inner_node_when_the_loop_handles_it() -> None:
+def test_a_handled_failure_in_a_loop_names_the_inner_node() -> None:
     text = (
         "nodes:\n- {name: a, type: while_loop, condition: true, max_iterations: 5, "
         "on_error: {mode: graceful}, body: [{name: b, uses: fail}]}"
@@ -402,7 +402,7 @@ def test_a_rule_that_cannot_be_judged_goes_to_the_fallback() -> None:
 
 
 @pytest.mark.parametrize("handling", ["", ", on_error: {mode: graceful}", ", retry: {}"])
-def test_a_run_without_end_fails_at_its_limit_whatever_nodes_handle(handling: str) -> None:
+def test_a_run_without_end_fails_at_its_limit(handling: str) -> None:
     head = "settings: {max_iterations: 7}\n"
     played = play(f"{head}nodes: [{{name: a, goto: a, run: x = 1{handling}}}]")
     assert isinstance(played.error, WorkflowFailed)
@@ -521,7 +521,7 @@ def test_a_masked_stream_loses_nothing_else() -> None:
     assert played.state["result"] == "x *** y s3c"
 
 
-def test_a_secret_that_begins_like_it_ends_is_masked_in_a_stream() -> None:
+def test_a_secret_that_overlaps_itself_is_masked_in_a_stream() -> None:
     text = "nodes: [{name: a, uses: say, with: {pieces: [abca, bc]}}]"
     played = play(text, secrets={"k": "abcabc"})
     said = "".join(event["text"] for event in played.events if event["type"] == "token")
@@ -544,7 +544,7 @@ def test_short_secrets_do_not_mask_parts_of_words() -> None:
     assert play(text, secrets={"debug": "1"}).state["result"] == ["***", "a 1", 1, True]
 
 
-def test_an_action_cannot_change_the_state_through_its_parameters() -> None:
+def test_an_action_cannot_change_the_state_by_its_parameters() -> None:
     async def spoil(call: Call) -> None:
         call.params["l"].append(2)
 

@@ -87,7 +87,7 @@ def test_condition_that_is_none_is_refused(source: Any) -> None:
         compile_condition(source)
 
 
-def test_condition_that_cannot_be_judged_is_an_error_with_its_text() -> None:
+def test_condition_that_fails_is_an_error_with_its_text() -> None:
     with pytest.raises(TemplateError, match=r"condition state\.t > 1: cannot order"):
         compile_condition("state.t > 1").holds(scope({"t": "x"}))
 

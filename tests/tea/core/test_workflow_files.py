@@ -272,7 +272,7 @@ def test_node_that_a_rule_or_a_fallback_leads_to_is_reachable(text: str) -> None
     assert check(text).warnings == ()
 
 
-def test_actions_check_the_values_that_are_known_when_a_file_is_loaded() -> None:
+def test_actions_check_known_values_at_load() -> None:
     seen: list[Mapping[str, Any]] = []
 
     def judge(values: Mapping[str, Any]) -> list[tuple[str, str]]:

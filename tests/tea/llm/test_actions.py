@@ -119,7 +119,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     )
 
 
-def test_a_call_goes_before_the_settings_and_those_before_the_defaults() -> None:
+def test_a_call_goes_before_settings_and_defaults() -> None:
     request = asked(
         {"prompt": "x", "temperature": 0, "stop": "A", "seed": None},
         {"temperature": 1.5, "max_tokens": 5, "seed": 3, "stop": ["B"], "top_k": None},

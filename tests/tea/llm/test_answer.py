@@ -69,6 +69,6 @@ def test_a_stop_string_at_the_very_beginning_leaves_nothing() -> None:
     assert run([b"###"], ("###",)) == ([], "", True)
 
 
-def test_a_stop_string_of_many_bytes_a_character_is_found_across_cuts() -> None:
+def test_a_stop_string_is_found_across_cut_characters() -> None:
     data = "so—viel".encode()
     assert run([data[:3], data[3:4], data[4:]], ("—",))[1:] == ("so", True)

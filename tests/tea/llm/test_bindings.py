@@ -15,7 +15,7 @@ def test_the_libraries_come_from_the_named_folder(
     assert bindings.library_directory() == tmp_path
 
 
-def test_a_folder_without_the_libraries_is_an_error_of_the_model(tmp_path: Path) -> None:
+def test_a_folder_without_libraries_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"libggml-base\.so is not in") as caught:
         bindings.Llama(tmp_path, None)
     assert "TEA_LIBRARY_PATH" in caught.value.hint

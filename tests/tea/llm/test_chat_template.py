@@ -162,7 +162,7 @@ def test_a_conversation_becomes_the_documented_text(case: Case) -> None:
     assert render(case.source, *case.pairs) == case.expected
 
 
-def test_an_order_of_roles_that_the_template_forbids_is_a_clear_error() -> None:
+def test_a_forbidden_order_of_roles_is_a_clear_error() -> None:
     with pytest.raises(ModelError, match="roles must alternate") as caught:
         render(GEMMA, ("user", "a"), ("user", "b"))
     assert "refuses these messages" in caught.value.message

@@ -62,7 +62,7 @@ def test_no_more_threads_leave_than_it_takes() -> None:
     assert machine.assigned == [12, 9]
 
 
-def test_all_threads_are_back_at_work_soon_after_the_crowd_has_left() -> None:
+def test_all_threads_work_again_when_the_crowd_has_left() -> None:
     machine = Machine()
     crew = machine.crew(2)
     machine.answer(crew, 0.5, share=1.0)

@@ -115,7 +115,7 @@ def test_the_tightest_limit_of_the_groups_of_version_2_counts(
         ),
     ],
 )
-def test_the_limit_of_version_1_counts_without_what_it_keeps_of_files(
+def test_the_limit_of_version_1_counts_without_cached_files(
     tmp_path: Path, facts: Mapping[str, object], memory_kib: int, with_swap_kib: int
 ) -> None:
     free = memory.available(version_1(tmp_path, facts))

@@ -150,7 +150,7 @@ def test_a_long_prompt_is_computed_in_pieces(tmp_path: Path) -> None:
     assert [len(each) for each in rig.c.computed] == [512, 512, 180]
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(tmp_path: Path) -> None:
+def test_a_prompt_that_does_not_fit_says_both_numbers(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b""), n_ctx=100)
     assert rig.ask("x" * 46, max_tokens=50).prompt_tokens == 50
     with pytest.raises(LimitError, match="has 51 tokens, but only 50 fit") as caught:
@@ -207,7 +207,7 @@ def test_nothing_at_all_to_go_on_from_is_an_error(tmp_path: Path) -> None:
         rig.ask("", raw=True)
 
 
-def test_a_stop_between_tokens_ends_the_answer_and_keeps_the_cache_true(tmp_path: Path) -> None:
+def test_a_stop_between_tokens_keeps_the_cache_true(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"abcdefgh"))
 
     def on_decode() -> None:
@@ -224,7 +224,7 @@ def test_a_stop_between_tokens_ends_the_answer_and_keeps_the_cache_true(tmp_path
     assert rig.c.cache[: 1 + 16] == [BOS, *tokens_of(b"u:hi;a:abc;u:why;")][:17]
 
 
-def test_an_aborted_computation_leaves_nothing_of_itself_in_the_cache(tmp_path: Path) -> None:
+def test_an_aborted_computation_leaves_the_cache_as_it_was(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"xyz"))
     rig.ask("hi")
     kept = list(rig.c.cache)
@@ -249,7 +249,7 @@ def test_a_load_that_is_stopped_is_no_error_of_the_model(tmp_path: Path) -> None
         Model(llama, Found(path, "test"), read(path), stopped=lambda: True)
 
 
-def test_a_model_that_the_library_refuses_is_explained_in_its_words(tmp_path: Path) -> None:
+def test_a_refused_model_is_explained_in_the_library_s_words(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf(CHAT_MODEL))
     c = FakeC(says=b"")
@@ -275,7 +275,7 @@ def test_c_itself_sees_the_stop_flag() -> None:
     assert (asks(flag.argument), flag.is_set()) == (False, False)
 
 
-def test_an_answer_with_a_seed_is_computed_by_all_threads_however_crowded_the_machine(
+def test_an_answer_with_a_seed_is_computed_by_all_threads(
     tmp_path: Path,
 ) -> None:
     c = FakeC(says=b"ab")
@@ -290,7 +290,7 @@ def test_an_answer_with_a_seed_is_computed_by_all_threads_however_crowded_the_ma
 
 
 @pytest.mark.parametrize(("wait", "threads"), [(0.0, [4]), (0.15, [4, 3, 2, 1])])
-def test_an_answer_beside_other_programs_is_computed_by_ever_fewer_threads(
+def test_an_answer_beside_others_takes_ever_fewer_threads(
     tmp_path: Path, wait: float, threads: list[int]
 ) -> None:
     """``wait``: seconds for a core in the 0.2 that each token takes."""

@@ -74,7 +74,7 @@ def test_a_quota_of_minus_one_is_no_limit(tmp_path: Path) -> None:
     assert cpu_quota(root) is None
 
 
-def test_a_container_finds_its_own_group_at_the_top_of_the_mount(tmp_path: Path) -> None:
+def test_a_container_finds_its_group_at_the_mount_s_top(tmp_path: Path) -> None:
     mount = "32 31 0:29 /docker/abc /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu\n"
     root = tree(
         tmp_path,
@@ -100,7 +100,7 @@ def test_a_mount_point_with_a_space_is_found(tmp_path: Path) -> None:
     assert cpu_quota(root) == 1.0
 
 
-def test_without_proc_and_sys_there_is_no_limit_and_a_core_for_each_cpu(tmp_path: Path) -> None:
+def test_without_proc_and_sys_each_cpu_is_a_core(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
     assert default_threads(tmp_path, cpus=range(6)) == 6
 

@@ -14,7 +14,7 @@ from tests.tea.cli.test_run import SUM, test_a_wrong_option_is_exit_code_2, writ
 from the_edge_agent import __version__
 
 # What only Python's program can do: it has modules, and its own name and words.
-del test_a_workflow_without_models_imports_neither_httpx_nor_llama  # noqa: F821
+del test_without_models_neither_httpx_nor_llama_is_imported  # noqa: F821
 del test_the_sources_under_test_are_these  # noqa: F821
 del test_the_version_imports_nothing_that_it_does_not_need  # noqa: F821
 del test_version_and_implementation_are_said_exactly  # noqa: F821

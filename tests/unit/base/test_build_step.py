@@ -167,7 +167,7 @@ def test_stage_with_a_damaged_stamp_runs_again(make: Maker) -> None:
     assert stage(make).run(make)
 
 
-def test_second_run_waits_for_the_first_and_then_has_nothing_to_do(make: Maker) -> None:
+def test_second_run_waits_for_the_first_and_does_nothing(make: Maker) -> None:
     started, end = threading.Event(), threading.Event()
 
     def slow() -> None:

@@ -20,7 +20,7 @@ def test_ci_is_off_when_not_set() -> None:
     assert console.in_ci({}) is False
 
 
-def test_plain_progress_comes_at_intervals_with_rate_and_time_left(
+def test_plain_progress_has_rate_and_time_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     times: Iterator[float] = iter([0.0, 1.0, 5.0, 6.0, 10.0])
@@ -34,7 +34,7 @@ def test_plain_progress_comes_at_intervals_with_rate_and_time_left(
     ]
 
 
-def test_a_resumed_transfer_does_not_count_old_bytes_into_the_rate(
+def test_a_resumed_transfer_s_rate_is_without_old_bytes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     times: Iterator[float] = iter([0.0, 5.0])
@@ -50,7 +50,7 @@ def test_text_that_looks_like_markup_is_printed_as_it_is(
     assert "[red]x[/red] [1/2]" in capsys.readouterr().err
 
 
-def test_a_table_keeps_long_cells_on_one_line_where_there_is_no_terminal(
+def test_without_a_terminal_a_table_keeps_cells_on_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console.table("t", ("a", "b"), [("x" * 100, "y" * 100)])

@@ -43,7 +43,7 @@ def test_an_answer_that_ended_early_is_refused() -> None:
         Answer.of(events(5))
 
 
-def test_an_answer_without_text_is_refused_with_what_the_program_said() -> None:
+def test_an_answer_without_text_is_refused() -> None:
     with pytest.raises(BenchFailed, match="no answer") as caught:
         Answer.of(events(said=False))
     assert caught.value.hint == "why"
@@ -67,7 +67,7 @@ def test_the_cpu_backend_is_found_in_either_program_s_words(text: str, name: str
 
 
 @pytest.mark.parametrize("threads", [None, 3])
-def test_the_measured_workflow_is_valid_and_tells_the_threads_only_when_given(
+def test_the_measured_workflow_is_valid(
     threads: int | None,
 ) -> None:
     actions = llm_actions(Backends(local=lambda _: None, api=lambda _: None))
@@ -76,7 +76,7 @@ def test_the_measured_workflow_is_valid_and_tells_the_threads_only_when_given(
     assert ("n_threads: 3" in container.workflow(threads)) is (threads == 3)
 
 
-def test_the_rate_of_a_whole_answer_is_that_of_the_tokens_after_the_first() -> None:
+def test_the_rate_of_an_answer_is_without_its_first_token() -> None:
     answer = f"answer: {ANSWER_TOKENS} tokens, 64.0 a second\n"
     log = f"prompt: 9 tokens, 0 of them kept, 9.9 a second; {answer}"
     assert logged_rate(Result(1.0, (), log)) == 64.0 * (ANSWER_TOKENS - 1) / ANSWER_TOKENS

@@ -11,7 +11,7 @@ sched_reserve:        CPU compute buffer size =    98.50 MiB
 """
 
 
-def test_a_context_is_its_cache_and_the_buffers_of_its_graph_without_the_model() -> None:
+def test_a_context_is_its_cache_and_the_graph_s_buffers() -> None:
     assert context_bytes(LOG) == round((0.25 + 180.0 + 98.5) * 1024 * 1024)
 
 

@@ -42,7 +42,7 @@ def test_a_goal_counts_its_own_limit_as_met(goal: Goal | None, verdict: str) -> 
     assert Row("row", "s", OURS, PEER, goal).verdict == verdict
 
 
-def test_the_printed_row_has_the_program_both_medians_the_goal_and_the_number_of_runs() -> None:
+def test_the_printed_row_has_medians_goal_and_runs() -> None:
     goal = Goal(0.97, at_most=False)
     cells = Row("rate", "tokens/s", OURS, PEER, goal, impl="rust").cells()
     assert cells == (

@@ -172,9 +172,7 @@ def test_arguments_arrive_as_they_were_given(shell: list[str], apprun: Path) -> 
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_libraries_of_the_host_are_not_handed_on_and_all_else_is(
-    shell: list[str], apprun: Path
-) -> None:
+def test_only_the_host_s_libraries_are_not_handed_on(shell: list[str], apprun: Path) -> None:
     host = {"LD_PRELOAD": "", "LD_LIBRARY_PATH": "/opt/lib", "LD_AUDIT": ""}
     kept = {"TEA_MODEL_PATH": "/my/model.gguf", "OTHER": "a b\nc", "APPIMAGE": "/a.AppImage"}
     found = start([*shell, apprun], env={**host, **kept})
@@ -183,9 +181,7 @@ def test_libraries_of_the_host_are_not_handed_on_and_all_else_is(
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_threads_spin_for_a_short_time_unless_the_user_says_otherwise(
-    shell: list[str], apprun: Path
-) -> None:
+def test_threads_spin_shortly_unless_told_otherwise(shell: list[str], apprun: Path) -> None:
     assert start([*shell, apprun]).env["GOMP_SPINCOUNT"] == "10000"
     told = start([*shell, apprun], env={"GOMP_SPINCOUNT": "5"})
     assert told.env["GOMP_SPINCOUNT"] == "5"
@@ -196,7 +192,7 @@ def test_model_path_is_not_set_where_the_user_set_none(apprun: Path) -> None:
     assert "TEA_MODEL_PATH" not in start([apprun]).env
 
 
-def test_no_child_of_the_program_inherits_where_its_libraries_are(apprun: Path) -> None:
+def test_no_child_inherits_where_the_libraries_are(apprun: Path) -> None:
     appdir = str(apprun.parent)
     told = {name: value for name, value in start([apprun]).env.items() if appdir in value}
     # Both are read by the program alone; no loader looks at them.

@@ -112,7 +112,7 @@ def test_bundle_is_named_by_what_it_is(workshop: Workshop) -> None:
     assert names == [out.name, f"{out.stem}.json"]
 
 
-def test_record_tells_inputs_sizes_and_where_the_model_came_from(workshop: Workshop) -> None:
+def test_record_tells_inputs_sizes_and_the_model_s_source(workshop: Workshop) -> None:
     out = workshop.build()
     record = json.loads(out.with_suffix(".json").read_text())
     stored = workshop.stored
@@ -231,7 +231,7 @@ def thin(workshop: Workshop) -> Path:
     return bundles.build_one(Bundle("python", None, TARGET), None, cast(Engine, None), options)
 
 
-def test_bundle_without_a_model_is_called_thin_and_its_record_says_none(workshop: Workshop) -> None:
+def test_bundle_without_a_model_is_called_thin(workshop: Workshop) -> None:
     out = thin(workshop)
     assert out.name == f"tea-python-llm-thin-{catalog.version()}-x86_64.AppImage"
     record = json.loads(out.with_suffix(".json").read_text())

@@ -106,7 +106,7 @@ def request(tmp_path: Path, *models: str) -> Request:
     return Request(models, tuple(catalog.targets()), None, None, options)
 
 
-def test_all_models_of_an_architecture_share_every_part_but_the_model(
+def test_bundles_of_an_architecture_share_all_but_the_model(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
     made = builds.build(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
@@ -137,7 +137,7 @@ def test_second_run_makes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
-def test_machine_builds_for_its_own_architecture_when_none_is_named(
+def test_machine_builds_for_its_own_architecture(
     arch: str, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.arch = arch

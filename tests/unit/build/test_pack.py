@@ -102,9 +102,7 @@ def test_reading_refuses_a_file_that_is(fault: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0x00, 0xFF])
-def test_no_damaged_byte_of_the_runtime_s_head_or_tables_ends_in_another_error(
-    value: int, tmp_path: Path
-) -> None:
+def test_a_damaged_byte_of_the_runtime_is_one_error(value: int, tmp_path: Path) -> None:
     path = tmp_path / "a.AppImage"
     table = len(RUNTIME) - 64 * 8  # its six sections, and a part of what they hold
     for at in (*range(64), *range(table, len(RUNTIME), 2)):
@@ -208,7 +206,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
     return made
 
 
-def test_packed_image_is_runtime_program_and_layer_and_reads_back(parts: Parts) -> None:
+def test_packed_image_reads_back_as_its_parts(parts: Parts) -> None:
     parts.pack()
     found = appimage.read(parts.out)
     assert found.offset == len(RUNTIME)
@@ -246,7 +244,7 @@ def test_update_information_that_does_not_fit_is_refused(parts: Parts) -> None:
     assert parts.left() == {}
 
 
-def test_runtime_without_room_for_update_information_serves_without_any(parts: Parts) -> None:
+def test_runtime_without_room_for_updates_serves_without(parts: Parts) -> None:
     sections = {name: data for name, data in SECTIONS.items() if name != ".upd_info"}
     parts.runtime.write_bytes(bytes(Elf(mark=MAGIC, sections=sections)))
     parts.pack()

@@ -95,9 +95,7 @@ def engine() -> FakeEngine:
     return FakeEngine(catalog.target("x86_64"))
 
 
-def test_program_is_built_finished_checked_and_packed_in_this_order(
-    engine: FakeEngine, root: Path
-) -> None:
+def test_program_is_built_finished_checked_and_packed(engine: FakeEngine, root: Path) -> None:
     made = builder(engine).program("python")
     assert engine.since() == ["llama", "debs", "python", "pack"]
     assert made.appdir == root / "build/python-appdir-x86_64"
@@ -182,9 +180,7 @@ def test_another_base_image_builds_all_again(engine: FakeEngine, root: Path) -> 
     assert engine.since() == ["llama", "debs", "python", "pack"]
 
 
-def test_what_the_table_calls_a_target_builds_again_what_is_told_it(
-    engine: FakeEngine, root: Path
-) -> None:
+def test_a_target_s_new_name_builds_again_what_is_told_it(engine: FakeEngine, root: Path) -> None:
     builder(engine).program("python")
     engine.since()
     moved = replace(engine.target, runner="another machine")
@@ -232,9 +228,7 @@ def test_part_that_failed_is_tried_again_and_none_that_did_not(
     assert engine.since() == order[order.index(part) :]
 
 
-def test_mksquashfs_is_taken_out_of_its_image_once_for_a_base_and_a_recipe(
-    engine: FakeEngine, root: Path
-) -> None:
+def test_mksquashfs_is_taken_out_of_its_image_once(engine: FakeEngine, root: Path) -> None:
     first, second = (builder(engine).mksquashfs() for _ in range(2))
     assert first == second
     assert first[0].endswith("ld-linux-test.so.1") and first[-1].endswith("/mksquashfs")

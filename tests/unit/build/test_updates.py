@@ -15,7 +15,7 @@ from tasks.catalog import Bundle
 BUNDLE = Bundle("rust", catalog.model("gemma3-1b"), catalog.target("aarch64"))
 
 
-def test_update_information_is_the_release_s_newest_file_of_this_bundle() -> None:
+def test_update_information_names_the_newest_release() -> None:
     assert updates.update_information(BUNDLE, "owner/name") == (
         "gh-releases-zsync|owner|name|latest|tea-rust-llm-gemma3-1b-*-aarch64.AppImage.zsync"
     )

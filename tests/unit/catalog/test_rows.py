@@ -56,7 +56,7 @@ def test_every_row_has_what_a_bundle_needs(model: Model) -> None:
 
 
 @pytest.mark.parametrize("model", catalog.models().values(), ids=lambda model: model.id)
-def test_gemma_travels_with_its_terms_and_the_notice_that_they_ask_for(model: Model) -> None:
+def test_gemma_travels_with_its_terms_and_notice(model: Model) -> None:
     if not model.architecture.startswith("gemma"):
         return
     texts = [file.read_text(encoding="utf-8") for file in model.license_files]
@@ -79,7 +79,7 @@ def test_a_source_without_facts_of_its_own_has_the_rows(tmp_path: Path) -> None:
     assert source == HubSource("o/n", "f.gguf", "main", 10, "a" * 64)
 
 
-def test_a_source_with_a_size_of_its_own_does_not_take_the_rows_digest(tmp_path: Path) -> None:
+def test_a_source_of_another_size_takes_no_digest_of_the_row(tmp_path: Path) -> None:
     (source,) = load(tmp_path, sources='[{ hub = "o/n", file = "f.gguf", size = 9 }]').sources
     assert (source.size, source.sha256) == (9, None)
 
@@ -140,7 +140,7 @@ def test_a_bad_row_is_refused_by_file_and_key(
 
 
 @pytest.mark.parametrize("names", [("a-b", "a"), ("a", "a-b-c")], ids=" ".join)
-def test_row_whose_bundles_another_row_s_updates_would_find_is_refused(
+def test_row_that_another_s_updates_would_find_is_refused(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
     with pytest.raises(CatalogError, match=r"models.toml: a-\S+: updates of a would") as caught:

@@ -51,7 +51,7 @@ def test_every_shell_script_of_the_project_is_checked() -> None:
     assert scripts == set(checks.SCRIPTS)
 
 
-def test_unit_tests_run_with_locked_packages_and_without_those_that_need_an_engine() -> None:
+def test_unit_tests_run_with_locked_packages_and_no_engine() -> None:
     given = session()
     checks.unit(given)
     install, run = given.ran

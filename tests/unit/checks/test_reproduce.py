@@ -65,9 +65,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "commit.tar"
 
 
-def test_two_copies_of_a_commit_differ_in_umask_name_length_and_time(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_two_copies_differ_in_umask_name_length_and_time(archive: Path, tmp_path: Path) -> None:
     modes = []
     for setting in (FIRST, SECOND):
         folder = tmp_path / setting.folder
@@ -98,7 +96,7 @@ def test_second_build_is_another_user_s_where_root_asks() -> None:
         assert done.stdout == f"{reproduce.NOBODY}\n" and os.geteuid() == 0
 
 
-def test_user_who_cannot_become_another_builds_twice_and_is_told(
+def test_user_who_is_no_root_builds_twice_and_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(reproduce, "NEEDS", "raise SystemExit(1)")

@@ -102,7 +102,7 @@ def test_a_wrong_docker_host_is_named_in_the_error(host: str) -> None:
     assert f"DOCKER_HOST={host}" in error.message
 
 
-def test_an_engine_on_another_machine_is_refused_with_the_reason() -> None:
+def test_an_engine_on_another_machine_is_refused() -> None:
     error = failure({"DOCKER_HOST": "ssh://somebody@somewhere"})
     assert type(error) is NoEngine
     assert "another machine" in error.message
@@ -115,7 +115,7 @@ def test_an_unknown_context_is_not_silently_the_local_engine() -> None:
     assert "'no-such-context'" in error.message
 
 
-def test_a_socket_that_may_not_be_written_to_tells_how_to_join_the_group(place: Path) -> None:
+def test_a_forbidden_socket_tells_how_to_join_the_group(place: Path) -> None:
     as_root = os.geteuid() == 0
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(place / "closed.sock"))
@@ -145,7 +145,7 @@ def test_an_engine_older_than_named_build_contexts_is_too_old(
 
 
 @pytest.mark.parametrize("script", [None, "#!/bin/sh\nexit 1\n"], ids=["no docker", "no plugin"])
-def test_a_docker_command_without_buildx_is_told_apart_from_no_engine(
+def test_a_missing_buildx_is_told_apart_from_no_engine(
     serve: Callable[[str], dict[str, str]], tmp_path: Path, script: str | None
 ) -> None:
     environ = {**serve("1.45"), "PATH": str(tmp_path)}
@@ -168,7 +168,7 @@ def test_a_docker_command_without_buildx_is_told_apart_from_no_engine(
         ("github.com/docker/buildx library-import ", None),  # a build that was told no version
     ],
 )
-def test_a_buildx_that_cannot_build_here_is_told_with_its_version(
+def test_a_buildx_that_cannot_build_is_told_with_version(
     said: str, told: str | None, serve: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
     environ = {**serve("1.45"), "PATH": str(tmp_path)}
@@ -229,7 +229,7 @@ def after(argv: list[str], name: str) -> list[str]:
     return [value for flag, value in pairwise(argv) if flag == name]
 
 
-def test_a_build_is_for_the_targets_platform_on_the_hosts_network() -> None:
+def test_a_build_is_for_the_target_on_the_host_s_network() -> None:
     argv = words({})
     assert after(argv, "--platform") == ["linux/arm64"]
     assert after(argv, "--network") == ["host"]
@@ -248,7 +248,7 @@ def test_a_comma_in_a_path_does_not_end_it() -> None:
     assert after(words({}), "--output") == ['type=local,"dest=/out,1"']
 
 
-def test_proxies_and_epoch_are_passed_by_name_so_that_no_password_is_shown() -> None:
+def test_proxies_are_passed_by_name_and_show_no_password() -> None:
     argv = words({"https_proxy": "http://me:secret@proxy", "SOURCE_DATE_EPOCH": "1", "HOME": "/h"})
     given = after(argv, "--build-arg")
     assert given[-3:] == ["BASE=b", "https_proxy", "SOURCE_DATE_EPOCH"]
@@ -338,7 +338,7 @@ def test_a_failure_outside_of_a_step_keeps_the_builders_reason(
         "ERROR: Multi-platform build is not supported for the docker driver.",
     ],
 )
-def test_a_builder_that_lacks_the_platform_is_told_from_a_failing_step(line: str) -> None:
+def test_a_builder_without_the_platform_is_no_failing_step(line: str) -> None:
     # The step's own last line counts, whatever the builder makes of it.
     text = f"#6 [one 2/2] RUN /prog\n{line}\n#6 ERROR: process did not complete: exit code: 1"
     assert read(text)[0].failure(Path("D")).platform
@@ -404,7 +404,7 @@ def test_a_failed_build_leaves_the_old_output_and_nothing_else(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["tree"]
 
 
-def test_an_output_that_cannot_be_written_beside_is_told_before_the_build(tmp_path: Path) -> None:
+def test_an_unwritable_output_is_told_before_the_build(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(NotWritable, match="file: not writable"),

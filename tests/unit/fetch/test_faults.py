@@ -156,7 +156,7 @@ def test_fetch_ends_with_the_right_bytes_or_none(
         assert tuple(waits.asked) == fault.waits
 
 
-def test_wrong_bytes_leave_nothing_that_a_later_run_would_go_on_with(
+def test_wrong_bytes_leave_nothing_to_go_on_with(
     hub: LoopbackHub, store: Path, waits: Waits
 ) -> None:
     hub.plan(faults=[cdn("wrong-bytes", times=2)])
@@ -216,7 +216,7 @@ def test_when_all_sources_fail_the_error_names_each(
 
 
 @pytest.mark.parametrize("damage", ["flipped", "longer", "shorter"])
-def test_a_part_damaged_between_runs_costs_a_second_download_and_no_more(
+def test_a_damaged_part_costs_a_second_download_and_no_more(
     damage: str, hub: LoopbackHub, store: Path, waits: Waits
 ) -> None:
     hub.plan(faults=[cdn("reset", after=PIECE), status("cdn", 503, 5)])

@@ -134,7 +134,7 @@ def test_the_rows_own_file_passes(tiny: Path) -> None:
     assert gguf.check(tiny, ROW).architecture == "llama"
 
 
-def test_a_template_named_by_the_row_makes_up_for_none_in_the_file(tmp_path: Path) -> None:
+def test_the_row_s_template_makes_up_for_none_in_the_file(tmp_path: Path) -> None:
     path = tiny_gguf.write(tmp_path / "tiny.gguf", chat_template=None)
     row: Model = replace(ROW, chat_template=catalog.CHAT_TEMPLATES / "gemma.jinja")
     assert not gguf.check(path, row).has_chat_template

@@ -36,7 +36,7 @@ def test_first_fetch_writes_down_what_the_hub_says(
     assert hub.log[-2]["path"].startswith(f"/{fetching.REPO}/resolve/{'c' * 40}/")
 
 
-def test_locked_digest_is_enforced_when_the_publisher_changes_the_file(
+def test_locked_digest_is_enforced_on_a_changed_file(
     hub: LoopbackHub, store: Path, waits: Waits, tmp_path: Path
 ) -> None:
     chosen = fetching.options(hub, store, waits)
@@ -80,7 +80,7 @@ def test_locked_run_takes_the_mirror_whose_digest_the_table_has(
     assert stored.path.read_bytes() == OTHER[:200_000]
 
 
-def test_size_that_is_not_the_rows_is_refused_before_a_byte_is_fetched(
+def test_wrong_size_is_refused_before_a_byte_is_fetched(
     hub: LoopbackHub, store: Path, waits: Waits
 ) -> None:
     chosen = fetching.options(hub, store, waits)
@@ -95,7 +95,7 @@ def test_a_row_without_a_size_takes_the_hubs(hub: LoopbackHub, store: Path, wait
     assert ensure.ensure(model, fetching.options(hub, store, waits)).size == SIZE
 
 
-def test_another_endpoint_does_not_write_to_the_repositorys_lock(tmp_path: Path) -> None:
+def test_another_endpoint_does_not_write_to_the_lock(tmp_path: Path) -> None:
     public = ensure.FetchOptions(root=tmp_path, endpoint=hub_module.DEFAULT_ENDPOINT)
     other = ensure.FetchOptions(root=tmp_path, endpoint="http://user:pw@127.0.0.1:8000")
     assert public.lock_written == lock.REPOSITORY_LOCK
@@ -115,7 +115,7 @@ def test_entries_written_at_once_are_all_kept(tmp_path: Path) -> None:
     assert sorted(lock.read(path)) == [f"m{index}" for index in range(8)]
 
 
-def test_lock_file_reads_back_as_written_and_does_not_depend_on_the_order() -> None:
+def test_lock_file_reads_back_in_any_order() -> None:
     one, two = entry(), replace(entry(), hub="a/b", sha256="0" * 64)
     text = lock.render({"b": (one, two), "a": (one,)})
     assert text == lock.render({"a": (one,), "b": (two, one)})

@@ -95,9 +95,7 @@ def test_position_independent_programs_are_taken_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "enabled\n", "enabled\ninterpreter /usr/bin/mono\nflags: \nextension .exe\n"]
 )
-def test_entries_of_other_kinds_and_the_kernels_own_files_are_passed_over(
-    tmp_path: Path, content: str
-) -> None:
+def test_entries_of_other_kinds_are_passed_over(tmp_path: Path, content: str) -> None:
     (tmp_path / "status").write_text(content)
     (tmp_path / "register").mkdir()  # cannot be read
     assert list(emulation.entries(tmp_path)) == []
@@ -113,7 +111,7 @@ def test_machine_without_an_entry_is_told_so(tmp_path: Path) -> None:
     assert "nox -s host -- --install" in caught.value.hint
 
 
-def test_machine_with_the_usual_entry_alone_is_told_that_it_refuses_appimages(
+def test_machine_with_the_usual_entry_refuses_appimages(
     tmp_path: Path,
 ) -> None:
     entry(tmp_path)
@@ -147,7 +145,7 @@ def test_qemu_new_enough_is_taken(tmp_path: Path, version: str) -> None:
     emulation.require(AARCH64, binfmt=tmp_path / "binfmt")
 
 
-def test_interpreter_that_came_from_a_container_cannot_be_asked_and_is_taken(
+def test_interpreter_of_a_container_is_taken_unasked(
     tmp_path: Path,
 ) -> None:
     entry(tmp_path, interpreter="/usr/bin/no-such-qemu")
@@ -171,9 +169,7 @@ def kernel_view(line: str) -> tuple[bytes, bytes, str, str]:
 
 
 @pytest.mark.parametrize(("target", "other"), [(AARCH64, X86_64), (X86_64, AARCH64)])
-def test_written_entries_take_programs_of_their_architecture_alone(
-    target: Target, other: Target
-) -> None:
+def test_entries_take_programs_of_their_architecture_alone(target: Target, other: Target) -> None:
     for marks in (False, True):
         text = binfmt_install.line("n", target, Path("/usr/bin/q"), marks=marks)
         magic, mask, interpreter, flags = kernel_view(text)
@@ -270,7 +266,7 @@ def registered(kernel: Kernel) -> set[str]:
     return {entry.name for entry in emulation.entries(kernel.binfmt)}
 
 
-def test_bare_machine_gets_qemu_the_mount_and_both_entries_after_saying_so(kernel: Kernel) -> None:
+def test_bare_machine_gets_qemu_mount_and_both_entries(kernel: Kernel) -> None:
     binfmt_install.prepare(AARCH64, kernel.binfmt)
     assert registered(kernel) == {"qemu-aarch64", "tea-appimage-aarch64"}
     assert kernel.installed == {"qemu-user-static", "arch-test"}
@@ -318,7 +314,7 @@ def test_entry_that_the_package_brings_is_not_registered_twice(kernel: Kernel) -
     assert registered(kernel) == {"qemu-aarch64", "tea-appimage-aarch64"}
 
 
-def test_own_entry_that_no_longer_works_is_named_with_how_to_remove_it(kernel: Kernel) -> None:
+def test_own_broken_entry_is_named_with_its_removal(kernel: Kernel) -> None:
     kernel.mount()
     entry(kernel.binfmt, "tea-appimage-aarch64", state="disabled")
     with pytest.raises(NoEmulation, match="tea-appimage-aarch64 of binfmt_misc is there") as caught:
@@ -327,9 +323,7 @@ def test_own_entry_that_no_longer_works_is_named_with_how_to_remove_it(kernel: K
 
 
 @pytest.mark.parametrize("program", ["mount", "sh"])
-def test_kernel_that_refuses_is_reported_with_the_way_out_and_leaves_builds_alone(
-    program: str, kernel: Kernel
-) -> None:
+def test_kernel_that_refuses_is_reported_with_the_way_out(program: str, kernel: Kernel) -> None:
     kernel.refuses = program
     with pytest.raises(NoEmulation, match="Operation not permitted") as caught:
         binfmt_install.prepare(AARCH64, kernel.binfmt)
@@ -359,7 +353,7 @@ def test_distributions_qemu_that_is_too_old_is_not_registered(kernel: Kernel) ->
     assert registered(kernel) == set()
 
 
-def test_with_systemd_the_appimage_entry_outlives_the_machines_next_start(
+def test_with_systemd_the_entry_outlives_a_restart(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(host_install, "SYSTEMD", tmp_path)
@@ -379,7 +373,7 @@ def test_only_qemu_is_missing_from_a_machine_that_has_the_rest(kernel: Kernel) -
 # -- the CPUs
 
 
-def test_every_cpu_is_of_an_architecture_that_has_it_and_names_a_backend() -> None:
+def test_every_cpu_is_of_its_architecture_and_has_a_backend() -> None:
     table = cpus.cpus()
     assert {cpu.target for cpu in table.values()} == set(catalog.targets().values())
     assert cpus.of(AARCH64)[0].name == "cortex-a53"

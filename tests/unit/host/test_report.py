@@ -126,7 +126,7 @@ def test_without_an_engine_the_report_still_has_every_line(tmp_path: Path) -> No
     assert all(check.remedy for check in checks if check.state == "missing")
 
 
-def test_the_table_ends_with_an_error_only_when_something_is_missing(
+def test_the_table_ends_with_an_error_for_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checks = [Check("a", "ok", "fine"), Check("b", "warning", "hm", "do that")]
@@ -180,7 +180,7 @@ def test_a_bare_machine_gets_its_distributions_packages(
     assert bool(made.files) == (system == ("debian", "12"))
 
 
-def test_debian_12_takes_four_packages_of_its_successor_from_its_own_mirror() -> None:
+def test_debian_12_takes_four_packages_of_its_successor() -> None:
     files = plan(("debian", "12"), engine=False, buildx=False).files
     source, pins = files[install.NEXT_SOURCE], files[install.NEXT_PINS]
     assert f"URIs: {MIRROR}\nSuites: trixie\n" in source
@@ -191,7 +191,7 @@ def test_debian_12_takes_four_packages_of_its_successor_from_its_own_mirror() ->
     assert "Pin-Priority: 990" in four
 
 
-def test_a_source_of_the_successor_that_is_there_is_not_named_twice() -> None:
+def test_a_source_of_the_successor_is_not_named_twice() -> None:
     files = plan(("debian", "12"), engine=False, buildx=False, entries=TRIXIE).files
     assert set(files) == {install.NEXT_PINS}
     assert "Package: *" not in files[install.NEXT_PINS]
@@ -202,7 +202,7 @@ def test_debian_12_without_an_archive_of_its_own_is_refused() -> None:
         plan(("debian", "12"), engine=False, buildx=False, entries=[])
 
 
-def test_an_engine_that_is_installed_is_started_and_not_replaced() -> None:
+def test_an_installed_engine_is_started_not_replaced() -> None:
     made = plan(("debian", "13"), engine=False, programs=["dockerd", "docker"])
     assert (made.packages, made.start) == ((), True)
 
@@ -272,7 +272,7 @@ def test_an_engine_that_answers_is_left_as_it_is(
     assert "left as it is" in capsys.readouterr().err
 
 
-def test_a_bare_machine_is_installed_and_started_after_saying_so(
+def test_a_bare_machine_is_installed_after_saying_so(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.engine, machine.buildx = NoEngine("none"), NoBuildx("none")
@@ -339,7 +339,7 @@ def test_a_user_without_root_and_sudo_is_told(
     assert machine.commands == []
 
 
-def test_a_user_with_sudo_joins_the_group_and_is_told_to_log_in_again(
+def test_a_user_with_sudo_joins_the_group(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.engine = NoEngine("none")

@@ -26,7 +26,7 @@ def test_programs_and_models_have_folders_of_their_own(tmp_path: Path) -> None:
     assert not any(name.startswith("models/thin") for name in names)
 
 
-def test_archive_has_them_all_in_order_and_with_no_trace_of_the_builder(tmp_path: Path) -> None:
+def test_archive_is_in_order_without_a_trace_of_the_builder(tmp_path: Path) -> None:
     found = texts(tmp_path / "dist")
     out = licenses.write(tmp_path, found)
     with tarfile.open(out) as archive:

@@ -31,7 +31,7 @@ def made(tmp_path: Path, offline: FetchOptions, choice: Choice | None = None) ->
     return plan.make(Request(choice or Choice(), dist=tmp_path / "dist"), offline)
 
 
-def test_a_tag_makes_twelve_bundles_four_without_a_model_and_the_web_package(
+def test_a_tag_makes_twelve_bundles_and_the_web_package(
     tmp_path: Path, offline: FetchOptions
 ) -> None:
     found = made(tmp_path, offline)
@@ -69,9 +69,7 @@ def test_sessions_of_the_plan_are_ones_that_build_that_bundle(
         assert not any(" " in word for word in (*job.session, *job.smoke))
 
 
-def test_what_a_choice_names_is_planned_alone_and_without_the_web_package(
-    tmp_path: Path, offline: FetchOptions
-) -> None:
+def test_what_a_choice_names_is_planned_alone(tmp_path: Path, offline: FetchOptions) -> None:
     found = made(tmp_path, offline, Choice(("smollm2-135m",), ("rust",)))
     assert [job.id for job in found.bundles] == [
         "rust-smollm2-135m-x86_64",
@@ -143,9 +141,7 @@ def test_json_is_one_line_with_the_keys_that_the_document_lists(
     assert all(set(job) == set(facts["bundles"][0]) for job in facts["bundles"])
 
 
-def test_job_that_publishes_has_room_for_all_bundles_and_the_parts_of_one(
-    tmp_path: Path, offline: FetchOptions
-) -> None:
+def test_job_that_publishes_has_room_for_all_bundles(tmp_path: Path, offline: FetchOptions) -> None:
     whole = made(tmp_path, offline)
     size = sum(job.size for job in whole.bundles) + max(job.size for job in whole.bundles)
     assert size <= whole.disk_gb * 10**9 <= size + 4 * 10**9

@@ -135,7 +135,7 @@ def test_statement_says_what_was_typed_and_what_went_in(tmp_path: Path) -> None:
     assert "docker/llama/Cargo.lock" in rows
 
 
-def test_commit_with_changes_on_it_is_not_taken_for_the_whole_truth(tmp_path: Path) -> None:
+def test_commit_with_changes_is_not_the_whole_truth(tmp_path: Path) -> None:
     put(tmp_path, bundle(), commit=f"{COMMIT}-modified")
     (found,) = artefacts.find(tmp_path)
     line = provenance.render(found, job(), [], {})

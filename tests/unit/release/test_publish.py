@@ -104,7 +104,7 @@ def test_draft_that_is_asked_for_stays_one(github: GitHub, request_: publish.Req
 
 
 @pytest.mark.parametrize("digests", [True, False], ids=["digests told", "files downloaded again"])
-def test_failed_upload_keeps_no_other_back_and_the_next_run_goes_on(
+def test_failed_upload_keeps_no_other_back(
     digests: bool, github: GitHub, request_: publish.Request
 ) -> None:
     github.write({**github.read(), "digests": digests})

@@ -78,7 +78,7 @@ def test_llama_cpp_comes_with_the_commit_that_names_its_own(tmp_path: Path) -> N
     assert properties(found)["tea:ggml"]
 
 
-def test_row_of_another_llama_cpp_than_the_locked_one_is_refused(
+def test_row_of_an_unlocked_llama_cpp_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = plan.RELEASE.read_text().replace('version = "0.1.161"', 'version = "0.1.160"')

@@ -66,7 +66,7 @@ def test_bill_names_what_npm_and_cargo_have_locked(tmp_path: Path) -> None:
     assert not any(purl.startswith("pkg:cargo/tea-") for purl in components)
 
 
-def test_npm_packages_are_those_that_modules_import_and_what_these_need(tmp_path: Path) -> None:
+def test_npm_packages_are_what_modules_import_and_need(tmp_path: Path) -> None:
     (tmp_path / "ts").mkdir()
     (tmp_path / "ts/a.ts").write_text(
         "import { a } from '@scope/a/esm/index.js';\nconst b = await import(\"b\");\n"

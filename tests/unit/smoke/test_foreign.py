@@ -130,9 +130,7 @@ def failed(path: Path) -> dict[str, str]:
     }
 
 
-def test_foreign_bundle_does_all_on_the_first_cpu_and_answers_on_each(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_foreign_bundle_answers_on_each_cpu(machine: Machine, tmp_path: Path) -> None:
     path = write(tmp_path)
     smoke.run([path])
     names = [check["name"] for check in report(path)["checks"]]
@@ -187,9 +185,7 @@ def test_native_bundle_is_tried_on_old_cpus_only_when_asked(
     assert mount.read_only
 
 
-def test_native_bundle_that_cannot_be_unpacked_is_not_asked_more(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_bundle_that_cannot_be_unpacked_is_not_asked_more(machine: Machine, tmp_path: Path) -> None:
     machine.box.unpack = said(code=1, error="no space")
     path = write(tmp_path, elf=X86_64)
     with pytest.raises(SmokeFailed):
@@ -207,9 +203,7 @@ def test_time_under_qemu_is_longer_and_the_question_short(machine: Machine, tmp_
         assert b"n_ctx: 512, max_tokens: 16}" in options["stdin"]
 
 
-def test_large_model_says_four_tokens_which_need_not_hold_the_answer(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_large_model_need_only_say_four_tokens(machine: Machine, tmp_path: Path) -> None:
     machine.box.answer = lambda cpu: said('{"answer": "The capital"}')
     path = write(tmp_path, size=checks.LARGE)
     smoke.run([path])
@@ -285,7 +279,7 @@ def test_hang_on_one_cpu_is_a_failure(machine: Machine, tmp_path: Path) -> None:
 # -- what is not a pass
 
 
-def test_bundle_that_nothing_here_can_run_is_no_pass_and_its_old_report_goes(
+def test_bundle_that_cannot_run_here_is_no_pass(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path)
@@ -299,7 +293,7 @@ def test_bundle_that_nothing_here_can_run_is_no_pass_and_its_old_report_goes(
     assert not path.with_name("a.smoke.json").exists()
 
 
-def test_cpu_that_the_qemu_is_too_old_for_is_not_run_and_the_others_are(
+def test_cpu_too_new_for_the_qemu_is_alone_not_run(
     machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.version = "6.2"
@@ -324,7 +318,7 @@ def test_qemu_too_old_for_all_leaves_the_bundle_untried(machine: Machine, tmp_pa
     assert machine.box.commands == []
 
 
-def test_native_bundle_without_qemu_passes_natively_and_is_not_run_on_the_cpu(
+def test_native_bundle_without_qemu_passes_natively(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binfmt, "program", lambda target: None)

@@ -150,7 +150,7 @@ def failed(path: Path) -> dict[str, str]:
     }
 
 
-def test_bundle_that_does_all_it_must_passes_and_its_report_says_so(
+def test_bundle_that_does_all_it_must_passes(
     engine: FakeEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path)
@@ -191,7 +191,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_thin_bundle_is_tried_with_a_model_beside_it_and_without_one(
+def test_thin_bundle_is_tried_with_a_model_and_without(
     engine: FakeEngine, beside: Path, tmp_path: Path
 ) -> None:
     path = write(tmp_path, record=THIN)
@@ -330,7 +330,7 @@ def test_only_the_checks_fail_that_must_for(
     [ContainerTimeout("clean:1: did not end in 120 s and was killed"), EngineError("lost")],
     ids=["hang", "engine lost"],
 )
-def test_bundle_that_never_ends_fails_every_check_and_is_reported(
+def test_bundle_that_never_ends_fails_every_check(
     failure: TaskError, bundle: Bundle, engine: FakeEngine, tmp_path: Path
 ) -> None:
     bundle.failure = failure
@@ -341,7 +341,7 @@ def test_bundle_that_never_ends_fails_every_check_and_is_reported(
     assert failed(path)["--version"] == failure.message
 
 
-def test_model_whose_answer_nobody_knows_must_only_say_something(
+def test_model_of_unknown_answer_must_only_say_something(
     bundle: Bundle, engine: FakeEngine, tmp_path: Path
 ) -> None:
     bundle.answer = said('{"answer": "Bonjour."}')
@@ -356,9 +356,7 @@ def test_all_of_dist_is_tried_when_no_file_is_named(engine: FakeEngine, tmp_path
     assert [report(path)["passed"] for path in paths] == [True, True]
 
 
-def test_bundle_of_another_architecture_is_no_pass_and_keeps_no_other_from_its_turn(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_bundle_of_another_architecture_is_no_pass(engine: FakeEngine, tmp_path: Path) -> None:
     foreign, native = write(tmp_path, "a", AARCH64), write(tmp_path, "b")
     with pytest.raises(SmokeNotRun, match=r"a\.AppImage \(.*cannot run aarch64") as caught:
         smoke.run([], dist=tmp_path)
@@ -405,12 +403,12 @@ def test_record_is_refused_that_is(record: str, tmp_path: Path) -> None:
     assert "build the bundle again" in caught.value.hint
 
 
-def test_bundle_for_an_architecture_that_no_table_has_is_refused(tmp_path: Path) -> None:
+def test_bundle_for_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AppImageError, match="is for EM_RISCV, which no bundle is"):
         smoke.run([write(tmp_path, machine=RISCV)])
 
 
-def test_report_that_cannot_be_written_is_an_error_of_its_folder(
+def test_unwritable_report_is_an_error_of_its_folder(
     engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path)

@@ -31,7 +31,7 @@ def test_row_promises_what_the_table_promises() -> None:
     assert "url" not in row  # it comes in a Python package, which no page can fetch
 
 
-def test_model_without_a_known_digest_is_left_out_until_the_lock_has_it() -> None:
+def test_model_without_a_digest_is_left_out() -> None:
     model = catalog.model("phi4-mini")
     (source,) = model.sources
     assert isinstance(source, HubSource) and source.sha256 is None
@@ -43,7 +43,7 @@ def test_model_without_a_known_digest_is_left_out_until_the_lock_has_it() -> Non
     assert row["url"] == f"https://huggingface.co/{source.repo}/resolve/{commit}/{source.file}"
 
 
-def test_first_source_with_a_known_digest_is_the_one_that_is_named() -> None:
+def test_first_source_with_a_known_digest_is_named() -> None:
     row = rows({})["gemma3-1b"]
     assert row["size"] == 1_069_306_368
     assert "/ggml-org/gemma-3-1b-it-GGUF/resolve/f9c28bcd" in row["url"]

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_context_is_the_options_then_the_bundles_then_the_smaller_of_8192_and_the_models() {
+    fn the_context_is_the_first_that_is_given_or_the_smaller() {
         let found = |n_ctx| Found { n_ctx, ..Found::new("m.gguf".into(), "--gguf") };
         let options = |n_ctx| LocalOptions { n_ctx, ..LocalOptions::default() };
         assert_eq!(context_size(&found(Some(2)), options(Some(1)), Some(3)), 1);

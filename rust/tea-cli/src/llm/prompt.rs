@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_begins_with_exactly_one_bos_where_the_model_wants_one() {
+    fn a_prompt_begins_with_one_bos_where_the_model_wants_one() {
         assert_eq!(with_bos(vec![1, 1, 1, 5], Some(1)).unwrap(), [1, 5]);
         assert_eq!(with_bos(vec![5, 1], Some(1)).unwrap(), [1, 5, 1]);
         assert_eq!(with_bos(vec![], Some(1)).unwrap(), [1]);

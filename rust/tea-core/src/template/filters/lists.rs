@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_filter_is_found_by_its_name_and_no_name_is_there_twice() {
+    fn every_filter_is_found_and_no_name_is_there_twice() {
         for filter in FILTERS {
             assert!(std::ptr::eq(find(FILTERS, filter.name).unwrap(), filter), "{}", filter.name);
         }
