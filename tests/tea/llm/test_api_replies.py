@@ -46,7 +46,7 @@ def test_each_reply_ends_in_time_with_its_answer_or_its_error(reply: Reply) -> N
         assert time.monotonic() - started < LATE
 
 
-def test_an_api_that_wants_the_newer_name_of_max_tokens_gets_it_from_then_on() -> None:
+def test_an_api_gets_the_name_of_max_tokens_that_it_wants() -> None:
     refusal = answer({"error": {"message": "use 'max_completion_tokens' instead"}}, 400)
     with serve() as api:
         api.scripts = [refusal, answer(chat("a"))]
@@ -76,7 +76,7 @@ def test_line_ends_of_a_key_are_not_sent(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-\x00", "sk-é"])
-def test_a_key_that_no_header_can_carry_is_an_error_that_does_not_show_it(key: str) -> None:
+def test_a_key_that_no_header_can_carry_is_not_shown(key: str) -> None:
     with pytest.raises(TeaError, match="no header can carry") as caught:
         endpoint({"api_base": "http://h/v1", "api_key": key}, {})
     assert "sk-" not in str(caught.value)

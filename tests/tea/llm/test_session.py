@@ -102,7 +102,7 @@ def test_control_tokens_in_a_message_are_text(tmp_path: Path) -> None:
     assert rig.c.computed[0] == [BOS, *text, END]
 
 
-def test_a_template_sees_thinking_marks_and_no_other_control_token(tmp_path: Path) -> None:
+def test_a_template_sees_thinking_marks_alone(tmp_path: Path) -> None:
     template = (
         "{% for m in messages %}{{ m.content.split('<end>')[-1].split('<bos>')[-1] }}{% endfor %}"
     )
