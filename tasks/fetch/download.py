@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from tasks.base import console, files
 from tasks.base.errors import DigestMismatch, FetchError, SizeMismatch
 from tasks.fetch import hub
-from tasks.fetch.retry import Pace, PassingError, Patience
+from tasks.fetch.retry import Retrier, RetryPolicy, TransientError
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,10 +40,10 @@ class Download:
     headers: Mapping[str, str]
     size: int
     sha256: str
-    refusal: Callable[[httpx2.Response], FetchError | PassingError]
+    refusal: Callable[[httpx2.Response], FetchError | TransientError]
 
 
-def to_part(job: Download, part: Path, pace: Pace) -> None:
+def to_part(job: Download, part: Path, policy: RetryPolicy) -> None:
     """Complete ``part`` until it is the promised file, synced by whoever adopts it.
 
     Wrong bytes are deleted and fetched once more: they may be the remains of another run.
@@ -55,30 +55,30 @@ def to_part(job: Download, part: Path, pace: Pace) -> None:
         OSError: the disk is full or not writable; ``part`` is kept.
     """
     try:
-        return _complete(job, part, pace)
+        return _complete(job, part, policy)
     except (DigestMismatch, SizeMismatch) as error:
         part.unlink()
         console.warn(f"{error.message}; deleted, fetching it once more")
     try:
-        return _complete(job, part, pace)
+        return _complete(job, part, policy)
     except (DigestMismatch, SizeMismatch):
         part.unlink()
         raise
 
 
-def _complete(job: Download, part: Path, pace: Pace) -> None:
-    patience = Patience(job.name, pace)
+def _complete(job: Download, part: Path, policy: RetryPolicy) -> None:
+    retrier = Retrier(job.name, policy)
     with (
         part.open("ab", buffering=0) as file,
         files.syncing(part),
         contextlib.closing(_Hasher()) as hasher,
     ):
-        body = _Body(file, hasher, part, job, patience)
+        body = _Body(file, hasher, part, job, retrier)
         if body.done:
             console.note(f"{job.name}: going on from {body.done / 1e6:,.0f} MB")
         with console.transfer(job.name, job.size, done=body.done) as advance:
             body.advance = advance
-            patience.run(lambda: _attempt(job, body, pace))
+            retrier.run(lambda: _attempt(job, body, policy))
         digest = hasher.hexdigest()
     if digest != job.sha256:
         raise DigestMismatch(job.name, job.sha256, digest)
@@ -135,12 +135,12 @@ class _Body:
     """The file as far as it has come: what is appended is written, hashed and counted."""
 
     def __init__(
-        self, file: IO[bytes], hasher: _Hasher, part: Path, job: Download, patience: Patience
+        self, file: IO[bytes], hasher: _Hasher, part: Path, job: Download, retrier: Retrier
     ) -> None:
         self._file = file
         self._hasher = hasher
         self._job = job
-        self._patience = patience
+        self._retrier = retrier
         self.advance: Callable[[int], None] = lambda _count: None
         self.expired = False
         self.done = self._start_from(part)
@@ -166,7 +166,7 @@ class _Body:
         if self.done > self._furthest:
             self._furthest = self.done
             self.expired = False
-            self._patience.progressed()
+            self._retrier.progressed()
 
     def _start_from(self, part: Path) -> int:
         """Hash what an earlier run has written; returns how many bytes that is."""
@@ -183,26 +183,26 @@ class _Body:
             view = view[self._file.write(view) :]
 
 
-def _attempt(job: Download, body: _Body, pace: Pace) -> None:
+def _attempt(job: Download, body: _Body, policy: RetryPolicy) -> None:
     """One request for all that is missing."""
     import httpx2
 
     if body.done == job.size:
         return
-    with _stream(job, body.done, pace) as response:
+    with _stream(job, body.done, policy) as response:
         _check(response, job, body)
         try:
-            for block in _blocks(response, pace):
+            for block in _blocks(response, policy):
                 if body.done == 0 and _PAGE.match(block):
                     raise _page(response, job)
                 body.append(block)
         except httpx2.RequestError as error:
             raise hub.failure(error) from error
     if body.done < job.size:
-        raise PassingError(f"the body ended after {body.done:,} of {job.size:,} bytes")
+        raise TransientError(f"the body ended after {body.done:,} of {job.size:,} bytes")
 
 
-def _blocks(response: httpx2.Response, pace: Pace) -> Iterator[bytes]:
+def _blocks(response: httpx2.Response, policy: RetryPolicy) -> Iterator[bytes]:
     """The body as it comes.
 
     The library takes 64 kB at a time and copies them thrice. What it has read along with the
@@ -221,10 +221,10 @@ def _blocks(response: httpx2.Response, pace: Pace) -> Iterator[bytes]:
     stream = response.extensions["network_stream"]
     while left > 0:
         try:
-            block = stream.read(min(left, BLOCK), pace.read_timeout)
+            block = stream.read(min(left, BLOCK), policy.read_timeout)
         except (httpcore2.TimeoutException, httpcore2.NetworkError) as error:
             said = str(error) or type(error).__name__
-            raise PassingError(f"{response.url.host}: {said}") from error
+            raise TransientError(f"{response.url.host}: {said}") from error
         if not block:
             return
         left -= len(block)
@@ -241,13 +241,13 @@ def _length(response: httpx2.Response) -> int | None:
 
 
 @contextlib.contextmanager
-def _stream(job: Download, start: int, pace: Pace) -> Iterator[httpx2.Response]:
+def _stream(job: Download, start: int, policy: RetryPolicy) -> Iterator[httpx2.Response]:
     import httpx2
 
     headers = {**job.headers, "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    timeout = httpx2.Timeout(pace.read_timeout, connect=pace.connect_timeout)
+    timeout = httpx2.Timeout(policy.read_timeout, connect=policy.connect_timeout)
     client = hub.session()
     request = client.build_request("GET", job.url, headers=headers, timeout=timeout)
     try:
@@ -265,17 +265,17 @@ def _check(response: httpx2.Response, job: Download, body: _Body) -> None:
     status = response.status_code
     if status == 416:
         body.restart()
-        raise PassingError(f"{response.url.host} has no bytes from there on")
+        raise TransientError(f"{response.url.host} has no bytes from there on")
     if status >= 400:
         if status == 403 and _left_origin(response) and not body.expired:
             # The signed address has expired; the next try gets a new one, and one must do.
             body.expired = True
-            raise PassingError(f"{response.url.host} answers 403")
+            raise TransientError(f"{response.url.host} answers 403")
         raise job.refusal(response)
     if status == 206:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != body.done:
-            raise PassingError(f"{response.url.host} sent another range than the one asked for")
+            raise TransientError(f"{response.url.host} sent another range than the one asked for")
         if found[3] != "*" and int(found[3]) != job.size:
             raise SizeMismatch(job.name, job.size, int(found[3]))
         return

@@ -28,7 +28,7 @@ from tasks.fetch import lock as model_lock
 from tasks.fetch.download import Download
 from tasks.fetch.lock import Locked
 from tasks.fetch.model_store import Store, StoredModel
-from tasks.fetch.retry import PASSING_STATUS, Pace, PassingError, retry_after
+from tasks.fetch.retry import TRANSIENT_STATUS, RetryPolicy, TransientError, retry_after
 
 if TYPE_CHECKING:
     import httpx2
@@ -53,7 +53,7 @@ class FetchOptions:
     verify: bool = False
     endpoint: str = field(default_factory=hub.endpoint)
     lock: Path | None = field(default_factory=lambda: _chosen_lock(os.environ))
-    pace: Pace = field(default_factory=Pace)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def lock_written(self) -> Path:
@@ -184,7 +184,7 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> Promise:
             "and --locked (the default in CI) asks for one",
             hint="run nox -s pins on a machine that you trust and commit models.lock.toml",
         )
-    fact = hub.look_up(source, options.endpoint, options.pace)
+    fact = hub.look_up(source, options.endpoint, options.policy)
     _agree(source, fact.size)
     entry = Locked(
         hub=source.repo,
@@ -215,28 +215,28 @@ def _fill(
     come = part.stat().st_size if part.exists() else 0
     shelf.require_space(promise.sha256, promise.size - min(come, promise.size))
     if isinstance(source, UrlSource):
-        url, headers, refusal = source.url, {}, _refusal(source, options.pace)
+        url, headers, refusal = source.url, {}, _refusal(source, options.policy)
     else:
         url = hub.address(source, promise.revision or source.revision, options.endpoint)
         headers, refusal = hub.headers(), _hub_refusal(source, options)
     job = Download(model.file, url, headers, promise.size, promise.sha256, refusal)
-    download.to_part(job, part, options.pace)
+    download.to_part(job, part, options.policy)
 
 
 def _hub_refusal(
     source: HubSource, options: FetchOptions
-) -> Callable[[httpx2.Response], FetchError | PassingError]:
-    return lambda response: hub.refusal(response, source, options.endpoint, options.pace.now())
+) -> Callable[[httpx2.Response], FetchError | TransientError]:
+    return lambda response: hub.refusal(response, source, options.endpoint, options.policy.now())
 
 
 def _refusal(
-    source: UrlSource, pace: Pace
-) -> Callable[[httpx2.Response], FetchError | PassingError]:
-    def refusal(response: httpx2.Response) -> FetchError | PassingError:
+    source: UrlSource, policy: RetryPolicy
+) -> Callable[[httpx2.Response], FetchError | TransientError]:
+    def refusal(response: httpx2.Response) -> FetchError | TransientError:
         status = response.status_code
-        if status in PASSING_STATUS:
-            return PassingError(
-                f"{response.url.host} answers {status}", retry_after(response.headers, pace.now())
+        if status in TRANSIENT_STATUS:
+            return TransientError(
+                f"{response.url.host} answers {status}", retry_after(response.headers, policy.now())
             )
         kind = {401: AccessDenied, 403: AccessDenied, 404: NotPublished, 410: NotPublished}
         return kind.get(status, FetchError)(

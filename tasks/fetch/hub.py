@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tasks.base import forms
 from tasks.base.errors import AccessDenied, FetchError, NotLocked, NotPublished, Unreachable
 from tasks.catalog import HubSource
-from tasks.fetch.retry import PASSING_STATUS, Pace, PassingError, Patience, retry_after
+from tasks.fetch.retry import TRANSIENT_STATUS, Retrier, RetryPolicy, TransientError, retry_after
 
 if TYPE_CHECKING:
     import httpx2
@@ -68,7 +68,7 @@ def address(source: HubSource, revision: str, at: str) -> str:
     return str(hf_hub_url(source.repo, source.file, revision=revision, endpoint=at))
 
 
-def look_up(source: HubSource, at: str, pace: Pace) -> HubFile:
+def look_up(source: HubSource, at: str, policy: RetryPolicy) -> HubFile:
     """Commit, size and sha256 of the file, as the Hub ``at`` tells them now.
 
     Raises:
@@ -76,10 +76,10 @@ def look_up(source: HubSource, at: str, pace: Pace) -> HubFile:
         NotLocked: the Hub knows no sha256 of it, because it is not a large file.
         Unreachable: no answer after all tries.
     """
-    return Patience(source.repo, pace).run(lambda: _ask(source, at, pace))
+    return Retrier(source.repo, policy).run(lambda: _ask(source, at, policy))
 
 
-def _ask(source: HubSource, at: str, pace: Pace) -> HubFile:
+def _ask(source: HubSource, at: str, policy: RetryPolicy) -> HubFile:
     _quiet()
     import httpx2
     from huggingface_hub import HfApi
@@ -91,10 +91,10 @@ def _ask(source: HubSource, at: str, pace: Pace) -> HubFile:
             source.repo,
             revision=source.revision,
             files_metadata=True,
-            timeout=max(pace.connect_timeout, pace.read_timeout),
+            timeout=max(policy.connect_timeout, policy.read_timeout),
         )
     except HfHubHTTPError as error:
-        raise refusal(error.response, source, at, pace.now()) from error
+        raise refusal(error.response, source, at, policy.now()) from error
     except httpx2.RequestError as error:
         raise failure(error) from error
     # What the library makes of an answer that is none: it takes the parts of a Hub's for granted.
@@ -131,11 +131,11 @@ def _no_hub(at: str, what: str) -> FetchError:
 
 def refusal(
     response: httpx2.Response, source: HubSource, at: str, now: float
-) -> FetchError | PassingError:
+) -> FetchError | TransientError:
     """What a status of 400 or more means. Reads headers alone: a body may be anything."""
     status = response.status_code
-    if status in PASSING_STATUS:
-        return PassingError(
+    if status in TRANSIENT_STATUS:
+        return TransientError(
             f"{response.url.host} answers {status}", retry_after(response.headers, now)
         )
     return _refused(response, source, at)
@@ -190,7 +190,7 @@ def _denied(response: httpx2.Response, source: HubSource, at: str) -> AccessDeni
     )
 
 
-def failure(error: httpx2.RequestError) -> FetchError | PassingError:
+def failure(error: httpx2.RequestError) -> FetchError | TransientError:
     """What an exchange that broke off means: most pass, some never will."""
     import httpx2
 
@@ -206,7 +206,7 @@ def failure(error: httpx2.RequestError) -> FetchError | PassingError:
             f"{error.request.url.host}: its certificate is not trusted here",
             hint="set SSL_CERT_FILE to your organisation's CA bundle",
         )
-    return PassingError(f"{error.request.url.host}: {str(error) or type(error).__name__}")
+    return TransientError(f"{error.request.url.host}: {str(error) or type(error).__name__}")
 
 
 def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:

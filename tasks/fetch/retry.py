@@ -1,4 +1,4 @@
-"""Trying again: which failures pass, how long to wait, and when to stop.
+"""Retries: which failures are transient, how long to wait, and when to stop.
 
 Tries and waits are counted from the last progress: a download that goes on a little at each try
 goes on for ever, and one that does not stops after a few.
@@ -21,11 +21,11 @@ from tasks.base.errors import Unreachable
 
 T = TypeVar("T")
 
-PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RetryPolicy:
     """Waits in seconds, and where time and chance come from."""
 
     tries: int = 5
@@ -39,7 +39,7 @@ class Pace:
     random: Callable[[], float] = random.random
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure that may be gone the next time. ``after`` is the wait that the server asks for."""
 
     def __init__(self, message: str, after: float | None = None) -> None:
@@ -47,12 +47,12 @@ class PassingError(Exception):
         self.after = after
 
 
-class Patience:
+class Retrier:
     """Runs one attempt after another until one succeeds, fails for good, or nothing moves."""
 
-    def __init__(self, name: str, pace: Pace) -> None:
+    def __init__(self, name: str, policy: RetryPolicy) -> None:
         self._name = name
-        self._pace = pace
+        self._policy = policy
         self._fruitless = 0
 
     def progressed(self) -> None:
@@ -60,25 +60,25 @@ class Patience:
         self._fruitless = 0
 
     def run(self, attempt: Callable[[], T]) -> T:
-        """The result of the first attempt that raises no ``PassingError``.
+        """The result of the first attempt that raises no ``TransientError``.
 
         Raises:
             Unreachable: the last ``tries`` attempts brought nothing.
         """
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(PassingError),
+            retry=tenacity.retry_if_exception_type(TransientError),
             after=self._count,
             wait=self._wait,
-            stop=lambda _state: self._fruitless >= self._pace.tries,
-            sleep=self._pace.sleep,
+            stop=lambda _state: self._fruitless >= self._policy.tries,
+            sleep=self._policy.sleep,
             before_sleep=self._say,
             reraise=True,
         )
         try:
             return retrying(attempt)
-        except PassingError as error:
+        except TransientError as error:
             raise Unreachable(
-                f"{self._name}: {error}; gave up after {self._pace.tries} tries without progress",
+                f"{self._name}: {error}; gave up after {self._policy.tries} tries without progress",
                 hint="check the network and the proxy, then run it again: it goes on from here",
             ) from error
 
@@ -87,11 +87,11 @@ class Patience:
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, PassingError) and error.after is not None:
-            return min(max(error.after, self._pace.first_wait), self._pace.longest_asked)
+        if isinstance(error, TransientError) and error.after is not None:
+            return min(max(error.after, self._policy.first_wait), self._policy.longest_asked)
         # A try that moved counts as the first.
-        step = self._pace.first_wait * 2.0 ** max(self._fruitless - 1, 0)
-        return min(step, self._pace.longest_wait) * (0.5 + self._pace.random() / 2)
+        step = self._policy.first_wait * 2.0 ** max(self._fruitless - 1, 0)
+        return min(step, self._policy.longest_wait) * (0.5 + self._policy.random() / 2)
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -200,7 +200,7 @@ def _refresh(path: Path, options: FetchOptions) -> tuple[list[tuple[str, ...]], 
             if not isinstance(source, HubSource):
                 continue
             try:
-                fact = hub.look_up(source, options.endpoint, options.pace)
+                fact = hub.look_up(source, options.endpoint, options.policy)
                 _agree_with_row(source, fact)
             except FetchError as error:
                 console.warn(error.message)

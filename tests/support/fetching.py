@@ -15,7 +15,7 @@ from tasks.base import console
 from tasks.catalog import HubSource, Model
 from tasks.fetch import ensure
 from tasks.fetch.ensure import FetchOptions
-from tasks.fetch.retry import Pace
+from tasks.fetch.retry import RetryPolicy
 from tests.support.loopback import ROOT, LoopbackHub
 
 CONTENT = random.Random(4).randbytes(300_000)
@@ -35,9 +35,11 @@ class Waits:
         self.asked.append(seconds)
 
 
-def pace(waits: Waits, read_timeout: float = 5.0) -> Pace:
+def policy(waits: Waits, read_timeout: float = 5.0) -> RetryPolicy:
     """Every chance at its middle, every wait written down."""
-    return Pace(sleep=waits.sleep, now=lambda: NOW, random=lambda: 1.0, read_timeout=read_timeout)
+    return RetryPolicy(
+        sleep=waits.sleep, now=lambda: NOW, random=lambda: 1.0, read_timeout=read_timeout
+    )
 
 
 def source(
@@ -78,7 +80,7 @@ def options(hub: LoopbackHub, root: Path, waits: Waits, read_timeout: float = 5.
         offline=False,
         endpoint=hub.endpoint,
         lock=root / "lock.toml",
-        pace=pace(waits, read_timeout),
+        policy=policy(waits, read_timeout),
     )
 
 
