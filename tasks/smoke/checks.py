@@ -20,7 +20,7 @@ from tasks.smoke.cpus import Cpu
 
 USER = "1000:1000"
 HOME = "/home/user"
-QEMU = "/qemu"  # where a box has QEMU, when the machine's own programs run on another CPU
+QEMU = "/qemu"  # where a runner has QEMU, when the machine's own programs run on another CPU
 START_TIMEOUT = 120.0  # seconds: the first start may have to unpack 1 GB on a slow disk
 ANSWER_TIMEOUT = 600.0
 SLOWER = 5.0  # times: how much longer a program may take under QEMU
@@ -62,7 +62,7 @@ chmod 755 "$loader"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class SmokeCheck:
     """One thing that a bundle must do."""
 
     name: str
@@ -85,7 +85,7 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class BundleRunner:
     """A container that holds one bundle; every run is recorded in ``checks``.
 
     ``cpu`` is the one that QEMU stands in for, or None for the machine's own.
@@ -95,7 +95,7 @@ class Box:
     file: str
     cpu: Cpu | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
+    checks: list[SmokeCheck] = field(default_factory=list)
 
     @property
     def _factor(self) -> float:
@@ -135,46 +135,50 @@ class Box:
         try:
             output = run()
         except TaskError as error:
-            self.checks.append(Check(title, False, error.message, 0.0))
+            self.checks.append(SmokeCheck(title, False, error.message, 0.0))
             return False
         wrong = judge(output)
-        self.checks.append(Check(title, not wrong, wrong or "ok", round(output.seconds, 2)))
+        self.checks.append(SmokeCheck(title, not wrong, wrong or "ok", round(output.seconds, 2)))
         return not wrong
 
 
-def start_checks(box: Box, bundle: Bundle) -> None:
+def start_checks(runner: BundleRunner, bundle: Bundle) -> None:
     """It starts, says what it is, and unpacks itself once."""
     version = f"tea {bundle.version}\n"
-    box.check("--version", lambda: box.tea("--version"), lambda output: _said(output, version))
-    before = box.cached_files()
-    box.check("--impl", lambda: box.tea("--impl"), lambda output: _said(output, f"{bundle.impl}\n"))
+    runner.check(
+        "--version", lambda: runner.tea("--version"), lambda output: _said(output, version)
+    )
+    before = runner.cached_files()
+    runner.check(
+        "--impl", lambda: runner.tea("--impl"), lambda output: _said(output, f"{bundle.impl}\n")
+    )
 
     def unpacked_again(output: Output) -> str:
         if not before:
             return "the first start left no files in the cache"
-        after = "" if box.cached_files() == before else "the second start wrote files again"
+        after = "" if runner.cached_files() == before else "the second start wrote files again"
         return _said(output, version) or after
 
-    box.check("second start unpacks nothing", lambda: box.tea("--version"), unpacked_again)
+    runner.check("second start unpacks nothing", lambda: runner.tea("--version"), unpacked_again)
 
 
-def workflow_checks(box: Box) -> None:
+def workflow_checks(runner: BundleRunner) -> None:
     """It accepts the example and refuses a broken one."""
-    box.check(
-        "validate", lambda: box.tea("validate", EXAMPLE), lambda output: _exit_code(output, 0)
+    runner.check(
+        "validate", lambda: runner.tea("validate", EXAMPLE), lambda output: _exit_code(output, 0)
     )
-    box.check(
+    runner.check(
         "a broken workflow is refused",
-        lambda: box.tea("run", "-", stdin=BROKEN),
+        lambda: runner.tea("run", "-", stdin=BROKEN),
         lambda output: _exit_code(output, 2) or _contains(output.stderr, "llm.call"),
     )
 
 
-def no_model_check(box: Box) -> None:
+def no_model_check(runner: BundleRunner) -> None:
     """Without a model in it or beside it, it says so, and what to do."""
-    box.check(
+    runner.check(
         "without a model it says what to do",
-        lambda: box.tea("run", EXAMPLE),
+        lambda: runner.tea("run", EXAMPLE),
         lambda output: (
             _exit_code(output, 3)
             or _contains(output.stderr, "no model found")
@@ -183,54 +187,56 @@ def no_model_check(box: Box) -> None:
     )
 
 
-def answer_check(box: Box, bundle: Bundle) -> None:
+def answer_check(runner: BundleRunner, bundle: Bundle) -> None:
     """It answers the example's question."""
-    box.check(
+    runner.check(
         "the model answers",
-        lambda: box.tea("run", EXAMPLE, timeout=ANSWER_TIMEOUT),
+        lambda: runner.tea("run", EXAMPLE, timeout=ANSWER_TIMEOUT),
         lambda output: _answered(output, bundle.answer),
     )
 
 
-def own_example_check(box: Box, bundle: Bundle) -> None:
+def own_example_check(runner: BundleRunner, bundle: Bundle) -> None:
     """It answers the question of the example that is written for its model, where there is one."""
     if bundle.own_example:
-        box.check(
+        runner.check(
             "the model answers its own example",
-            lambda: box.tea("run", bundle.own_example, timeout=ANSWER_TIMEOUT),
+            lambda: runner.tea("run", bundle.own_example, timeout=ANSWER_TIMEOUT),
             lambda output: _answered(output, bundle.answer),
         )
 
 
-def cpu_checks(box: Box, bundle: Bundle, cpu: Cpu) -> None:
+def cpu_checks(runner: BundleRunner, bundle: Bundle, cpu: Cpu) -> None:
     """It chooses the right CPU backend, and answers with it."""
     large = bundle.image.path.stat().st_size >= LARGE
     question = (_SHORT % (FEW_TOKENS if large else TOKENS)).encode()
     expected = "" if large else bundle.answer  # a few tokens may not get that far
-    box.check(
+    runner.check(
         f"chooses {cpu.backend}",
-        lambda: box.tea("--version", "-v"),
+        lambda: runner.tea("--version", "-v"),
         lambda output: (
             _exit_code(output, 0) or _contains(output.stdout, f"CPU backend: {cpu.backend}\n")
         ),
     )
-    box.check(
+    runner.check(
         "the model answers",
-        lambda: box.tea("run", "-", stdin=question, timeout=ANSWER_TIMEOUT),
+        lambda: runner.tea("run", "-", stdin=question, timeout=ANSWER_TIMEOUT),
         lambda output: _answered(output, expected),
     )
 
 
-def emulated(box: Box, cpu: Cpu) -> Box | None:
-    """A box whose bundle runs on ``cpu`` under the QEMU at ``QEMU``; None when it got none.
+def emulated(runner: BundleRunner, cpu: Cpu) -> BundleRunner | None:
+    """A runner whose bundle runs on ``cpu`` under the QEMU at ``QEMU``; None when it got none.
 
     For programs of the machine's own architecture, which binfmt_misc must leave alone.
     """
     folder = f"{HOME}/{cpu.name}"
     # The runtime, which is passed by, would tell where the AppImage lies.
-    env = {**box.env, "APPIMAGE": box.file}
-    other = Box(box.container, f"{folder}/squashfs-root/AppRun", cpu, env, box.checks)
-    words = ["sh", "-c", _EMULATE, "sh", box.file, folder, cpu.qemu]
+    env = {**runner.env, "APPIMAGE": runner.file}
+    other = BundleRunner(
+        runner.container, f"{folder}/squashfs-root/AppRun", cpu, env, runner.checks
+    )
+    words = ["sh", "-c", _EMULATE, "sh", runner.file, folder, cpu.qemu]
     made = other.check(
         "unpacked for QEMU",
         lambda: other.run(words, timeout=START_TIMEOUT),

@@ -22,12 +22,27 @@ from tasks.build.pack import AppImage
 from tasks.engine.engine import Container, Engine, Mount
 from tasks.fetch import ensure
 from tasks.host import binfmt
-from tasks.smoke import checks as trial
 from tasks.smoke import cpus
-from tasks.smoke.checks import HOME, START_TIMEOUT, USER, Box, Bundle, Check
+from tasks.smoke.checks import (
+    HOME,
+    OWN_EXAMPLE,
+    QEMU,
+    START_TIMEOUT,
+    USER,
+    Bundle,
+    BundleRunner,
+    SmokeCheck,
+    answer_check,
+    cpu_checks,
+    emulated,
+    no_model_check,
+    own_example_check,
+    start_checks,
+    workflow_checks,
+)
 from tasks.smoke.cpus import Cpu
 
-__all__ = ["HOME", "START_TIMEOUT", "USER", "Check", "Report", "Request", "run", "run_request"]
+__all__ = ["HOME", "START_TIMEOUT", "USER", "Report", "Request", "SmokeCheck", "run", "run_request"]
 
 EXAMPLES = ROOT / "examples"
 PLACE, ALONE = "/bundle", "/alone"  # where a container has the bundle; ALONE, without any model
@@ -39,7 +54,7 @@ class Report:
 
     file: str
     image: str
-    checks: tuple[Check, ...]
+    checks: tuple[SmokeCheck, ...]
     not_run: tuple[str, ...] = ()  # CPUs that were asked for, and why it was not tried on them
 
     @property
@@ -57,7 +72,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Trial:
     """How one bundle is tried."""
 
     bundle: Bundle
@@ -115,7 +130,7 @@ def run_request(request: Request) -> None:
     run(request.files, chosen=request.cpus)
 
 
-def _plan(bundle: Bundle, engine: Engine, chosen: Sequence[Cpu] | None) -> _Plan:
+def _plan(bundle: Bundle, engine: Engine, chosen: Sequence[Cpu] | None) -> _Trial:
     """How to try ``bundle``; ``HostError`` where its architecture cannot be run at all."""
     target = bundle.target
     foreign = target.arch != engine.arch
@@ -137,7 +152,7 @@ def _plan(bundle: Bundle, engine: Engine, chosen: Sequence[Cpu] | None) -> _Plan
             usable.append(cpu)
         except HostError as error:
             not_run.append(f"{cpu.name} ({error.message})")
-    return _Plan(bundle, foreign, tuple(usable), None if foreign else qemu, tuple(not_run))
+    return _Trial(bundle, foreign, tuple(usable), None if foreign else qemu, tuple(not_run))
 
 
 def _report_path(path: Path) -> Path:
@@ -203,12 +218,12 @@ def _identify(image: AppImage) -> Bundle:
 
 def _own_example(model: str) -> str:
     """The example for ``model`` as a container sees it, or nothing where there is none."""
-    inside = trial.OWN_EXAMPLE.format(model=model)
+    inside = OWN_EXAMPLE.format(model=model)
     there = EXAMPLES / inside.removeprefix("/examples/")
     return inside if there.is_file() else ""
 
 
-def _try(plan: _Plan, engine: Engine) -> Report:
+def _try(plan: _Trial, engine: Engine) -> Report:
     """All checks of one bundle, in one container."""
     bundle = plan.bundle
     base = images.ensure(catalog.images()["smoke"], bundle.target, engine)
@@ -223,7 +238,7 @@ def _try(plan: _Plan, engine: Engine) -> Report:
             mounts.append(Mount(bundle.beside, f"{PLACE}/{bundle.beside.name}", read_only=True))
             mounts.append(Mount(bundle.image.path, f"{ALONE}/{name}", read_only=True))
         if plan.qemu and plan.cpus:
-            mounts.append(Mount(plan.qemu, trial.QEMU, read_only=True))
+            mounts.append(Mount(plan.qemu, QEMU, read_only=True))
         with engine.container(
             base.reference,
             target=bundle.target,
@@ -236,33 +251,33 @@ def _try(plan: _Plan, engine: Engine) -> Report:
     return Report(name, base.reference, tuple(checks), plan.not_run)
 
 
-def _checks(plan: _Plan, container: Container, name: str) -> list[Check]:
+def _checks(plan: _Trial, container: Container, name: str) -> list[SmokeCheck]:
     """All that the bundle must do once, and what it must do on each CPU."""
-    checks: list[Check] = []
+    checks: list[SmokeCheck] = []
     file = f"{PLACE}/{name}"
     if not plan.foreign:
-        own = Box(container, file, checks=checks)
-        trial.start_checks(own, plan.bundle)
-        trial.workflow_checks(own)
+        own = BundleRunner(container, file, checks=checks)
+        start_checks(own, plan.bundle)
+        workflow_checks(own)
         if plan.bundle.beside:
-            trial.no_model_check(Box(container, f"{ALONE}/{name}", checks=checks))
-        trial.answer_check(own, plan.bundle)
-        trial.own_example_check(own, plan.bundle)
+            no_model_check(BundleRunner(container, f"{ALONE}/{name}", checks=checks))
+        answer_check(own, plan.bundle)
+        own_example_check(own, plan.bundle)
     for index, cpu in enumerate(plan.cpus):
-        box: Box | None
+        runner: BundleRunner | None
         if plan.foreign:
             # binfmt_misc gives every program in the container to QEMU, which reads this.
-            box = Box(container, file, cpu, {"QEMU_CPU": cpu.qemu}, checks)
+            runner = BundleRunner(container, file, cpu, {"QEMU_CPU": cpu.qemu}, checks)
             if index == 0:
-                trial.start_checks(box, plan.bundle)
-                trial.workflow_checks(box)
+                start_checks(runner, plan.bundle)
+                workflow_checks(runner)
                 if plan.bundle.beside:
-                    alone = Box(container, f"{ALONE}/{name}", cpu, box.env, checks)
-                    trial.no_model_check(alone)
+                    alone = BundleRunner(container, f"{ALONE}/{name}", cpu, runner.env, checks)
+                    no_model_check(alone)
         else:
-            box = trial.emulated(Box(container, file, checks=checks), cpu)
-        if box:
-            trial.cpu_checks(box, plan.bundle, cpu)
+            runner = emulated(BundleRunner(container, file, checks=checks), cpu)
+        if runner:
+            cpu_checks(runner, plan.bundle, cpu)
     return checks
 
 

@@ -32,7 +32,7 @@ def said(text: str = "", *, code: int = 0, error: str = "") -> Output:
 
 
 @dataclass
-class Box:
+class BundleRunner:
     """A container with one bundle; ``cpu`` of a command is where the program would run."""
 
     backends: dict[str, str] = field(default_factory=lambda: {cpu.qemu: cpu.backend for cpu in ALL})
@@ -66,7 +66,7 @@ class Box:
 class Machine:
     """An x86_64 machine with one container, and with what it can emulate."""
 
-    box: Box
+    runner: BundleRunner
     folder: Path
     arch: str = "x86_64"
     options: dict[str, Any] = field(default_factory=dict)
@@ -83,9 +83,9 @@ class Machine:
         yield "home-volume"
 
     @contextmanager
-    def container(self, image: str, **options: Any) -> Iterator[Box]:
+    def container(self, image: str, **options: Any) -> Iterator[BundleRunner]:
         self.options = options
-        yield self.box
+        yield self.runner
 
     @property
     def qemu(self) -> Path:
@@ -97,7 +97,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
-    made = Machine(Box(), tmp_path)
+    made = Machine(BundleRunner(), tmp_path)
     monkeypatch.setattr(Engine, "connect", lambda *words: made)
     monkeypatch.setattr(images, "ensure", lambda *words: Base("clean:1", "standin", "sha256:0"))
     monkeypatch.setattr(binfmt, "native_target", lambda: catalog.target("x86_64"))
@@ -155,7 +155,7 @@ def test_every_program_of_a_foreign_bundle_is_told_its_cpu(
     machine: Machine, tmp_path: Path
 ) -> None:
     smoke.run([write(tmp_path)])
-    told = {cpu for cpu, argv, _ in machine.box.commands if argv[0] != "chown"}
+    told = {cpu for cpu, argv, _ in machine.runner.commands if argv[0] != "chown"}
     assert told == {cpu.qemu for cpu in ARM}
     assert machine.options["target"] == catalog.target("aarch64")
     assert all(mount.target != checks.QEMU for mount in machine.options["mounts"])
@@ -186,7 +186,7 @@ def test_native_bundle_is_tried_on_old_cpus_only_when_asked(
 
 
 def test_bundle_that_cannot_be_unpacked_is_not_asked_more(machine: Machine, tmp_path: Path) -> None:
-    machine.box.unpack = said(code=1, error="no space")
+    machine.runner.unpack = said(code=1, error="no space")
     path = write(tmp_path, elf=X86_64)
     with pytest.raises(SmokeFailed):
         smoke.run([path], chosen=ALL)
@@ -195,7 +195,7 @@ def test_bundle_that_cannot_be_unpacked_is_not_asked_more(machine: Machine, tmp_
 
 def test_time_under_qemu_is_longer_and_the_question_short(machine: Machine, tmp_path: Path) -> None:
     smoke.run([write(tmp_path)])
-    asked = [options for _, argv, options in machine.box.commands if argv[1:] == ["run", "-"]]
+    asked = [options for _, argv, options in machine.runner.commands if argv[1:] == ["run", "-"]]
     answers = [options for options in asked if options["stdin"] != checks.BROKEN]
     assert len(answers) == len(ARM)
     for options in answers:
@@ -204,31 +204,31 @@ def test_time_under_qemu_is_longer_and_the_question_short(machine: Machine, tmp_
 
 
 def test_large_model_need_only_say_four_tokens(machine: Machine, tmp_path: Path) -> None:
-    machine.box.answer = lambda cpu: said('{"answer": "The capital"}')
+    machine.runner.answer = lambda cpu: said('{"answer": "The capital"}')
     path = write(tmp_path, size=checks.LARGE)
     smoke.run([path])
     (question, *_) = [
         options["stdin"]
-        for _, argv, options in machine.box.commands
+        for _, argv, options in machine.runner.commands
         if argv[1:] == ["run", "-"] and options["stdin"] != checks.BROKEN
     ]
     assert b"max_tokens: 4}" in question
     assert report(path)["passed"] is True
 
 
-def change_backend(cpu: str, backend: str) -> Callable[[Box], None]:
-    return lambda box: box.backends.update({cpu: backend})
+def change_backend(cpu: str, backend: str) -> Callable[[BundleRunner], None]:
+    return lambda runner: runner.backends.update({cpu: backend})
 
 
-def answer(cpu: str, output: Output) -> Callable[[Box], None]:
-    def change(box: Box) -> None:
-        usual = box.answer
-        box.answer = lambda name: output if name == cpu else usual(name)
+def answer(cpu: str, output: Output) -> Callable[[BundleRunner], None]:
+    def change(runner: BundleRunner) -> None:
+        usual = runner.answer
+        runner.answer = lambda name: output if name == cpu else usual(name)
 
     return change
 
 
-FAULTS: dict[str, tuple[Callable[[Box], None], dict[str, str]]] = {
+FAULTS: dict[str, tuple[Callable[[BundleRunner], None], dict[str, str]]] = {
     "a backend that is too new for the CPU": (
         change_backend("cortex-a53", "libggml-cpu-armv8.2_2.so"),
         {"cortex-a53: chooses libggml-cpu-armv8.0_1.so": "says nothing of"},
@@ -255,7 +255,7 @@ FAULTS: dict[str, tuple[Callable[[Box], None], dict[str, str]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_only_the_check_of_that_cpu_fails_for(fault: str, machine: Machine, tmp_path: Path) -> None:
     change, expected = FAULTS[fault]
-    change(machine.box)
+    change(machine.runner)
     path = write(tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([path])
@@ -269,7 +269,7 @@ def test_hang_on_one_cpu_is_a_failure(machine: Machine, tmp_path: Path) -> None:
     def hang(cpu: str) -> Output:
         raise ContainerTimeout("clean:1: did not end in 3000 s and was killed")
 
-    machine.box.answer = hang
+    machine.runner.answer = hang
     path = write(tmp_path)
     with pytest.raises(SmokeFailed):
         smoke.run([path])
@@ -315,7 +315,7 @@ def test_qemu_too_old_for_all_leaves_the_bundle_untried(machine: Machine, tmp_pa
     path = write(tmp_path)
     with pytest.raises(SmokeNotRun, match=r"5\.2"):
         smoke.run([path])
-    assert machine.box.commands == []
+    assert machine.runner.commands == []
 
 
 def test_native_bundle_without_qemu_passes_natively(

@@ -167,11 +167,11 @@ def test_bundle_that_does_all_it_must_passes(
 def test_container_is_a_stranger_s_machine(engine: FakeEngine, tmp_path: Path) -> None:
     path = write(tmp_path)
     smoke.run([path])
-    (box,) = engine.boxes
-    assert box["read_only"] is True
-    assert box["tmpfs"] == {"/tmp": "size=64m"}
-    assert not box.keys() & {"network", "devices", "cap_add", "security_opt"}
-    mounts = {mount.target: mount for mount in box["mounts"]}
+    (runner,) = engine.boxes
+    assert runner["read_only"] is True
+    assert runner["tmpfs"] == {"/tmp": "size=64m"}
+    assert not runner.keys() & {"network", "devices", "cap_add", "security_opt"}
+    mounts = {mount.target: mount for mount in runner["mounts"]}
     assert mounts.keys() == {"/bundle/a.AppImage", "/examples", "/home/user"}
     assert mounts["/bundle/a.AppImage"].read_only and mounts["/examples"].read_only
 
@@ -197,8 +197,8 @@ def test_thin_bundle_is_tried_with_a_model_and_without(
     path = write(tmp_path, record=THIN)
     smoke.run([path])
     assert [check["name"] for check in report(path)["checks"]] == [*CHECKS[:-1], ALONE, CHECKS[-1]]
-    (box,) = engine.boxes
-    places = {mount.target: str(mount.source) for mount in box["mounts"]}
+    (runner,) = engine.boxes
+    places = {mount.target: str(mount.source) for mount in runner["mounts"]}
     assert places["/bundle/small.gguf"] == str(beside)
     assert places["/bundle/a.AppImage"] == places["/alone/a.AppImage"] == str(path)
     assert not any(place.endswith(".gguf") for place in places if place.startswith("/alone"))
