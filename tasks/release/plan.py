@@ -232,14 +232,14 @@ def _model(model: Model | None, options: FetchOptions) -> tuple[int, dict[str, A
     if model is None:
         return 0, None, True  # there is nothing to fetch
     source = model.sources[0]
-    promise, stored = ensure.promised(model, source, options), ensure.stored(model, options)
-    known = stored or promise
+    expected, stored = ensure.expected_of(model, source, options), ensure.stored(model, options)
+    known = stored or expected
     facts = {
         "file": model.file,
         "source": source.label,
-        "size": promise.size if promise else model.size,
-        "sha256": promise.sha256 if promise else None,
-        "revision": promise.revision if promise else None,
+        "size": expected.size if expected else model.size,
+        "sha256": expected.sha256 if expected else None,
+        "revision": expected.revision if expected else None,
         "digest": sessions.where_digest_is(model, options),
     }
     return known.size if known else model.about, facts, stored is not None
