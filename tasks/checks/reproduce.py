@@ -165,10 +165,10 @@ def _take_llama(folder: Path, archs: tuple[str, ...], engine: Engine) -> None:
 
 def _lend(stored: StoredModel, folder: Path) -> None:
     """Give ``folder`` a model store with the one model."""
-    shelf = folder / "cache/models" / stored.sha256
-    shelf.mkdir(parents=True)
+    store = folder / "cache/models" / stored.sha256
+    store.mkdir(parents=True)
     for path in (stored.path, stored.path.with_name("record.json")):
-        shutil.copy2(path, shelf)
+        shutil.copy2(path, store)
 
 
 def _build(folder: Path, setting: Setting, request: Request) -> Build:

