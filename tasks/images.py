@@ -16,14 +16,14 @@ from tasks.base.errors import (
     RegistryUnreachable,
     WrongArchitecture,
 )
-from tasks.catalog import Image, Standin, Target
+from tasks.catalog import FallbackImage, Image, Target
 from tasks.engine.engine import Engine
 from tasks.host import apt, binfmt
 
-RECIPE = "org.tea-bundles.standin"  # label: what a stand-in was made of
+RECIPE = "org.tea-bundles.standin"  # label: what a fallback image was made of
 NEEDED = 1_000_000_000  # bytes: a root file system of Debian, unpacked and packed
 _DOCKERFILE = """\
-FROM scratch AS standin
+FROM scratch AS fallback
 ADD rootfs.tar /
 ARG RECIPE
 LABEL {label}=$RECIPE
@@ -49,16 +49,16 @@ class Base:
 
 
 def ensure(image: Image, target: Target, engine: Engine) -> Base:
-    """The base image for ``target``: as it is, pulled by digest, or its stand-in.
+    """The base image for ``target``: as it is, pulled by digest, or its fallback image.
 
     A registry that gave no answer once is not asked again by this process.
 
     Raises:
         NoSuchImage: the registry answered that it has no such image, or sent other bytes.
         WrongArchitecture: what is there under the name is for another architecture.
-        HostError: the stand-in is for an architecture that this machine cannot run.
-        MissingProgram: the stand-in needs mmdebstrap, which is not installed.
-        DiskFull, CommandFailed: the stand-in could not be made.
+        HostError: the fallback image is for an architecture that this machine cannot run.
+        MissingProgram: the fallback image needs mmdebstrap, which is not installed.
+        DiskFull, CommandFailed: the fallback image could not be made.
     """
     if engine.image_arch(image.reference) == target.arch:
         return _base(image.reference, "registry", target, engine)
@@ -70,7 +70,7 @@ def ensure(image: Image, target: Target, engine: Engine) -> Base:
             return _base(image.reference, "registry", target, engine)
         except RegistryUnreachable as error:
             _unreachable[registry] = error.message
-    return _ensure_standin(image, target, engine, _unreachable[registry])
+    return _ensure_fallback(image, target, engine, _unreachable[registry])
 
 
 def registry_of(image: Image) -> str:
@@ -79,24 +79,24 @@ def registry_of(image: Image) -> str:
     return first if slash and ("." in first or ":" in first) else "docker.io"
 
 
-def standin_tag(standin: Standin, target: Target) -> str:
-    """The name of a stand-in in the engine."""
-    return f"tea-base/debian-{standin.suite}:{target.debian}"
+def fallback_tag(fallback: FallbackImage, target: Target) -> str:
+    """The name of a fallback image in the engine."""
+    return f"tea-base/debian-{fallback.suite}:{target.debian}"
 
 
-def _ensure_standin(image: Image, target: Target, engine: Engine, why: str) -> Base:
-    tag = standin_tag(image.standin, target)
+def _ensure_fallback(image: Image, target: Target, engine: Engine, why: str) -> Base:
+    tag = fallback_tag(image.fallback, target)
     if tag not in _warned:
         _warned.add(tag)
         console.warn(
-            f"{image.name}: {registry_of(image)} cannot be reached; Debian {image.standin.suite} "
+            f"{image.name}: {registry_of(image)} cannot be reached; Debian {image.fallback.suite} "
             f"from its packages stands in ({tag})"
         )
-    recipe = f"{image.standin.suite} {' '.join(image.standin.archives)}"
+    recipe = f"{image.fallback.suite} {' '.join(image.fallback.archives)}"
     if engine.image_labels(tag).get(RECIPE) != recipe:
         console.note(why)
         with console.stage(f"Make {tag} with mmdebstrap"):
-            _make(image.standin, recipe, tag, target, engine)
+            _make(image.fallback, recipe, tag, target, engine)
     return _base(tag, "standin", target, engine)
 
 
@@ -115,7 +115,7 @@ def _base(
     return Base(reference, origin, identity)
 
 
-def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engine) -> None:
+def _make(fallback: FallbackImage, recipe: str, tag: str, target: Target, engine: Engine) -> None:
     binfmt.require(target)
     with tempfile.TemporaryDirectory(prefix="tea-base-") as name:
         folder = Path(name)
@@ -123,7 +123,9 @@ def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engin
         release = apt.os_release()
         found = apt.entries() if release.get("ID") == "debian" else []
         archives = apt.debian_archives(found, release.get("VERSION_CODENAME", ""))
-        words = mmdebstrap(standin, target, folder / "rootfs.tar", archives, root=os.geteuid() == 0)
+        words = mmdebstrap(
+            fallback, target, folder / "rootfs.tar", archives, root=os.geteuid() == 0
+        )
         # mmdebstrap as a normal user works as another id, which must reach the folder.
         folder.chmod(0o755)
         epoch = os.environ.get("SOURCE_DATE_EPOCH") or str(files.EPOCH)
@@ -131,7 +133,7 @@ def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engin
             process.run(words, env={"SOURCE_DATE_EPOCH": epoch}, quiet=True)
         except CommandFailed as error:
             raise CommandFailed(
-                f"no stand-in for {tag}: {error.message}",
+                f"no fallback image for {tag}: {error.message}",
                 returncode=error.returncode,
                 output=error.output,
                 hint="the machine needs a registry or Debian's packages: check its network, "
@@ -140,13 +142,15 @@ def _make(standin: Standin, recipe: str, tag: str, target: Target, engine: Engin
         dockerfile = folder / "Dockerfile"
         dockerfile.write_text(_DOCKERFILE.format(label=RECIPE), encoding="utf-8")
         args = {"RECIPE": recipe, "SOURCE_DATE_EPOCH": epoch}
-        engine.build(dockerfile, context=folder, stage="standin", target=target, args=args, tag=tag)
+        engine.build(
+            dockerfile, context=folder, stage="fallback", target=target, args=args, tag=tag
+        )
 
 
 def mmdebstrap(
-    standin: Standin, target: Target, tar: Path, archives: apt.Archives | None, *, root: bool
+    fallback: FallbackImage, target: Target, tar: Path, archives: apt.Archives | None, *, root: bool
 ) -> Sequence[str]:
-    """The command that writes the root file system of ``standin`` to ``tar``.
+    """The command that writes the root file system of ``fallback`` to ``tar``.
 
     From this machine's own ``archives``; where it has none of Debian's (None), from those that
     mmdebstrap itself knows, less the ones that the row does not list.
@@ -155,9 +159,9 @@ def mmdebstrap(
     words = ["mmdebstrap", "--variant=minbase", f"--mode={mode}"]
     words.append(f"--architectures={target.debian}")
     if archives is not None:
-        return [*words, standin.suite, str(tar), *apt.sources(standin, archives)]
-    unwanted = {"updates", "security"} - set(standin.archives)
-    marks = "".join(f"/{standin.suite}[-/]{name}/d;" for name in sorted(unwanted))
+        return [*words, fallback.suite, str(tar), *apt.sources(fallback, archives)]
+    unwanted = {"updates", "security"} - set(fallback.archives)
+    marks = "".join(f"/{fallback.suite}[-/]{name}/d;" for name in sorted(unwanted))
     if marks:
         words.append(f"--setup-hook=sed -i '{marks}' \"$1/etc/apt/sources.list\"")
-    return [*words, standin.suite, str(tar)]
+    return [*words, fallback.suite, str(tar)]

@@ -58,7 +58,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Standin:
+class FallbackImage:
     """A Debian suite, and those of its archives (main, updates, security) that are complete."""
 
     suite: str
@@ -72,7 +72,7 @@ class Image:
     id: str
     name: str
     digest: str
-    standin: Standin
+    fallback: FallbackImage
 
     @property
     def reference(self) -> str:
@@ -200,14 +200,14 @@ def images(path: Path = DATA / "images.toml") -> Mapping[str, Image]:
     """All base images by their part in the build."""
     found = {}
     for name, row in read_tables(path).items():
-        standin = row.row("standin")
+        fallback = row.row("fallback")
         found[name] = Image(
             id=name,
             name=row.text("name"),
             digest=row.text("digest", re.compile("sha256:[0-9a-f]{64}"), "sha256:…"),
-            standin=Standin(standin.text("suite"), standin.texts("archives")),
+            fallback=FallbackImage(fallback.text("suite"), fallback.texts("archives")),
         )
-        standin.end()
+        fallback.end()
         row.end()
     return found
 

@@ -52,7 +52,7 @@ _HINTS = (
     (
         "failed to resolve source metadata",
         "the builder finds the base image neither locally nor in its registry; "
-        "a stand-in is known to the engine's own builder only",
+        "a fallback image is known to the engine's own builder only",
     ),
     ("unknown flag: ", "the docker command's buildx plugin is too old: 0.10 or newer is needed"),
     ("no builder", "docker buildx ls lists the builders that there are"),

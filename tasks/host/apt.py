@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.base import process
 from tasks.base.errors import CommandFailed, HostError, MissingProgram
-from tasks.catalog import Standin
+from tasks.catalog import FallbackImage
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # of the package of that name
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
@@ -83,13 +83,13 @@ def debian_archives(found: Sequence[Entry], codename: str) -> Archives | None:
     return Archives(max(mains, key=likeness).uri, secure[0] if secure else None)
 
 
-def sources(standin: Standin, archives: Archives) -> list[str]:
-    """The lines of a sources.list for ``standin`` at ``archives``."""
+def sources(fallback: FallbackImage, archives: Archives) -> list[str]:
+    """The lines of a sources.list for ``fallback`` at ``archives``."""
     signed = f" [signed-by={KEYRING}]" if KEYRING.exists() else ""
     places = {
-        "main": (archives.main, standin.suite),
-        "updates": (archives.main, f"{standin.suite}-updates"),
-        "security": (archives.security, f"{standin.suite}-security"),
+        "main": (archives.main, fallback.suite),
+        "updates": (archives.main, f"{fallback.suite}-updates"),
+        "security": (archives.security, f"{fallback.suite}-security"),
     }
-    wanted = [places[name] for name in standin.archives]
+    wanted = [places[name] for name in fallback.archives]
     return [f"deb{signed} {uri} {suite} main" for uri, suite in wanted if uri]

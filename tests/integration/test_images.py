@@ -25,7 +25,7 @@ def engine() -> Iterator[Engine]:
 
 def silent(image: Image) -> Image:
     """The same row at a registry that refuses connections."""
-    return Image(image.id, f"localhost:1/{image.id}", image.digest, image.standin)
+    return Image(image.id, f"localhost:1/{image.id}", image.digest, image.fallback)
 
 
 @pytest.mark.parametrize("name", ["build", "smoke"])
@@ -61,7 +61,7 @@ def test_a_stand_in_can_be_built_on(engine: Engine, tmp_path: Path) -> None:
         args={"BASE": base.reference},
         output=tmp_path / "out",
     )
-    suite = catalog.images()["build"].standin.suite
+    suite = catalog.images()["build"].fallback.suite
     assert f"VERSION_CODENAME={suite}" in (tmp_path / "out" / "os-release").read_text()
 
 
@@ -72,7 +72,7 @@ def test_a_stand_in_made_again_has_the_same_id(engine: Engine) -> None:
     again = "tea-base/test-again:latest"
     client = docker.from_env()
     try:
-        images._make(row.standin, recipe, again, TARGET, engine)
+        images._make(row.fallback, recipe, again, TARGET, engine)
         assert engine.image_id(again) == first.id
     finally:
         client.images.remove(again, force=True)

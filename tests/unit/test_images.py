@@ -20,7 +20,7 @@ from tasks.base.errors import (
     TaskError,
     WrongArchitecture,
 )
-from tasks.catalog import Image, Standin
+from tasks.catalog import FallbackImage, Image
 from tasks.engine.engine import Engine
 from tasks.host import apt, binfmt
 from tasks.host.apt import Archives, Entry
@@ -28,7 +28,7 @@ from tasks.host.apt import Archives, Entry
 NATIVE = catalog.native_target()
 FOREIGN = next(target for target in catalog.targets().values() if target != NATIVE)
 IMAGE = Image(
-    "smoke", "ubuntu:22.04", f"sha256:{'0' * 64}", Standin("bullseye", ("main", "security"))
+    "smoke", "ubuntu:22.04", f"sha256:{'0' * 64}", FallbackImage("bullseye", ("main", "security"))
 )
 TAG = f"tea-base/debian-bullseye:{NATIVE.debian}"
 RECIPE = {images.RECIPE: "bullseye main security"}
@@ -211,12 +211,12 @@ def test_packages_that_cannot_be_had_end_with_where_to_look(
     ],
 )
 def test_the_registry_is_found_by_dockers_rule(name: str, registry: str) -> None:
-    image = Image("x", name, IMAGE.digest, IMAGE.standin)
+    image = Image("x", name, IMAGE.digest, IMAGE.fallback)
     assert images.registry_of(image) == registry
 
 
-def lines(standin: Standin, archives: Archives | None) -> list[str]:
-    words = images.mmdebstrap(standin, NATIVE, Path("/t/rootfs.tar"), archives, root=True)
+def lines(fallback: FallbackImage, archives: Archives | None) -> list[str]:
+    words = images.mmdebstrap(fallback, NATIVE, Path("/t/rootfs.tar"), archives, root=True)
     return [str(word) for word in words]
 
 
@@ -225,7 +225,7 @@ def test_mmdebstrap_gets_the_machine_s_archives_only(
 ) -> None:
     monkeypatch.setattr(apt, "KEYRING", tmp_path / "not there")
     archives = Archives("http://mirror.example/debian/", "http://mirror.example/security/")
-    assert lines(Standin("trixie", ("main", "security")), archives)[-4:] == [
+    assert lines(FallbackImage("trixie", ("main", "security")), archives)[-4:] == [
         "trixie",
         "/t/rootfs.tar",
         "deb http://mirror.example/debian/ trixie main",
@@ -239,18 +239,22 @@ def test_packages_are_checked_against_debian_s_keys(
     keyring = tmp_path / "keys.gpg"
     keyring.touch()
     monkeypatch.setattr(apt, "KEYRING", keyring)
-    given = apt.sources(Standin("trixie", ("main",)), Archives("http://m.example/debian/", None))
+    given = apt.sources(
+        FallbackImage("trixie", ("main",)), Archives("http://m.example/debian/", None)
+    )
     assert given == [f"deb [signed-by={keyring}] http://m.example/debian/ trixie main"]
 
 
 def test_mmdebstrap_s_own_archives_are_cut_to_the_row() -> None:
-    words = lines(Standin("bullseye", ("main",)), None)
+    words = lines(FallbackImage("bullseye", ("main",)), None)
     assert words[-2:] == ["bullseye", "/t/rootfs.tar"]
     hook = next(word for word in words if word.startswith("--setup-hook="))
     assert "bullseye[-/]security" in hook
     assert "bullseye[-/]updates" in hook
     assert not [
-        w for w in lines(Standin("trixie", ("main", "updates", "security")), None) if "hook" in w
+        w
+        for w in lines(FallbackImage("trixie", ("main", "updates", "security")), None)
+        if "hook" in w
     ]
 
 
@@ -319,4 +323,4 @@ def test_a_machine_without_a_security_archive_does_without() -> None:
     found = apt.debian_archives([Entry("http://m.example/debian/", "trixie", "main")], "trixie")
     assert found == Archives("http://m.example/debian/", None)
     assert found is not None
-    assert len(apt.sources(Standin("trixie", ("main", "security")), found)) == 1
+    assert len(apt.sources(FallbackImage("trixie", ("main", "security")), found)) == 1

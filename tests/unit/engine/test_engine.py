@@ -317,7 +317,7 @@ def test_a_failing_step_is_named_with_its_own_last_line() -> None:
         (
             "ERROR: failed to solve: b: failed to resolve source metadata for b: no such host",
             "b: failed to resolve source metadata for b: no such host",
-            "stand-in",
+            "fallback image",
         ),
     ],
 )
