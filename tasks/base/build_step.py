@@ -43,7 +43,7 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class BuildStep:
     """One step of a build: ``output`` is made from ``inputs`` (texts, mostly digests)."""
 
     name: str

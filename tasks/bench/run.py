@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks import catalog, images
 from tasks.base import arguments, console
-from tasks.base.build_step import Stage, digest_of_files
+from tasks.base.build_step import BuildStep, digest_of_files
 from tasks.base.errors import UnknownName, UsageError
 from tasks.base.paths import BUILD, DIST, DOCKER, ROOT
 from tasks.bench import builds, fetch, memory, pack, report, speed
@@ -131,7 +131,7 @@ def _llama_bench(builder: Builder) -> Path:
         "sources": digest_of_files(sources, ROOT),
         "llama": digest_of_files([llama], llama),
     }
-    Stage(f"llama-bench for {builder.target.arch}", output, inputs).run(
+    BuildStep(f"llama-bench for {builder.target.arch}", output, inputs).run(
         lambda: builder.engine.build(
             DOCKER / "bench/Dockerfile",
             context=ROOT,

@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks import catalog
 from tasks.base import build_step, console, files, git
-from tasks.base.build_step import Stage
+from tasks.base.build_step import BuildStep
 from tasks.base.errors import NotWritable
 from tasks.base.paths import DIST, ROOT
 from tasks.build import appdir, pack, updates
@@ -122,7 +122,7 @@ def build_one(bundle: Bundle, stored: StoredModel | None, engine: Engine, option
             }
             files.write_text(record, json.dumps(facts, indent=2) + "\n")
 
-        stage = Stage(out.name, out, inputs)
+        stage = BuildStep(out.name, out, inputs)
         if not record.exists():  # the two belong together
             stage.stamp.unlink(missing_ok=True)
         if stage.run(make):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tasks import catalog, images
 from tasks.base import build_step, console, files
-from tasks.base.build_step import Stage
+from tasks.base.build_step import BuildStep
 from tasks.base.errors import CommandFailed, NoWheel
 from tasks.base.files import EPOCH
 from tasks.base.paths import BUILD, DOCKER, ROOT
@@ -116,7 +116,7 @@ class Builder:
             "shell": build_step.digest_of_files([*shell, *checks], ROOT),
         }
         name = f"AppDir of the {impl} program for {self.target.arch}"
-        Stage(name, finished, inputs).run(lambda: self._finish(tree, finished))
+        BuildStep(name, finished, inputs).run(lambda: self._finish(tree, finished))
         packed = self._build(
             f"{impl} squashfs",
             "pack",
@@ -171,7 +171,7 @@ class Builder:
             **(inputs or {}),
             **{key: self._stamp_of(path) for key, path in (contexts or {}).items()},
         }
-        Stage(f"{what} for {self.target.arch}", output, given).run(
+        BuildStep(f"{what} for {self.target.arch}", output, given).run(
             lambda: self.engine.build(
                 DOCKER / job / "Dockerfile",
                 context=ROOT,

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from tasks.base import build_step, console, files, process
-from tasks.base.build_step import Stage
+from tasks.base.build_step import BuildStep
 from tasks.base.errors import MissingProgram, UsageError
 from tasks.base.paths import ROOT
 from tasks.build.parts import Builder
@@ -90,7 +90,7 @@ def make_zsync(appimage: Path, engine: Engine, options: BuildOptions | None = No
             [ROOT / "tasks/build/updates.py", Path(zsyncmake[-1])], Path("/")
         ),
     }
-    if Stage(out.name, out, inputs).run(lambda: _make(appimage, out, zsyncmake)):
+    if BuildStep(out.name, out, inputs).run(lambda: _make(appimage, out, zsyncmake)):
         console.note(f"{out.name}: {out.stat().st_size / 1e3:,.0f} kB")
     return out
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tasks import catalog, images
 from tasks.base import arguments, build_step, console, files
-from tasks.base.build_step import Stage
+from tasks.base.build_step import BuildStep
 from tasks.base.errors import BuildError, TaskError
 from tasks.base.paths import BUILD, ROOT
 from tasks.engine.engine import Engine, Mount
@@ -96,7 +96,7 @@ def build(engine: Engine) -> Path:
         said = (output / "conformance.txt").read_text(encoding="utf-8")
         console.note(f"conformance cases in a page: {said.splitlines()[-1]}")
 
-    Stage("browser package", output, inputs).run(make)
+    BuildStep("browser package", output, inputs).run(make)
     return _package(output)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.base import build_step
-from tasks.base.build_step import Stage
+from tasks.base.build_step import BuildStep
 from tasks.base.errors import BuildError, CommandFailed, NotWritable
 
 
@@ -99,8 +99,8 @@ def make(tmp_path: Path) -> Maker:
     return Maker(tmp_path / "out")
 
 
-def stage(make: Maker, **inputs: str) -> Stage:
-    return Stage("part", make.output, inputs or {"source": "1"})
+def stage(make: Maker, **inputs: str) -> BuildStep:
+    return BuildStep("part", make.output, inputs or {"source": "1"})
 
 
 def test_stage_runs_once_and_says_that_it_was_skipped(
