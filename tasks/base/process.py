@@ -25,7 +25,7 @@ INSTALL_HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Completed:
     """What a program said. ``stdout`` and ``stderr`` are text, undecodable bytes replaced."""
 
     returncode: int
@@ -88,7 +88,7 @@ def capture(
     check: bool = True,
     stdin: str | None = None,
     timeout: float | None = None,
-) -> Result:
+) -> Completed:
     """Run ``argv`` silently and return what it said. ``timeout`` in seconds.
 
     Raises:
@@ -120,7 +120,7 @@ def capture(
             returncode=done.returncode,
             output="\n".join(lines[-TAIL:]),
         )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode, done.stdout, done.stderr)
 
 
 def _start(

@@ -17,7 +17,7 @@ from tasks.base.errors import CatalogError
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-class Row:
+class TomlRow:
     """One table of a data file, read key by key; every key must be asked for."""
 
     def __init__(self, where: str, values: Mapping[str, Any]) -> None:
@@ -75,15 +75,15 @@ class Row:
         del self._values[key]
         return tuple(value)
 
-    def row(self, key: str) -> Row:
+    def row(self, key: str) -> TomlRow:
         """A table within the table."""
         value = self._values.get(key)
         if not isinstance(value, dict):
             raise self.error(key, "a table")
         del self._values[key]
-        return Row(f"{self._where}.{key}", value)
+        return TomlRow(f"{self._where}.{key}", value)
 
-    def rows(self, key: str) -> list[Row]:
+    def rows(self, key: str) -> list[TomlRow]:
         """A list of tables, at least one."""
         value = self._values.get(key)
         if (
@@ -93,7 +93,7 @@ class Row:
         ):
             raise self.error(key, "a list of tables")
         del self._values[key]
-        return [Row(f"{self._where}.{key}[{index}]", item) for index, item in enumerate(value)]
+        return [TomlRow(f"{self._where}.{key}[{index}]", item) for index, item in enumerate(value)]
 
     def has(self, key: str) -> bool:
         """Whether ``key`` is there and not yet read."""
@@ -105,7 +105,7 @@ class Row:
             raise CatalogError(f"{self._where}.{key}: no such key")
 
 
-def read_tables(path: Path) -> dict[str, Row]:
+def read_tables(path: Path) -> dict[str, TomlRow]:
     """The tables of a TOML file by name."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -117,5 +117,5 @@ def read_tables(path: Path) -> dict[str, Row]:
     for name, table in values.items():
         if not isinstance(table, dict) or not _NAME.fullmatch(name):
             raise CatalogError(f"{path.name}: {name}: expected a table with a lower-case name")
-        tables[name] = Row(f"{path.name}: {name}", table)
+        tables[name] = TomlRow(f"{path.name}: {name}", table)
     return tables

@@ -15,12 +15,12 @@ from tasks import catalog
 from tasks.base import process
 from tasks.base.paths import ROOT
 from tasks.bench.container import Bench
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 
 LEFT_OUT = (".git", ".nox", ".venv", ".*_cache", "__pycache__", "build", "dist", "target")
 
 
-def builds(bench: Bench) -> Iterator[Row]:
+def builds(bench: Bench) -> Iterator[BenchRow]:
     """The Rust bundles of every architecture, then the others: both are the whole.
 
     Cold: a copy of the project in which nothing is built, no layer taken from BuildKit's cache, and
@@ -38,7 +38,7 @@ def builds(bench: Bench) -> Iterator[Row]:
         finally:
             _forget(name)
     rust = Figure("the Rust bundles", alone, 1)
-    yield Row("cold build, all bundles", "s", Figure("all", alone + rest, 1), rust, Goal(1.25))
+    yield BenchRow("cold build, all bundles", "s", Figure("all", alone + rest, 1), rust, Goal(1.25))
 
 
 def _build(copy: Path, impl: str, caches: str) -> float:

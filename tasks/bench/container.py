@@ -67,7 +67,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Timed:
     """What one run of a step did. ``lines``: seconds since its start, and text."""
 
     seconds: float
@@ -137,7 +137,7 @@ class Bench:
         return Step("llama-bench", (*self._loader(TREE), LLAMA_BENCH, *words), cwd=folder)
 
     @contextmanager
-    def box(self, **options: Any) -> Iterator[Box]:
+    def inside(self, **options: Any) -> Iterator[BenchContainer]:
         """A container with the bundle and its plain tree; ``options`` as in Engine.container."""
         with self.engine.volume() as home:
             mounts = [
@@ -152,12 +152,12 @@ class Bench:
             with self.engine.container(
                 self.image, target=target, mounts=mounts, env=env, **options
             ) as container:
-                box = Box(container, self.python())
-                box.say([f"/bundle/{self.bundle.name}", "--appimage-extract"])
-                yield box
+                inside = BenchContainer(container, self.python())
+                inside.say([f"/bundle/{self.bundle.name}", "--appimage-extract"])
+                yield inside
 
 
-class Box:
+class BenchContainer:
     """One container to measure in."""
 
     def __init__(self, container: Container, python: Sequence[str]) -> None:
@@ -176,7 +176,7 @@ class Box:
         """What ``code`` prints, run by the interpreter that measures."""
         return self.say([*self._python, "-c", code]).strip()
 
-    def measure(self, steps: Sequence[Step], runs: int) -> dict[str, list[Result]]:
+    def measure(self, steps: Sequence[Step], runs: int) -> dict[str, list[Timed]]:
         """Run ``steps`` in turns, ``runs`` times after one to warm up; results by step.
 
         Raises:
@@ -192,9 +192,9 @@ class Box:
         return {step.name: [_result(run[step.name]) for run in found] for step in steps}
 
 
-def _result(facts: dict[str, Any]) -> Result:
+def _result(facts: dict[str, Any]) -> Timed:
     lines = tuple((moment, text) for moment, text in facts["lines"])
-    return Result(facts["seconds"], lines, facts["stderr"], facts["peak"])
+    return Timed(facts["seconds"], lines, facts["stderr"], facts["peak"])
 
 
 def workflow(threads: int | None, tokens: int = ANSWER_TOKENS, action: str = "llm.stream") -> str:
@@ -229,7 +229,7 @@ class Answer:
         return (self.tokens - 1) / (self.done - self.first)
 
     @classmethod
-    def of(cls, result: Result, tokens: int = ANSWER_TOKENS) -> Answer:
+    def of(cls, result: Timed, tokens: int = ANSWER_TOKENS) -> Answer:
         """Read the events.
 
         Raises:
@@ -250,13 +250,13 @@ class Answer:
         return cls(first, done[0], usage["prompt_tokens"], tokens, str(update["place"]))
 
 
-def bench_rate(result: Result) -> float:
+def bench_rate(result: Timed) -> float:
     """Tokens per second as llama-bench says."""
     facts = json.loads("".join(text for _, text in result.lines))
     return float(facts[0]["avg_ts"])
 
 
-def logged_rate(result: Result, tokens: int = ANSWER_TOKENS) -> float:
+def logged_rate(result: Timed, tokens: int = ANSWER_TOKENS) -> float:
     """Tokens per second as the program's log says, without the first, which the prompt gives.
 
     Raises:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tasks.base.errors import MissingProgram
 from tasks.bench.container import Bench
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 
 SIZE = 1_000_000_000  # bytes
 
 
-def fetch(bench: Bench) -> Iterator[Row]:
+def fetch(bench: Bench) -> Iterator[BenchRow]:
     """Whole commands, ours with sha256 and fsync; and the memory that ours needs."""
     from tests.support import fetch_speed  # with the tests' own Hub; no other session needs it
 
@@ -23,6 +23,6 @@ def fetch(bench: Bench) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="tea-bench-") as folder:
         speed = fetch_speed.measure(Path(folder), SIZE, bench.runs)
     ours = Figure("fetch", speed.fetch, speed.runs)
-    yield Row("fetch, 1 GB", "s", ours, Figure("curl", speed.curl, speed.runs), Goal(1.5))
+    yield BenchRow("fetch, 1 GB", "s", ours, Figure("curl", speed.curl, speed.runs), Goal(1.5))
     memory = Figure("over the imports", speed.memory / 1e6, speed.runs)
-    yield Row("fetch, memory", "MB", memory, None, Goal(100))
+    yield BenchRow("fetch, memory", "MB", memory, None, Goal(100))

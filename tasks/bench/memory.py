@@ -7,25 +7,25 @@ from collections.abc import Iterator
 
 from tasks.base.errors import BenchFailed
 from tasks.bench.container import QUESTION, Bench
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 
 MIB = 1 << 20
 # What llama.cpp says of the buffers that it makes for a context, in MiB.
 BUFFER = re.compile(r"(KV|RS|output|compute) buffer size += +(\d+\.\d+) MiB")
 
 
-def memory(bench: Bench) -> Iterator[Row]:
+def memory(bench: Bench) -> Iterator[BenchRow]:
     """The most memory that `tea chat QUESTION` has, mapped pages of the model's file included."""
     chat = bench.tea("tree", "chat", QUESTION, name="chat")
     talking = bench.tea("tree", "chat", "-v", QUESTION, name="talking")
-    with bench.box() as box:
-        results = box.measure([chat], bench.runs)["chat"]
-        said = box.measure([talking], 1)["talking"][0].stderr
+    with bench.inside() as inside:
+        results = inside.measure([chat], bench.runs)["chat"]
+        said = inside.measure([talking], 1)["talking"][0].stderr
     peak = Figure.of("peak", [result.peak / 1e6 for result in results])
     needed = (bench.model.size + context_bytes(said)) / 1e6
     goal = Goal(30) if bench.program.impl == "rust" else None
     model = Figure("model and context", needed, 1)
-    yield Row("memory of a chat", "MB", peak, model, goal, difference=True)
+    yield BenchRow("memory of a chat", "MB", peak, model, goal, difference=True)
 
 
 def context_bytes(log: str) -> int:

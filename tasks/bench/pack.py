@@ -15,7 +15,7 @@ from tasks.base.errors import CommandFailed
 from tasks.base.files import BLOCK
 from tasks.base.paths import DIST
 from tasks.bench.container import Bench
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 from tasks.build import appdir
 from tasks.build import pack as appimage
 from tasks.build.pack import Layer
@@ -25,13 +25,13 @@ LARGE = 1_069_306_400  # bytes: Gemma 3 1B, Q8_0
 GOAL = Goal(1.5)
 
 
-def pack(bench: Bench) -> Iterator[Row]:
+def pack(bench: Bench) -> Iterator[BenchRow]:
     """The bundle's own model."""
     with _folder(bench.model.size) as folder:
         yield from _against_cp(bench, bench.model.path, Path(folder), "pack", bench.runs)
 
 
-def pack_large(bench: Bench) -> Iterator[Row]:
+def pack_large(bench: Bench) -> Iterator[BenchRow]:
     """A file of Gemma 3 1B's size; its bytes are stored as they are, so any will do."""
     with _folder(LARGE * 2) as folder:
         model = Path(folder) / "large.gguf"
@@ -50,7 +50,9 @@ def _folder(size: int) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=".bench-", dir=DIST)
 
 
-def _against_cp(bench: Bench, model: Path, folder: Path, name: str, runs: int) -> Iterator[Row]:
+def _against_cp(
+    bench: Bench, model: Path, folder: Path, name: str, runs: int
+) -> Iterator[BenchRow]:
     """Both in turns, each into a new file; a first turn fills the page cache and is not counted."""
     packs, copies, durable = [], [], []
     for _ in range(runs + 1):
@@ -59,8 +61,8 @@ def _against_cp(bench: Bench, model: Path, folder: Path, name: str, runs: int) -
         copies.append(plain)
         durable.append(synced)
     ours = Figure.of("pack", packs[1:])
-    yield Row(name, "s", ours, Figure.of("cp, fsync", durable[1:]), GOAL)
-    yield Row(f"{name}, not durable", "s", ours, Figure.of("cp", copies[1:]), None)
+    yield BenchRow(name, "s", ours, Figure.of("cp, fsync", durable[1:]), GOAL)
+    yield BenchRow(f"{name}, not durable", "s", ours, Figure.of("cp", copies[1:]), None)
 
 
 def _pack(bench: Bench, model: Path, folder: Path) -> float:

@@ -47,7 +47,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     """``ours`` against ``peer``: their ratio, or their difference in ``unit``.
 
     Without a peer the value is ours alone; without a goal the row is for information.
@@ -118,7 +118,7 @@ def largest_files(tree: Path, count: int = 10) -> list[tuple[str, int]]:
 Files = Mapping[str, Sequence[tuple[str, int]]]  # by program
 
 
-def show(rows: Sequence[Row], files: Files) -> None:
+def show(rows: Sequence[BenchRow], files: Files) -> None:
     """Print the table, and a table of sizes for each program."""
     console.table("Medians, and how they compare", COLUMNS, [row.cells() for row in rows])
     for impl, sizes in files.items():
@@ -127,7 +127,7 @@ def show(rows: Sequence[Row], files: Files) -> None:
         console.table(title, ("file", "MB"), cells)
 
 
-def write(path: Path, rows: Sequence[Row], files: Files, about: dict[str, Any]) -> None:
+def write(path: Path, rows: Sequence[BenchRow], files: Files, about: dict[str, Any]) -> None:
     """Write everything as JSON; times in seconds, sizes in MB (files: bytes)."""
     facts = {
         **about,

@@ -20,7 +20,7 @@ from tasks.base.errors import UnknownName, UsageError
 from tasks.base.paths import BUILD, DIST, DOCKER, ROOT
 from tasks.bench import builds, fetch, memory, pack, report, speed
 from tasks.bench.container import Bench
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 from tasks.build import bundle as bundles
 from tasks.build.parts import Builder
 from tasks.engine.engine import Engine
@@ -38,14 +38,14 @@ class Request:
     runs: int = 5
 
 
-def size(bench: Bench) -> Iterator[Row]:
+def size(bench: Bench) -> Iterator[BenchRow]:
     """What the AppImage adds to its model."""
     rest = bench.bundle.stat().st_size - bench.model.size
     ours = Figure("AppImage less model", rest / 1e6, 1)
-    yield Row("size", "MB", ours, None, Goal(SIZE_GOALS[bench.program.impl]))
+    yield BenchRow("size", "MB", ours, None, Goal(SIZE_GOALS[bench.program.impl]))
 
 
-GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+GROUPS: dict[str, Callable[[Bench], Iterator[BenchRow]]] = {
     "size": size,
     **speed.GROUPS,
     "memory": memory.memory,
@@ -66,7 +66,7 @@ def known_groups(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def run(request: Request) -> list[Row]:
+def run(request: Request) -> list[BenchRow]:
     """Build the smallest bundle where needed, measure, print the table, write dist/bench.json.
 
     A missed goal is said in the table and is no error: a busy machine misses some.
@@ -76,7 +76,7 @@ def run(request: Request) -> list[Row]:
     """
     with Engine.connect() as engine:
         benches = _benches(engine, request.runs)
-        rows: list[Row] = []
+        rows: list[BenchRow] = []
         for name in request.groups or [name for name in GROUPS if name not in ASKED]:
             with console.stage(f"Measure {name}"):
                 rows += _rows(name, benches)
@@ -112,7 +112,7 @@ def _benches(engine: Engine, runs: int) -> list[Bench]:
     ]
 
 
-def _rows(name: str, benches: Sequence[Bench]) -> list[Row]:
+def _rows(name: str, benches: Sequence[Bench]) -> list[BenchRow]:
     """A group's rows: of each program in turn, or once where it is not of one program."""
     if name in SHARED:
         return list(GROUPS[name](benches[0]))

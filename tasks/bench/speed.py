@@ -17,14 +17,14 @@ from tasks.bench.container import (
     TREE,
     Answer,
     Bench,
-    Box,
-    Result,
+    BenchContainer,
     Step,
+    Timed,
     bench_rate,
     cpu_backend,
     logged_rate,
 )
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 
 SHORT = 3  # times as many runs of what is short, or has little room to its goal
 # Where the program must have run for a row to be what it says.
@@ -37,11 +37,11 @@ PLACES = {
 IMAGES = [place for place in PLACES if place != "tree"]
 
 
-def _seconds(what: str, results: Sequence[Result]) -> Figure:
+def _seconds(what: str, results: Sequence[Timed]) -> Figure:
     return Figure.of(what, [result.seconds for result in results])
 
 
-def _answers(place: str, results: Sequence[Result], tokens: int = ANSWER_TOKENS) -> list[Answer]:
+def _answers(place: str, results: Sequence[Timed], tokens: int = ANSWER_TOKENS) -> list[Answer]:
     """The answers, after a check that the program ran where it should."""
     answers = [Answer.of(result, tokens) for result in results]
     for answer in answers:
@@ -53,11 +53,11 @@ def _answers(place: str, results: Sequence[Result], tokens: int = ANSWER_TOKENS)
     return answers
 
 
-def _rates(what: str, place: str, results: Sequence[Result]) -> Figure:
+def _rates(what: str, place: str, results: Sequence[Timed]) -> Figure:
     return Figure.of(what, [answer.rate for answer in _answers(place, results)])
 
 
-def start(bench: Bench) -> Iterator[Row]:
+def start(bench: Bench) -> Iterator[BenchRow]:
     """``tea --version`` against a program that does nothing: Python's, or the system's."""
     if bench.program.impl == "python":
         nothing = Step("python3 -c pass", (*bench.python(TREE), "-c", "pass"))
@@ -66,18 +66,18 @@ def start(bench: Bench) -> Iterator[Row]:
         nothing = Step("/bin/true", ("/bin/true",))
         goal = Goal(0.02)
     steps = [bench.tea(place, "--version") for place in IMAGES]
-    with bench.box(**FUSE) as box:
-        results = box.measure([*steps, nothing], bench.runs * SHORT)
+    with bench.inside(**FUSE) as inside:
+        results = inside.measure([*steps, nothing], bench.runs * SHORT)
     peer = _seconds(nothing.name, results[nothing.name])
     for step in steps:
         ours = _seconds("tea --version", results[step.name])
-        yield Row(f"start, {step.name}", "s", ours, peer, goal, difference=True)
+        yield BenchRow(f"start, {step.name}", "s", ours, peer, goal, difference=True)
 
 
-def first_token(bench: Bench) -> Iterator[Row]:
+def first_token(bench: Bench) -> Iterator[BenchRow]:
     """From the start of the program to the first piece of the answer."""
-    with bench.box(**FUSE) as box:
-        results = box.measure(
+    with bench.inside(**FUSE) as inside:
+        results = inside.measure(
             [bench.answer(place, tokens=1) for place in PLACES], bench.runs * SHORT
         )
     firsts = {
@@ -86,39 +86,41 @@ def first_token(bench: Bench) -> Iterator[Row]:
     tree = Figure.of("plain folder", firsts["tree"])
     for place in IMAGES:
         goal = None if place == "mounted anew" else Goal(1.05)
-        yield Row(f"first token, {place}", "s", Figure.of("AppImage", firsts[place]), tree, goal)
+        yield BenchRow(
+            f"first token, {place}", "s", Figure.of("AppImage", firsts[place]), tree, goal
+        )
 
 
-def rate(bench: Bench) -> Iterator[Row]:
+def rate(bench: Bench) -> Iterator[BenchRow]:
     """Tokens per second against llama-bench: same libraries, threads, and place in the context."""
-    with bench.box() as box:
-        threads = _threads(box)
+    with bench.inside() as inside:
+        threads = _threads(inside)
         answer = bench.answer("tree", threads=threads)
-        depth = Answer.of(box.measure([answer], 1)["tree"][0]).prompt_tokens
+        depth = Answer.of(inside.measure([answer], 1)["tree"][0]).prompt_tokens
         peer = bench.bench_of_llama(depth, threads)
         whole = bench.whole_answer(threads)
-        results = box.measure([whole, answer, peer], bench.runs * SHORT)
-        _check_backends(box, peer)
+        results = inside.measure([whole, answer, peer], bench.runs * SHORT)
+        _check_backends(inside, peer)
     ours = Figure.of("llm.call", [logged_rate(result) for result in results[whole.name]])
     read = _rates("llm.stream", "tree", results["tree"])
     theirs = Figure.of(peer.name, [bench_rate(result) for result in results[peer.name]])
-    yield Row("rate", "tokens/s", ours, theirs, Goal(0.97, at_most=False))
-    yield Row("rate, each token read", "tokens/s", read, theirs, None)
+    yield BenchRow("rate", "tokens/s", ours, theirs, Goal(0.97, at_most=False))
+    yield BenchRow("rate, each token read", "tokens/s", read, theirs, None)
 
 
-def busy(bench: Bench) -> Iterator[Row]:
+def busy(bench: Bench) -> Iterator[BenchRow]:
     """Tokens per second while every core has other work, against the idle machine."""
     idle = bench.answer("tree")
-    with bench.box() as box:
-        cores = int(box.python("import os; print(len(os.sched_getaffinity(0)))"))
+    with bench.inside() as inside:
+        cores = int(inside.python("import os; print(len(os.sched_getaffinity(0)))"))
         working = idle.renamed("busy", busy=cores)
-        results = box.measure([idle, working], bench.runs)
+        results = inside.measure([idle, working], bench.runs)
     ours = _rates(f"with {cores} busy processes", "tree", results["busy"])
     theirs = _rates("without", "tree", results["tree"])
-    yield Row("rate, all cores busy", "tokens/s", ours, theirs, Goal(0.4, at_most=False))
+    yield BenchRow("rate, all cores busy", "tokens/s", ours, theirs, Goal(0.4, at_most=False))
 
 
-def half(bench: Bench) -> Iterator[Row]:
+def half(bench: Bench) -> Iterator[BenchRow]:
     """Tokens per second on half the cores with nothing told, against the best number of threads."""
     cores = len(os.sched_getaffinity(0))
     part = max(1, cores // 2)
@@ -127,13 +129,13 @@ def half(bench: Bench) -> Iterator[Row]:
         (f"cpuset of {part}", {"cpuset": f"0-{part - 1}"}),
     )
     for name, limit in limits:
-        with bench.box(**limit) as box:
+        with bench.inside(**limit) as inside:
             told = [bench.answer("tree", threads=n, name=f"{n} threads") for n in _tries(cores)]
-            results = box.measure([bench.answer("tree"), *told], bench.runs)
+            results = inside.measure([bench.answer("tree"), *told], bench.runs)
         ours = _rates("nothing told", "tree", results["tree"])
         figures = [_rates(step.name, "tree", results[step.name]) for step in told]
         best = max(figures, key=lambda figure: figure.median)
-        yield Row(f"rate, {name}", "tokens/s", ours, best, Goal(0.9, at_most=False))
+        yield BenchRow(f"rate, {name}", "tokens/s", ours, best, Goal(0.9, at_most=False))
 
 
 def _tries(cores: int) -> list[int]:
@@ -143,22 +145,22 @@ def _tries(cores: int) -> list[int]:
     return sorted(n for n in near if 1 <= n <= cores)
 
 
-def _threads(box: Box) -> int:
+def _threads(inside: BenchContainer) -> int:
     """The number of threads that the program takes here by itself."""
-    return int(json.loads(box.say([f"{TREE}/AppRun", "model", "--json"]))["threads"])
+    return int(json.loads(inside.say([f"{TREE}/AppRun", "model", "--json"]))["threads"])
 
 
-def _check_backends(box: Box, llama_bench: Step) -> None:
+def _check_backends(inside: BenchContainer, llama_bench: Step) -> None:
     """Both sides must have run the same instructions. Not timed: the words cost time."""
-    ours = cpu_backend(box.say([f"{TREE}/AppRun", "--version", "--verbose"]))
+    ours = cpu_backend(inside.say([f"{TREE}/AppRun", "--version", "--verbose"]))
     talking = replace(llama_bench, argv=(*llama_bench.argv, "-v"))
-    theirs = cpu_backend(box.measure([talking], 1)[talking.name][0].stderr)
+    theirs = cpu_backend(inside.measure([talking], 1)[talking.name][0].stderr)
     if ours != theirs:
         raise BenchFailed(f"tea runs {ours}, llama-bench {theirs}: their rates do not compare")
     console.note(f"CPU backend of both: {ours}")
 
 
-GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+GROUPS: dict[str, Callable[[Bench], Iterator[BenchRow]]] = {
     "start": start,
     "first-token": first_token,
     "rate": rate,

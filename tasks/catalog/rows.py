@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.base import forms
 from tasks.base.errors import CatalogError, UnknownName
 from tasks.base.paths import ROOT
-from tasks.base.toml_table import Row, read_tables
+from tasks.base.toml_table import TomlRow, read_tables
 
 DATA = Path(__file__).with_name("data")
 LICENSES = DATA / "licenses"
@@ -228,7 +228,7 @@ def models(path: Path = DATA / "models.toml") -> Mapping[str, Model]:
     return found
 
 
-def _model(name: str, row: Row) -> Model:
+def _model(name: str, row: TomlRow) -> Model:
     size = row.integer("size", "bytes") if row.has("size") else None
     sha256 = row.sha256() if row.has("sha256") else None
     if sha256 is not None and size is None:
@@ -260,7 +260,7 @@ def _model(name: str, row: Row) -> Model:
     return model
 
 
-def _chat_template(row: Row) -> Path | None:
+def _chat_template(row: TomlRow) -> Path | None:
     if not row.has("chat_template"):
         return None
     known = {file.stem: file for file in CHAT_TEMPLATES.glob("*.jinja")}
@@ -268,7 +268,7 @@ def _chat_template(row: Row) -> Path | None:
     return known[name]
 
 
-def _license_files(row: Row) -> tuple[Path, ...]:
+def _license_files(row: TomlRow) -> tuple[Path, ...]:
     if not row.has("license_files"):
         return ()
     files = tuple(
@@ -280,7 +280,7 @@ def _license_files(row: Row) -> tuple[Path, ...]:
     return files
 
 
-def _source(row: Row, size: int | None, sha256: str | None) -> Source:
+def _source(row: TomlRow, size: int | None, sha256: str | None) -> Source:
     """A source promises the row's file, or with a size or sha256 of its own another one."""
     if row.has("size") or row.has("sha256"):
         size = row.integer("size", "bytes") if row.has("size") else None
@@ -313,11 +313,11 @@ def _source(row: Row, size: int | None, sha256: str | None) -> Source:
     return source
 
 
-def _package(row: Row) -> str:
+def _package(row: TomlRow) -> str:
     return row.text("package", forms.PACKAGE, "the name of a package")
 
 
-def _version(row: Row) -> str:
+def _version(row: TomlRow) -> str:
     return row.text("version", forms.VERSION, "a version of the package")
 
 

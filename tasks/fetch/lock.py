@@ -12,7 +12,7 @@ from pathlib import Path
 import tomli_w
 
 from tasks.base import files, forms
-from tasks.base.toml_table import Row, read_tables
+from tasks.base.toml_table import TomlRow, read_tables
 from tasks.catalog import DATA, HubSource
 
 REPOSITORY_LOCK = DATA / "models.lock.toml"
@@ -52,7 +52,7 @@ def read(path: Path) -> Entries:
     return {name: _entries(row) for name, row in read_tables(path).items()}
 
 
-def _entries(table: Row) -> tuple[Locked, ...]:
+def _entries(table: TomlRow) -> tuple[Locked, ...]:
     entries = []
     for row in table.rows("files"):
         entries.append(

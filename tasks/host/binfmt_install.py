@@ -26,7 +26,7 @@ CONTAINER = "inside a container binfmt_misc needs --privileged; docs/aarch64.md 
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BinfmtPlan:
     """What is about to change."""
 
     packages: tuple[str, ...] = ()
@@ -73,16 +73,16 @@ def _escaped(text: bytes | bytearray) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text)
 
 
-def make_plan(target: Target, binfmt: Path = BINFMT) -> Plan:
+def make_plan(target: Target, binfmt: Path = BINFMT) -> BinfmtPlan:
     """What is missing to run ``target``'s programs and AppImages; empty where nothing is."""
     arch_test = () if shutil.which("arch-test") else (ARCH_TEST,)
     if emulation.runs(target, binfmt) and emulation.runs_appimages(target, binfmt):
-        return Plan(arch_test)
+        return BinfmtPlan(arch_test)
     # Another entry of the same name is someone else's; ours takes plain programs as well.
     has_plain = emulation.runs(target, binfmt) or (binfmt / plain_name(target)).exists()
     names = () if has_plain else (plain_name(target),)
     qemu = () if emulation.program(target) else (QEMU,)
-    return Plan(
+    return BinfmtPlan(
         packages=(*qemu, *arch_test),
         mount=not (binfmt / "register").exists(),
         entries=(*names, marked_name(target)),
@@ -99,13 +99,13 @@ def prepare(target: Target, binfmt: Path = BINFMT) -> None:
         CommandFailed: apt said no.
     """
     plan = make_plan(target, binfmt)
-    if plan != Plan():
+    if plan != BinfmtPlan():
         install.confirm(plan.lines())
         _carry_out(plan, target, binfmt, install.root_prefix())
     emulation.require(target, appimages=True, binfmt=binfmt)
 
 
-def _carry_out(plan: Plan, target: Target, binfmt: Path, root: Sequence[str]) -> None:
+def _carry_out(plan: BinfmtPlan, target: Target, binfmt: Path, root: Sequence[str]) -> None:
     if plan.packages:
         install.install(plan.packages, root)
     if not plan.entries:

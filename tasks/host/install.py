@@ -49,7 +49,7 @@ _MMDEBSTRAP = {"debian": ("mmdebstrap",), "ubuntu": ("mmdebstrap", "debian-archi
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InstallPlan:
     """What is about to change: files to write, packages to install, an engine to start."""
 
     files: Mapping[Path, str] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def make_plan(
     lacks_mmdebstrap: bool,
     which: Callable[[str], str | None],
     entries: Callable[[], Sequence[apt.Entry]] = apt.entries,
-) -> Plan:
+) -> InstallPlan:
     """What has to change on ``system`` (ID and VERSION_ID of os-release).
 
     An engine that is installed and only does not run is started and not replaced.
@@ -183,7 +183,7 @@ def make_plan(
     member = ""
     if lacks_engine and os.geteuid() != 0:
         member = pwd.getpwuid(os.geteuid()).pw_name
-    return Plan(files, tuple(packages), lacks_engine, member)
+    return InstallPlan(files, tuple(packages), lacks_engine, member)
 
 
 def _next_release(entries: Sequence[apt.Entry]) -> dict[Path, str]:
@@ -213,7 +213,7 @@ def confirm(changes: Sequence[str]) -> None:
         raise HostError("nothing was changed, as you said", hint=f"later: {connect.INSTALL}")
 
 
-def _carry_out(plan: Plan) -> None:
+def _carry_out(plan: InstallPlan) -> None:
     confirm(plan.lines())
     root = root_prefix()
     for path, text in plan.files.items():

@@ -31,7 +31,7 @@ State = Literal["ok", "warning", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HostCheck:
     """One thing looked at. ``remedy`` is a command or a short instruction, or empty."""
 
     name: str
@@ -67,7 +67,7 @@ def prepare(install: bool, environ: Mapping[str, str] = os.environ) -> None:
             raise DiskFull(space.place, space.least, files.free_bytes(space.place))
 
 
-def report(environ: Mapping[str, str] = os.environ) -> list[Check]:
+def report(environ: Mapping[str, str] = os.environ) -> list[HostCheck]:
     """Look at everything; changes nothing and raises nothing."""
     info, engine_checks = _engine(environ)
     foreign = [target for target in catalog.targets().values() if target != catalog.native_target()]
@@ -77,7 +77,7 @@ def report(environ: Mapping[str, str] = os.environ) -> list[Check]:
         mmdebstrap_check(),
         *(space_check(space) for space in spaces(environ, info)),
         memory_check(),
-        Check("cgroup", "ok", f"version {cgroup_version()}"),
+        HostCheck("cgroup", "ok", f"version {cgroup_version()}"),
         fuse_check(),
         *(check for target in foreign for check in emulation_checks(target)),
     ]
@@ -102,51 +102,51 @@ def show(environ: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def python_check(version: tuple[int, ...]) -> Check:
+def python_check(version: tuple[int, ...]) -> HostCheck:
     """The interpreter that runs this."""
     text = ".".join(map(str, version))
     wanted = ".".join(map(str, MIN_PYTHON))
     if version >= MIN_PYTHON:
-        return Check("Python", "ok", text)
-    return Check("Python", "missing", text, f"install Python {wanted} or newer")
+        return HostCheck("Python", "ok", text)
+    return HostCheck("Python", "missing", text, f"install Python {wanted} or newer")
 
 
-def _engine(environ: Mapping[str, str]) -> tuple[Mapping[str, object], list[Check]]:
+def _engine(environ: Mapping[str, str]) -> tuple[Mapping[str, object], list[HostCheck]]:
     """What the engine says of itself (empty without one), and the checks on it and buildx."""
     try:
         client = connect.open_client(environ)
     except EngineError as error:
-        return {}, [Check("engine", "missing", error.message, error.hint), _buildx(environ)]
+        return {}, [HostCheck("engine", "missing", error.message, error.hint), _buildx(environ)]
     try:
         info = client.info()
         connect.check_version(client)
         found = f"Docker {info.get('ServerVersion')}, {info.get('Architecture')}"
-        engine = Check("engine", "ok", found)
+        engine = HostCheck("engine", "ok", found)
     except EngineError as error:
-        engine = Check("engine", "missing", error.message, error.hint)
+        engine = HostCheck("engine", "missing", error.message, error.hint)
     except connect.SDK_ERRORS as error:
-        return {}, [Check("engine", "missing", connect.reason(error)), _buildx(environ)]
+        return {}, [HostCheck("engine", "missing", connect.reason(error)), _buildx(environ)]
     finally:
         client.close()
     return info, [engine, _buildx(environ)]
 
 
-def _buildx(environ: Mapping[str, str]) -> Check:
+def _buildx(environ: Mapping[str, str]) -> HostCheck:
     try:
         connect.check_buildx(environ)
     except NoBuildx as error:
-        return Check("buildx", "missing", error.message, error.hint)
+        return HostCheck("buildx", "missing", error.message, error.hint)
     words = ["docker", "buildx", "version"]
     said = process.capture(words, env=environ, check=False).stdout.split()
-    return Check("buildx", "ok", said[1] if len(said) > 1 else "version not told")
+    return HostCheck("buildx", "ok", said[1] if len(said) > 1 else "version not told")
 
 
-def mmdebstrap_check(which: Callable[[str], str | None] = shutil.which) -> Check:
+def mmdebstrap_check(which: Callable[[str], str | None] = shutil.which) -> HostCheck:
     """The maker of base images where the registry cannot be reached."""
     found = which("mmdebstrap")
     if found:
-        return Check("mmdebstrap", "ok", found)
-    return Check(
+        return HostCheck("mmdebstrap", "ok", found)
+    return HostCheck(
         "mmdebstrap", "warning", "needed where Docker Hub cannot be reached", connect.INSTALL
     )
 
@@ -161,30 +161,30 @@ def spaces(environ: Mapping[str, str], info: Mapping[str, object]) -> list[Space
     ]
 
 
-def space_check(space: Space, free_bytes: Callable[[Path], int] = files.free_bytes) -> Check:
+def space_check(space: Space, free_bytes: Callable[[Path], int] = files.free_bytes) -> HostCheck:
     """Free space there, or in the nearest folder above it that exists."""
     try:
         free = free_bytes(space.place)
     except OSError as error:
-        return Check(space.name, "warning", f"{space.place}: cannot be read ({error.strerror})")
+        return HostCheck(space.name, "warning", f"{space.place}: cannot be read ({error.strerror})")
     detail = f"{free / GB:,.1f} GB free at {space.place}"
     if free >= space.enough:
-        return Check(space.name, "ok", detail)
+        return HostCheck(space.name, "ok", detail)
     remedy = f"free some space: {space.enough / GB:,.0f} GB are comfortable"
-    return Check(space.name, "warning" if free >= space.least else "missing", detail, remedy)
+    return HostCheck(space.name, "warning" if free >= space.least else "missing", detail, remedy)
 
 
-def memory_check(meminfo: Path = Path("/proc/meminfo")) -> Check:
+def memory_check(meminfo: Path = Path("/proc/meminfo")) -> HostCheck:
     """Memory that programs can still get."""
     for line in meminfo.read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             free = int(value.split()[0]) * 1024
             if free >= MIN_MEMORY:
-                return Check("memory", "ok", f"{free / GB:,.1f} GB available")
+                return HostCheck("memory", "ok", f"{free / GB:,.1f} GB available")
             detail = f"{free / GB:,.1f} GB available, {MIN_MEMORY / GB:,.0f} GB wanted"
-            return Check("memory", "warning", detail, "close other programs, or add swap")
-    return Check("memory", "warning", "not told by the kernel")
+            return HostCheck("memory", "warning", detail, "close other programs, or add swap")
+    return HostCheck("memory", "warning", "not told by the kernel")
 
 
 def cgroup_version(root: Path = CGROUP) -> int:
@@ -192,14 +192,14 @@ def cgroup_version(root: Path = CGROUP) -> int:
     return 2 if (root / "cgroup.controllers").exists() else 1
 
 
-def fuse_check(device: Path = Path("/dev/fuse")) -> Check:
+def fuse_check(device: Path = Path("/dev/fuse")) -> HostCheck:
     """Without FUSE an AppImage still runs, from a copy that it extracts once."""
     if device.exists():
-        return Check("FUSE", "ok", str(device))
-    return Check("FUSE", "warning", f"no {device}: AppImages extract", "sudo modprobe fuse")
+        return HostCheck("FUSE", "ok", str(device))
+    return HostCheck("FUSE", "warning", f"no {device}: AppImages extract", "sudo modprobe fuse")
 
 
-def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[Check]:
+def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[HostCheck]:
     """Whether ``target``'s programs run here, plain ones and AppImages."""
     name = f"binfmt {target.arch}"
     checks = []
@@ -209,7 +209,7 @@ def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[Ch
     ):
         said = f"{what} run under QEMU" if runs else f"{target.arch} {what} cannot run here"
         state: State = "ok" if runs else "warning"
-        checks.append(Check(name + suffix, state, said, "" if runs else connect.INSTALL))
+        checks.append(HostCheck(name + suffix, state, said, "" if runs else connect.INSTALL))
     return checks
 
 

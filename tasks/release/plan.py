@@ -19,7 +19,7 @@ from tasks.base import arguments, build_step, console, git, paths
 from tasks.base.arguments import Parser
 from tasks.base.files import disk_errors, sha256_of, write_text
 from tasks.base.paths import DIST, ROOT
-from tasks.base.toml_table import Row, read_tables
+from tasks.base.toml_table import TomlRow, read_tables
 from tasks.build import parts as program
 from tasks.build.sessions import folder
 from tasks.build.updates import ASSET_LIMIT
@@ -163,7 +163,7 @@ def _release_rows() -> tuple[dict[str, int], Web]:
     return sizes, _web(tables["web"])
 
 
-def _web(row: Row) -> Web:
+def _web(row: TomlRow) -> Web:
     web = Web(
         id="web",
         runner=row.text("runner"),

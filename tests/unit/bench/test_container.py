@@ -8,7 +8,7 @@ from tasks.bench import container
 from tasks.bench.container import (
     ANSWER_TOKENS,
     Answer,
-    Result,
+    Timed,
     bench_rate,
     cpu_backend,
     logged_rate,
@@ -18,7 +18,7 @@ from the_edge_agent.llm.backend import Backends
 from the_edge_agent.workflow import load
 
 
-def events(tokens: int = ANSWER_TOKENS, *, said: bool = True) -> Result:
+def events(tokens: int = ANSWER_TOKENS, *, said: bool = True) -> Timed:
     usage = {"prompt_tokens": 42, "completion_tokens": tokens}
     lines: list[tuple[float, dict[str, Any]]] = [(0.5, {"type": "start"})]
     if said:
@@ -28,7 +28,7 @@ def events(tokens: int = ANSWER_TOKENS, *, said: bool = True) -> Result:
         ]
     update = {"usage": usage, "place": "/tmp/.mount_tea"}
     lines.append((float(tokens), {"type": "node_complete", "node": "tell", "update": update}))
-    return Result(9.0, tuple((moment, json.dumps(event)) for moment, event in lines), "why")
+    return Timed(9.0, tuple((moment, json.dumps(event)) for moment, event in lines), "why")
 
 
 def test_the_rate_leaves_out_load_prompt_and_the_first_token() -> None:
@@ -51,7 +51,7 @@ def test_an_answer_without_text_is_refused() -> None:
 
 def test_the_rate_of_llama_bench_is_read_from_its_json() -> None:
     lines = ((0.1, "[\n"), (0.2, '{"n_gen": 127, "avg_ts": 61.5}\n'), (0.3, "]\n"))
-    assert bench_rate(Result(1.0, lines, "")) == 61.5
+    assert bench_rate(Timed(1.0, lines, "")) == 61.5
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,6 @@ def test_the_measured_workflow_is_valid(
 def test_the_rate_of_an_answer_is_without_its_first_token() -> None:
     answer = f"answer: {ANSWER_TOKENS} tokens, 64.0 a second\n"
     log = f"prompt: 9 tokens, 0 of them kept, 9.9 a second; {answer}"
-    assert logged_rate(Result(1.0, (), log)) == 64.0 * (ANSWER_TOKENS - 1) / ANSWER_TOKENS
+    assert logged_rate(Timed(1.0, (), log)) == 64.0 * (ANSWER_TOKENS - 1) / ANSWER_TOKENS
     with pytest.raises(BenchFailed, match="no answer of 128 tokens"):
-        logged_rate(Result(1.0, (), log.replace(f"{ANSWER_TOKENS} tokens", "5 tokens")))
+        logged_rate(Timed(1.0, (), log.replace(f"{ANSWER_TOKENS} tokens", "5 tokens")))

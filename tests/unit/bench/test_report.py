@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tasks.bench import report
-from tasks.bench.report import Figure, Goal, Row
+from tasks.bench.report import BenchRow, Figure, Goal
 
 OURS = Figure.of("ours", [3.0, 1.0, 2.0])
 PEER = Figure.of("peer", [4.0, 4.0])
@@ -17,13 +17,13 @@ def test_a_figure_is_the_median_of_all_its_samples() -> None:
 @pytest.mark.parametrize(
     ("row", "value"),
     [
-        (Row("ratio", "s", OURS, PEER, None), 0.5),
-        (Row("difference", "s", OURS, PEER, None, difference=True), -2.0),
-        (Row("alone", "MB", OURS, None, None), 2.0),
+        (BenchRow("ratio", "s", OURS, PEER, None), 0.5),
+        (BenchRow("difference", "s", OURS, PEER, None, difference=True), -2.0),
+        (BenchRow("alone", "MB", OURS, None, None), 2.0),
     ],
-    ids=lambda case: case.name if isinstance(case, Row) else "",
+    ids=lambda case: case.name if isinstance(case, BenchRow) else "",
 )
-def test_a_row_is_a_ratio_a_difference_or_its_own_figure(row: Row, value: float) -> None:
+def test_a_row_is_a_ratio_a_difference_or_its_own_figure(row: BenchRow, value: float) -> None:
     assert row.value == value
 
 
@@ -39,12 +39,12 @@ def test_a_row_is_a_ratio_a_difference_or_its_own_figure(row: Row, value: float)
     ids=str,
 )
 def test_a_goal_counts_its_own_limit_as_met(goal: Goal | None, verdict: str) -> None:
-    assert Row("row", "s", OURS, PEER, goal).verdict == verdict
+    assert BenchRow("row", "s", OURS, PEER, goal).verdict == verdict
 
 
 def test_the_printed_row_has_medians_goal_and_runs() -> None:
     goal = Goal(0.97, at_most=False)
-    cells = Row("rate", "tokens/s", OURS, PEER, goal, impl="rust").cells()
+    cells = BenchRow("rate", "tokens/s", OURS, PEER, goal, impl="rust").cells()
     assert cells == (
         "rate",
         "rust",
@@ -58,7 +58,7 @@ def test_the_printed_row_has_medians_goal_and_runs() -> None:
 
 
 def test_a_difference_is_printed_in_its_unit() -> None:
-    assert Row("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[4] == "-2.000 s"
+    assert BenchRow("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[4] == "-2.000 s"
 
 
 def test_the_largest_files_leave_links_out(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_largest_files_leave_links_out(tmp_path: Path) -> None:
 
 
 def test_the_json_has_every_sample_and_the_verdict(tmp_path: Path) -> None:
-    rows = [Row("rate", "tokens/s", OURS, PEER, Goal(0.4, at_most=False))]
+    rows = [BenchRow("rate", "tokens/s", OURS, PEER, Goal(0.4, at_most=False))]
     report.write(tmp_path / "dist/bench.json", rows, {"rust": [("file", 7)]}, {"bundle": "b"})
     facts = json.loads((tmp_path / "dist/bench.json").read_text())
     (row,) = facts["rows"]

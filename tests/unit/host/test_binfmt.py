@@ -26,7 +26,7 @@ from tasks.host import binfmt as emulation
 from tasks.host import binfmt_install
 from tasks.host import install as host_install
 from tasks.host.binfmt import APPIMAGE
-from tasks.host.binfmt_install import Plan
+from tasks.host.binfmt_install import BinfmtPlan
 from tasks.smoke import cpus
 
 X86_64, AARCH64 = catalog.target("x86_64"), catalog.target("aarch64")
@@ -366,7 +366,7 @@ def test_only_qemu_is_missing_from_a_machine_that_has_the_rest(kernel: Kernel) -
     kernel.installed.add("arch-test")
     kernel.mount()
     names = ("qemu-aarch64", "tea-appimage-aarch64")
-    expected = Plan(("qemu-user-static",), mount=False, entries=names)
+    expected = BinfmtPlan(("qemu-user-static",), mount=False, entries=names)
     assert binfmt_install.make_plan(AARCH64, kernel.binfmt) == expected
 
 

@@ -25,7 +25,7 @@ from tasks.base.files import GB
 from tasks.engine import connect
 from tasks.host import apt, binfmt, install, report
 from tasks.host.apt import Entry
-from tasks.host.report import Check, Space
+from tasks.host.report import HostCheck, Space
 
 FOREIGN = next(row for row in catalog.targets().values() if row != catalog.native_target())
 MIRROR = "http://mirror.example/debian/"
@@ -129,10 +129,10 @@ def test_without_an_engine_the_report_still_has_every_line(tmp_path: Path) -> No
 def test_the_table_ends_with_an_error_for_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checks = [Check("a", "ok", "fine"), Check("b", "warning", "hm", "do that")]
+    checks = [HostCheck("a", "ok", "fine"), HostCheck("b", "warning", "hm", "do that")]
     monkeypatch.setattr(report, "report", lambda environ: checks)
     report.show()
-    checks.append(Check("c", "missing", "none", "get it"))
+    checks.append(HostCheck("c", "missing", "none", "get it"))
     with pytest.raises(HostError, match=r"^missing: c$") as caught:
         report.show()
     assert caught.value.hint == "get it"
@@ -150,7 +150,7 @@ def plan(
     mmdebstrap: bool = True,
     programs: Sequence[str] = (),
     entries: Sequence[Entry] = BOOKWORM,
-) -> install.Plan:
+) -> install.InstallPlan:
     """The plan for a machine that lacks what is named false."""
     return install.make_plan(
         system,

@@ -168,6 +168,6 @@ def test_table_names_every_artefact(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_release_is_true_or_false_in_a_row() -> None:
-    row = toml_table.Row("models.toml: x", {"release": "yes"})
+    row = toml_table.TomlRow("models.toml: x", {"release": "yes"})
     with pytest.raises(CatalogError, match=r"models.toml: x.release: expected true or false"):
         row.flag("release")
