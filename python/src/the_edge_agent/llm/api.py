@@ -25,6 +25,7 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
+from the_edge_agent.llm.proxy import proxy_for
 from the_edge_agent.secrets import Masker
 
 if TYPE_CHECKING:
@@ -253,9 +254,11 @@ class ApiBackend:
         import httpx  # a tenth of a second that local models need not wait for
 
         begun = False
+        proxy = proxy_for(self._where.base, os.environ)
+        way = f"{self._where.shown} through the proxy {without_password(proxy)}" if proxy else ""
         try:
             async with (
-                self._client() as client,
+                self._client(proxy) as client,
                 client.stream("POST", f"{self._where.base}/{path}", json=body) as response,
             ):
                 if response.status_code != 200:
@@ -263,7 +266,7 @@ class ApiBackend:
                 begun = True
                 return await read(response)
         except httpx.TransportError as error:
-            failure = ApiError(f"{self._where.shown}: {_cause(error)}")
+            failure = ApiError(f"{way or self._where.shown}: {_cause(error)}")
             if begun:  # a part of the answer may be out already
                 raise failure from error
             raise _PassingError(failure) from error
@@ -272,13 +275,22 @@ class ApiBackend:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise ApiError(f"{self._where.shown}: {_cause(error)}") from error
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self, proxy: str | None) -> httpx.AsyncClient:
         import httpx
 
+        # Certificates are read where they are wanted, and not for plain HTTP.
+        ways = [self._where.base, *([proxy] if proxy else [])]
+        trusted = tls.context(os.environ) if any(w.startswith("https:") for w in ways) else None
+        named = None
+        if proxy:
+            to_proxy = trusted if proxy.startswith("https:") else None
+            named = httpx.Proxy(proxy, ssl_context=to_proxy)
         return httpx.AsyncClient(
             timeout=None,  # noqa: S113  # _post limits the time
             headers=dict(self._where.headers),
-            verify=tls.context(os.environ),
+            verify=trusted or False,
+            proxy=named,
+            trust_env=False,  # its reading of NO_PROXY knows no networks
         )
 
     def _refusal(

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from the_edge_agent.errors import ApiError
+
 BUNDLED = "usr/share/tea/cacert.pem"
 
 
@@ -16,12 +18,16 @@ def context(env: Mapping[str, str]) -> ssl.SSLContext:
     certificates beside them.
 
     Raises:
-        OSError: the file that SSL_CERT_FILE names cannot be read.
-        ssl.SSLError: it holds no certificates.
+        ApiError: the file that SSL_CERT_FILE names cannot be read, or holds no certificates.
     """
     file, folder = env.get("SSL_CERT_FILE"), env.get("SSL_CERT_DIR")
     if file or folder:
-        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+        try:
+            return ssl.create_default_context(cafile=file or None, capath=folder or None)
+        except OSError as error:  # also one of OpenSSL: there are no certificates in it
+            why = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
+            named = f"SSL_CERT_FILE {file}" if file else f"SSL_CERT_DIR {folder}"
+            raise ApiError(f"{named} cannot be used: {why}") from error
     bundled = Path(env["APPDIR"], BUNDLED) if env.get("APPDIR") else None
     if bundled is not None and bundled.is_file():
         return ssl.create_default_context(cafile=bundled)

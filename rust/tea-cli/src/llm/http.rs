@@ -17,8 +17,9 @@ use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
 };
 use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::{http, Agent, Body};
+use ureq::{http, Agent, Body, Proxy};
 
+use super::proxy::proxy_for;
 use crate::random;
 use crate::stop;
 
@@ -183,18 +184,27 @@ impl HttpResponse for Response {
 
 /// Send the request, and its response part by part until nobody listens.
 fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError> {
+    let address = proxy_for(&request.url, |name| env::var(name).ok());
+    let address = address.map_err(HttpError::Invalid)?;
+    let proxy = address.as_deref().map(Proxy::new).transpose();
+    let proxy = proxy.map_err(|error| HttpError::Invalid(format!("the proxy: {error}")))?;
+    // Certificates are read where they are wanted, and not for plain HTTP.
+    let ways = [Some(request.url.as_str()), address.as_deref()];
+    let is_secure = ways.iter().flatten().any(|way| way.starts_with("https:"));
+    let certificates = if is_secure { root_certificates()? } else { RootCerts::WebPki };
     let agent: Agent = Agent::config_builder()
+        .proxy(proxy)
         .http_status_as_error(false)
         .max_redirects(0)
         .user_agent(concat!("tea/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(root_certificates()?).build())
+        .tls_config(TlsConfig::builder().root_certs(certificates).build())
         .build()
         .into();
     let mut post = agent.post(&request.url);
     for (name, value) in &request.headers {
         post = post.header(name, value);
     }
-    let response = post.send(&request.body).map_err(|error| cause(&error))?;
+    let response = post.send(&request.body).map_err(|error| through(cause(&error), &address))?;
     let (head, body): (_, Body) = response.into_parts();
     if parts.send(Part::Head(head)).is_err() {
         return Ok(());
@@ -212,6 +222,19 @@ fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError>
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(HttpError::Connection(error.to_string())),
         }
+    }
+}
+
+/// The failure of a request, with the proxy that it went through.
+fn through(error: HttpError, proxy: &Option<String>) -> HttpError {
+    let Some(proxy) = proxy else { return error };
+    let (scheme, rest) = proxy.split_once("://").unwrap_or(("http", proxy));
+    let host = rest.rsplit('@').next().unwrap_or(rest);
+    let named = |cause: String| format!("through the proxy {scheme}://{host}: {cause}");
+    match error {
+        HttpError::Connection(cause) => HttpError::Connection(named(cause)),
+        HttpError::Invalid(cause) => HttpError::Invalid(named(cause)),
+        HttpError::TimedOut => HttpError::TimedOut,
     }
 }
 
@@ -249,12 +272,19 @@ fn root_certificates() -> Result<RootCerts, HttpError> {
     for file in files {
         let data = fs::read(&file).map_err(|error| {
             let why = crate::text::reason(&error);
-            HttpError::Invalid(format!("certificates {} cannot be read: {why}", file.display()))
+            HttpError::Invalid(format!("SSL_CERT_FILE {} cannot be used: {why}", file.display()))
         })?;
         certificates.extend(parse_pem(&data).filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         }));
+    }
+    if certificates.is_empty() {
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| Some((name, env::var_os(name)?)));
+        let named = named.into_iter().flatten().next().unwrap_or_default();
+        let why =
+            format!("{} {} cannot be used: no certificates in it", named.0, named.1.display());
+        return Err(HttpError::Invalid(why));
     }
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }

@@ -8,6 +8,7 @@ pub mod http;
 pub mod local;
 pub mod memory;
 pub mod prompt;
+mod proxy;
 pub mod session;
 pub mod threads;
 pub mod verify;
