@@ -12,6 +12,7 @@ from dataclasses import dataclass
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_MODEL = 3
+EXIT_OUTPUT = 74  # sysexits.h: input and output
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +64,12 @@ class UsageError(TeaError):
     """The command line asks for something that cannot be. Exit code 2."""
 
     exit_code = EXIT_USAGE
+
+
+class OutputError(TeaError):
+    """The result cannot be written to the file that was named for it. Exit code 74."""
+
+    exit_code = EXIT_OUTPUT
 
 
 class InvalidFile(TeaError):

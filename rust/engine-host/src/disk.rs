@@ -1,16 +1,20 @@
 //! The files of this machine, as the engine asks for them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use tea_core::actions::files::Files;
 use tea_core::llm::model_path::ModelFiles;
+use tea_core::value::{Map, Value};
 
 /// The files of this machine; relative paths of models are taken from `directory`.
 pub struct Disk {
     /// The working directory.
     pub directory: PathBuf,
+    /// The case's environment.
+    pub env: Map,
 }
 
 /// Links that may lead to each other.
@@ -48,7 +52,7 @@ impl Files for Disk {
         fs::read(path).map_err(|error| reason(&error))
     }
 
-    fn replace(&self, path: &Path, data: &[u8]) -> Result<(), String> {
+    fn write(&self, path: &Path, data: &[u8]) -> Result<(), String> {
         let temporary = path.with_extension("tea-part");
         let written = fs::write(&temporary, data).and_then(|()| fs::rename(&temporary, path));
         written.map_err(|error| {
@@ -76,6 +80,10 @@ fn reason(error: &io::Error) -> String {
 }
 
 impl ModelFiles for Disk {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        self.env.get(name).and_then(Value::as_text).map(OsString::from)
+    }
+
     fn is_folder(&self, path: &Path) -> bool {
         self.directory.join(path).is_dir()
     }

@@ -114,12 +114,13 @@ fn registry(told: &Map, given: &Map, judge: &Rc<Judge>) -> Registry {
         Ok(endpoint.map(backend))
     });
     let choice = text(given, "backend").and_then(BackendChoice::from_word);
-    let local = local_factory(told, env, Disk { directory: directory.clone() }, judge.clone());
+    let disk = || Disk { directory: directory.clone(), env: env.clone() };
+    let local = local_factory(told, env.clone(), disk(), judge.clone());
     let roots = told.get("roots").and_then(Value::as_list).unwrap_or_default();
     let roots = roots.iter().filter_map(Value::as_text).map(PathBuf::from).collect();
     let mut registry = Registry::default();
     data::add_actions(&mut registry);
-    files::add_actions(&mut registry, Rc::new(Disk { directory }), roots);
+    files::add_actions(&mut registry, Rc::new(disk()), roots);
     llm::add_actions(&mut registry, &Rc::new(Backends::new(local, api, choice)));
     registry
 }
@@ -133,7 +134,8 @@ fn local_factory(told: &Map, env: Map, disk: Disk, judge: Rc<Judge>) -> BackendF
         }
         if find_model {
             let setting = text(settings, "model_path");
-            let found = model_path::find(&disk, gguf.as_deref(), &env, setting, None)?;
+            let found =
+                model_path::find(&disk, gguf.as_deref().map(Path::new), &env, setting, None)?;
             let Some(found) = found else { return Ok(None) };
             let path: &Path = &disk.directory.join(found.path);
             judge.say("model", &path.display().to_string().into());

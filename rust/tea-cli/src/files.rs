@@ -1,9 +1,20 @@
-//! Files of the machine: paths with links followed, and whole writes.
+//! Files of the machine, read and written so that no link leads elsewhere than was looked at.
+//!
+//! Paths that are read and written are absolute and free of links, as `resolve` gives them: a link
+//! that takes the place of a part of one afterwards is not followed.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{
+    fchown, openat, renameat, statat, unlinkat, AtFlags, FileType, Mode, OFlags, CWD,
+};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use tea_core::actions::files::Files;
 use tea_core::llm::model_path::ModelFiles;
 
@@ -12,28 +23,37 @@ use crate::stop;
 use crate::text::reason;
 
 const MAX_LINKS: usize = 40; // as Linux
+const FOLDER: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// The files of this machine.
 pub struct Machine;
 
 impl Files for Machine {
     fn resolve(&self, base: &Path, path: &Path) -> Result<PathBuf, String> {
-        let here = std::env::current_dir().map_err(|error| reason(&error))?;
-        let whole = here.join(base).join(path);
+        let mut whole = base.join(path);
+        if whole.is_relative() {
+            let here = std::env::current_dir().map_err(|error| reason(&error))?;
+            whole = here.join(whole);
+        }
         follow(&whole)
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| reason(&error))
+        read(path).map_err(|error| reason(&error))
     }
 
-    fn replace(&self, path: &Path, data: &[u8]) -> Result<(), String> {
-        let mode = fs::metadata(path).ok().map(|facts| facts.permissions());
-        replace(path, data, mode).map_err(|error| reason(&error))
+    fn write(&self, path: &Path, data: &[u8]) -> Result<(), String> {
+        write(path, data).map_err(|error| reason(&error))
     }
 }
 
 impl ModelFiles for Machine {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
     fn is_folder(&self, path: &Path) -> bool {
         path.is_dir()
     }
@@ -87,36 +107,118 @@ fn parts(path: &Path) -> Vec<PathBuf> {
     path.components().filter(counts).map(|part| PathBuf::from(part.as_os_str())).rev().collect()
 }
 
-/// Write a whole file or none: to a temporary one beside it, which then takes its name.
+/// The bytes of a regular file; a FIFO or a device may have no end.
 ///
 /// # Errors
-/// It cannot be written; what was there is still there.
-pub fn replace(path: &Path, data: &[u8], mode: Option<Permissions>) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let start: String = name.chars().take(50).collect();
+/// It cannot be read.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let (folder, name) = place(path)?;
+    // NONBLOCK: a FIFO without a writer opens at once, to be refused.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | FILE;
+    let mut file = File::from(openat(&folder, name, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut data = Vec::new();
+    file.read_to_end(&mut data)?;
+    Ok(data)
+}
+
+/// Write a regular file whole or not at all; into a device or FIFO as it is.
+///
+/// # Errors
+/// It cannot be written, or see `check_owner`; what was there is still there.
+pub fn write(path: &Path, data: &[u8]) -> io::Result<()> {
+    let (folder, name) = place(path)?;
+    match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => replace(&folder, name, data, None),
+        Err(error) => Err(error.into()),
+        Ok(facts) if FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile => {
+            let old = fs::symlink_metadata(path)?;
+            check_owner(&old)?;
+            replace(&folder, name, data, Some(&old))
+        }
+        Ok(_) => {
+            let flags = OFlags::WRONLY | FILE;
+            File::from(openat(&folder, name, flags, Mode::empty())?).write_all(data)
+        }
+    }
+}
+
+/// Refuse to replace a file that others have a part in, except for root.
+///
+/// # Errors
+/// It is another user's, has further names, or is not to be written.
+pub fn check_owner(facts: &Metadata) -> io::Result<()> {
+    let user = geteuid();
+    if user.is_root() {
+        return Ok(());
+    }
+    if facts.uid() != user.as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if facts.nlink() > 1 {
+        return Err(io::Error::other("it has hard links, which would keep the old content"));
+    }
+    if facts.mode() & 0o200 == 0 {
+        return Err(Errno::ACCESS.into());
+    }
+    Ok(())
+}
+
+/// Write to a temporary file beside `name`, which then takes its name, owner and mode.
+fn replace(folder: &OwnedFd, name: &OsStr, data: &[u8], old: Option<&Metadata>) -> io::Result<()> {
     let number = random::bytes().map(u64::from_le_bytes).map_err(io::Error::other)?;
-    let temporary = path.with_file_name(format!(".{start}.{number:016x}"));
+    let temporary = format!(".tea-{number:016x}"); // as short for the longest name
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
+    let mode = Mode::from_raw_mode(if old.is_some() { 0o600 } else { 0o666 });
     stop::while_asking(|| {
-        let written = write_new(&temporary, data, mode).and_then(|()| fs::rename(&temporary, path));
+        let mut file = File::from(openat(folder, &temporary, flags, mode)?);
+        let written = file
+            .write_all(data)
+            .and_then(|()| old.map_or(Ok(()), |old| take_over(&file, old)))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| Ok(renameat(folder, &temporary, folder, name)?));
         if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+            let _ = unlinkat(folder, &temporary, AtFlags::empty());
         }
         written
     })
 }
 
-fn write_new(path: &Path, data: &[u8], mode: Option<Permissions>) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(path)?;
-    file.write_all(data)?;
-    if let Some(mode) = mode {
-        file.set_permissions(mode)?;
+fn take_over(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        let owner = rustix::fs::Uid::from_raw(old.uid());
+        let group = rustix::fs::Gid::from_raw(old.gid());
+        match fchown(file, Some(owner), Some(group)) {
+            // A group that the user is not in is lost.
+            Err(Errno::PERM) if new.uid() == old.uid() => {}
+            changed => changed?,
+        }
     }
-    file.sync_all()
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
+}
+
+/// The folder that `path` lies in, opened part by part, and the name there.
+fn place(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let name = path.file_name().ok_or(Errno::NOENT)?;
+    let mut folder = openat(CWD, "/", FOLDER, Mode::empty())?;
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        if let Component::Normal(part) = part {
+            folder = openat(&folder, part, FOLDER, Mode::empty())?;
+        }
+    }
+    Ok((folder, name))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{symlink, PermissionsExt};
+    use std::os::unix::fs::symlink;
 
     use super::*;
     use crate::testing::Folder;
@@ -151,7 +253,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.write("a.txt", "old");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        Machine.replace(&path, b"new").unwrap();
+        Machine.write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -160,7 +262,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_says_why() {
         let folder = Folder::new();
-        let error = Machine.replace(&folder.path().join("no/a.txt"), b"x").unwrap_err();
+        let error = Machine.write(&folder.path().join("no/a.txt"), b"x").unwrap_err();
         assert_eq!(error, "No such file or directory");
     }
 }

@@ -6,6 +6,7 @@ mod llama;
 mod llm;
 mod random;
 mod stop;
+mod streams;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -30,8 +31,8 @@ fn explain_panics() {
         if std::env::var_os("TEA_TRACEBACK").is_some() {
             trace(panic);
         } else {
-            eprintln!("tea: internal error: {panic}");
-            eprintln!("     this is a mistake in tea; TEA_TRACEBACK=1 shows where");
+            streams::say(&format!("tea: internal error: {panic}"));
+            streams::say("     this is a mistake in tea; TEA_TRACEBACK=1 shows where");
         }
         std::process::exit(EXIT_BUG);
     }));

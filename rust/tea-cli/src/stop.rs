@@ -1,23 +1,31 @@
-//! Stopping in good order: Ctrl-C, SIGTERM, and a reader of our output that has gone away.
+//! Stopping in good order: Ctrl-C, SIGTERM, and output that cannot be written.
 //!
-//! What takes long and can stop asks `is_requested`, inside `while_asking`; elsewhere the program
-//! ends at once. Only the exit code tells the three apart.
+//! What takes long and can stop asks `is_requested`, inside `while_asking`; elsewhere, or when it
+//! has not stopped soon, the program ends as it is. A second signal has the system's default action.
+//! Only the exit code tells the causes apart.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 use tea_core::errors::{Error, Kind};
 
 /// As shells count: 128 and the number of the signal.
 pub const INTERRUPTED: u8 = 130;
 /// Ended by SIGTERM.
 pub const TERMINATED: u8 = 143;
-/// The reader of the output went away.
+/// The reader of the output went away. What cannot be written otherwise is `streams::EXIT_OUTPUT`.
 pub const BROKEN_PIPE: u8 = 141;
 
+/// How long whoever asks may take to stop.
+const PATIENCE: Duration = Duration::from_millis(600);
+
 static REQUESTED: AtomicU8 = AtomicU8::new(0);
+static SIGNALS: AtomicUsize = AtomicUsize::new(0); // that came so far
 static ASKING: AtomicUsize = AtomicUsize::new(0);
 static PROMPTING: AtomicBool = AtomicBool::new(false);
 
@@ -27,20 +35,44 @@ static PROMPTING: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// The system refuses.
 pub fn install(
-    before_exit: impl Fn() + Send + 'static,
+    before_exit: impl Fn() + Send + Sync + 'static,
     at_prompt: impl Fn() + Send + 'static,
 ) -> std::io::Result<()> {
+    // A file that may not grow any more is an error of writing, and not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    let before_exit: Arc<dyn Fn() + Send + Sync> = Arc::new(before_exit);
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(move || {
         for signal in signals.forever() {
+            if is_requested() {
+                before_exit();
+                let _ = low_level::emulate_default_handler(signal);
+            }
+            let count = SIGNALS.fetch_add(1, Ordering::SeqCst) + 1;
             match signal {
                 SIGINT if PROMPTING.load(Ordering::SeqCst) => at_prompt(),
-                SIGINT => leave_with(INTERRUPTED, &before_exit),
-                _ => leave_with(TERMINATED, &before_exit),
+                SIGINT => leave_with(INTERRUPTED, &*before_exit),
+                _ => leave_with(TERMINATED, &*before_exit),
             }
+            end_soon(count, before_exit.clone());
         }
     })?;
     Ok(())
+}
+
+/// End the program when what the signal number `count` asked to stop still runs.
+fn end_soon(count: usize, before_exit: Arc<dyn Fn() + Send + Sync>) {
+    let watch = move || {
+        thread::sleep(PATIENCE);
+        if is_requested() && SIGNALS.load(Ordering::SeqCst) == count {
+            before_exit();
+            low_level::exit(i32::from(exit_code()));
+        }
+    };
+    let watcher = thread::Builder::new().name("end".into()).stack_size(64 * 1024);
+    if watcher.spawn(watch).is_err() && is_requested() {
+        low_level::exit(i32::from(exit_code()));
+    }
 }
 
 /// While it lives, a stop is noticed by whoever asks `is_requested`, and ends nothing at once.
@@ -84,10 +116,10 @@ pub fn leave(code: u8) {
 }
 
 fn leave_with(code: u8, before_exit: &dyn Fn()) {
-    REQUESTED.store(code, Ordering::SeqCst);
+    let _ = REQUESTED.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
     if ASKING.load(Ordering::SeqCst) == 0 || PROMPTING.load(Ordering::SeqCst) {
         before_exit();
-        std::process::exit(i32::from(code));
+        std::process::exit(i32::from(exit_code()));
     }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -47,6 +48,20 @@ def tea(
         input=stdin,
         capture_output=True,
         env=environment(home, **more),
+        cwd=home,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def tea_in_shell(home: Path, script: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of sh in which ``tea`` is the program under test."""
+    program = f'tea() {{ {shlex.join(command())} "$@"; }}'
+    return subprocess.run(
+        ["sh", "-c", f"{program}\n{script}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment(home),
         cwd=home,
         timeout=DEADLINE,
         check=False,

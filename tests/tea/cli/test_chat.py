@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tea.cli.tea_process import Terminal, tea
+from tests.tea.cli.tea_process import Terminal, tea, tea_in_shell
 from tests.tea.llm.api_server import Api, Handler, Script, answer, chat, delta, events, serve
 
 
@@ -53,6 +53,65 @@ def test_piped_input_is_the_question(tmp_path: Path, api: Api) -> None:
     done = tea(tmp_path, "chat", *options(api), stdin="Erste Zeile\nzweite: é\n".encode())
     assert (done.returncode, done.stdout) == (0, b"ok\n")
     assert messages(api) == [("user", "Erste Zeile\nzweite: é")]
+
+
+def test_piped_input_follows_the_question(tmp_path: Path, api: Api) -> None:
+    api.scripts = [answer(chat("ok"))]
+    assert tea(tmp_path, "chat", "Sum it up:", *options(api), stdin=b"one\ntwo\n").stdout == b"ok\n"
+    assert messages(api) == [("user", "Sum it up:\n\none\ntwo")]
+    assert tea(tmp_path, "chat", "-", *options(api), stdin=b"one\n").stdout == b"ok\n"
+    assert messages(api) == [("user", "one")]
+
+
+def test_a_dash_reads_what_is_typed(tmp_path: Path, api: Api) -> None:
+    api.scripts = [answer(chat("ok"))]
+    terminal = Terminal(tmp_path, "chat", "-", *options(api))
+    try:
+        terminal.type("typed\n\x04")
+        terminal.read_until("ok")
+        assert terminal.wait() == 0
+    finally:
+        terminal.kill()
+    assert messages(api) == [("user", "typed")]
+
+
+def test_piped_input_without_an_end_is_refused(tmp_path: Path, api: Api) -> None:
+    script = f"yes | tea chat question {' '.join(options(api))}"
+    done = tea_in_shell(tmp_path, script)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"standard input has more than 16000000 bytes" in done.stderr
+    assert api.requests == []
+
+
+def test_a_prompt_too_long_for_any_api_is_not_sent(tmp_path: Path, api: Api) -> None:
+    system = "x" * 100_000  # the longest argument has 128 kB
+    done = tea(tmp_path, "chat", "hi", *options(api), "--system", system, stdin=b"y" * 15_950_000)
+    assert done.returncode == 1
+    assert b"the messages have more than 16000000 bytes" in done.stderr
+    assert api.requests == []
+
+
+def test_an_error_after_half_an_answer_is_on_a_line_of_its_own(tmp_path: Path, api: Api) -> None:
+    api.scripts = [events(delta("Half"), breaks_off=True)]
+    done = tea_in_shell(tmp_path, f"tea chat hi {' '.join(options(api))} 2>&1")
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"Half\ntea: ")
+
+
+def test_a_terminal_is_not_commanded_by_what_is_printed(
+    tmp_path: Path, api: Api, terminal: Terminal
+) -> None:
+    text = "red \x1b[31m \x9b31m bell \x07 tab\t."
+    api.scripts = [says(text), answer({"error": {"message": "no \x1b]0;title\x07"}}, 400)]
+    terminal.read_until("> ")
+    terminal.type("hi\n")
+    shown = terminal.read_until("tab")
+    assert "red \\u001b[31m \\u009b31m bell \\u0007 tab" in shown
+    terminal.read_until("> ")
+    terminal.type("again\n")
+    terminal.read_until("no \\u001b]0;title\\u0007")
+    api.scripts = [says(text)]
+    assert tea(tmp_path, "chat", "hi", *options(api)).stdout == f"{text}\n".encode()
 
 
 def test_a_conversation_remembers_what_was_said(api: Api, terminal: Terminal) -> None:

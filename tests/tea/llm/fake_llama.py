@@ -72,6 +72,9 @@ class FakeC:
     def llama_vocab_get_add_bos(self, _vocab: object) -> bool:
         return self.adds_bos
 
+    def llama_vocab_n_tokens(self, _vocab: object) -> int:
+        return 3
+
     def llama_vocab_get_text(self, _vocab: object, token: int) -> bytes:
         return self.names[token]
 

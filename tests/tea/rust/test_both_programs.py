@@ -36,6 +36,7 @@ LINES = [
     *("validate --json bad.yaml good.yaml warns.yaml", "validate -q good.yaml warns.yaml"),
     *("validate /nope bad.yaml", "validate --jsn f", "chat", "chat a b", "chat hi", "chat -1"),
     *("chat --temperature x", "chat --temperature 5", "chat --temperature -1 hi", "chat -- -x"),
+    *("chat -- x --max-tokens 4", "run -o x -- w -q", "chat -", "chat --forget"),
     *("chat --seed 1.5 hi", "chat --seed -1 hi", "chat --seed= hi", "chat hi --model="),
     *("chat --max-tokens 9 --max-tokens 0 hi", "chat hi --backend api", "chat hi --api-base foo"),
     *("chat hi --api-base http://u:p@127.0.0.1:9/v1", "model", "model --gguf nope"),

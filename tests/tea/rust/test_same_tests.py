@@ -9,8 +9,10 @@ import pytest
 from tests.tea.cli import tea_process
 from tests.tea.cli.test_chat import *  # noqa: F403
 from tests.tea.cli.test_main import *  # noqa: F403
+from tests.tea.cli.test_output import *  # noqa: F403
 from tests.tea.cli.test_run import *  # noqa: F403
 from tests.tea.cli.test_run import SUM, test_a_wrong_option_is_exit_code_2, write
+from tests.tea.cli.test_stop import *  # noqa: F403
 from the_edge_agent import __version__
 
 # What only Python's program can do: it has modules, and its own name and words.

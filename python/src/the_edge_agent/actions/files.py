@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from the_edge_agent import files
 from the_edge_agent.actions import ActionSpec, Call
 from the_edge_agent.errors import ActionError, FileError
 from the_edge_agent.values import describe
@@ -27,7 +27,7 @@ def file_actions(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
 async def _read(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
     path = _allowed(roots, call)
     try:
-        return {"content": path.read_bytes().decode("utf-8")}
+        return {"content": files.read(path).decode("utf-8")}
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not UTF-8 text: byte {error.start + 1} is wrong") from error
     except OSError as error:
@@ -44,34 +44,12 @@ async def _write(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
     path = _allowed(roots, call)
     try:
         data = content.encode("utf-8")
-        _replace(path, data)
+        files.write(path, data)
     except UnicodeEncodeError as error:
         raise FileError(f"cannot write {path}: the text has half a character") from error
     except OSError as error:
         raise FileError(f"cannot write {path}: {_reason(error)}") from error
     return {"path": str(path), "bytes": len(data)}
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a whole file or none: to a temporary one beside it, which then takes its name."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _allowed(roots: tuple[Path, ...], call: Call) -> Path:
@@ -83,9 +61,14 @@ def _allowed(roots: tuple[Path, ...], call: Call) -> Path:
         raise FileError("no folder is allowed for files", hint="allow one with --allow-path DIR")
     try:
         path = (roots[0] / given).resolve()
-        folders = [root.resolve() for root in roots]
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise FileError(f"cannot find {given}: {error}") from error
+    except OSError as error:
+        raise FileError(f"cannot find {given}: {_reason(error)}") from error
+    folders = []
+    for root in roots:
+        with contextlib.suppress(OSError, RuntimeError):  # one that was deleted holds nothing
+            folders.append(root.resolve())
     if not any(path.is_relative_to(folder) for folder in folders):
         raise FileError(
             f"{given} is outside the folders that the workflow may use",

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from the_edge_agent.cli import streams
 from the_edge_agent.errors import UsageError
 from the_edge_agent.llm.parameters import BACKENDS
 
@@ -17,6 +18,7 @@ exit codes:
   1    the workflow failed
   2    wrong usage or an invalid file
   3    no model, or one that cannot be used
+  74   the output cannot be written
   130  interrupted
 """
 
@@ -27,6 +29,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing and leaving."""
         raise UsageError(message, hint=f"see {self.prog} --help")
+
+    def print_help(self, file: object = None) -> None:
+        """Print where all results are printed; the standard way drops its errors."""
+        streams.answer(self.format_help())
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -46,10 +52,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         known = commands[options.command] if options.command else parser
         words = [word for action in known._actions for word in action.option_strings]
-        raise UsageError(
-            f"unknown argument {unknown[0]}",
-            hint=nearest(unknown[0].partition("=")[0], words) or f"see {known.prog} --help",
-        )
+        hint = nearest(unknown[0].partition("=")[0], words) or f"see {known.prog} --help"
+        if "--" in arguments and unknown[0] in arguments[arguments.index("--") :]:
+            hint = "nothing after -- is an option; options go before it"
+        raise UsageError(f"unknown argument {unknown[0]}", hint=hint)
     return options
 
 
@@ -141,13 +147,23 @@ def _add_validate(parser: Parser) -> None:
 
 
 def _add_chat(parser: Parser) -> None:
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="ask this and leave")
+    parser.add_argument(
+        "prompt", metavar="PROMPT", nargs="?", help="ask this and leave; - for piped input"
+    )
     parser.add_argument("--system", metavar="TEXT", help="what the model is told beforehand")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2; default 0.7")
     parser.add_argument(
-        "--max-tokens", metavar="N", type=int, help="longest answer, in tokens; default 512"
+        "--max-tokens",
+        metavar="N",
+        type=int,
+        help="longest answer, in tokens; default 512, at most half the context",
     )
     parser.add_argument("--seed", metavar="N", type=int, help="same seed, same answer")
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="drop the oldest turns of a conversation that has filled the context",
+    )
     parser.add_argument("--model", metavar="NAME", help="the model to ask an API for")
     parser.add_argument("--api-base", metavar="URL", help="address of an OpenAI-compatible API")
     _add_backend(parser)

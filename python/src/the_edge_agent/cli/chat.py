@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from the_edge_agent.cli import output, signals, values
+from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends
-from the_edge_agent.errors import ModelError, TeaError, UsageError
+from the_edge_agent.errors import LimitError, ModelError, TeaError, UsageError
 from the_edge_agent.llm import parameters
-from the_edge_agent.llm.backend import Backend, ChatReply, ChatRequest, Message
+from the_edge_agent.llm.backend import MAX_PROMPT, Backend, ChatRequest, Message
 
 PROMPT = "> "
 HELP = "/reset begins anew, /quit or Ctrl-D leaves, Ctrl-C stops an answer"
@@ -27,30 +30,49 @@ def chat_command(options: Namespace) -> int:
     """
     settings = _settings(options)
     fields = parameters.sampling({}, settings)
-    if options.prompt is None and sys.stdin.isatty() and sys.stdout.isatty():
-        backend = _backend(options, settings)
-        Conversation(backend, _system(options, backend), fields).hold()
-        return 0
-    if options.prompt is None:
-        text = values.read_text(values.STDIN)
-    else:
-        text = values.as_typed(options.prompt)
-    if not text.strip():
-        raise UsageError("there is no question", hint='try: tea chat "Why is the sky blue?"')
-    user = Message("user", text.rstrip("\n"))
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    question = None if options.prompt is None and on_terminal else _question(options.prompt)
     backend = _backend(options, settings)
-    system = _system(options, backend)
-    if system is None:
-        request = ChatRequest((user,), user.content, **fields)
-    else:
-        request = ChatRequest((Message("system", system), user), **fields)
-    asyncio.run(backend.chat(request, output.answer))
-    output.answer("\n")
+    with asyncio.Runner() as runner:
+        if options.max_tokens is None:
+            _leave_room(fields, backend, runner)
+        talk = Conversation(
+            backend, _system(options, backend), fields, runner, forgets=options.forget
+        )
+        if question is None:
+            talk.hold()
+        else:
+            talk.answer(question)
     return 0
 
 
+def _question(prompt: str | None) -> str:
+    """Return what to ask: the prompt, a blank line and what is piped in, or either alone."""
+    asked = None if prompt in (None, values.STDIN) else values.as_typed(prompt)
+    parts = [] if asked is None else [asked]
+    if asked is None or _is_piped():
+        parts.append(values.read_text(values.STDIN, MAX_PROMPT))
+    text = "\n\n".join(part.rstrip("\n") for part in parts if part.strip())
+    if not text:
+        raise UsageError("there is no question", hint='try: tea chat "Why is the sky blue?"')
+    return text
+
+
+def _is_piped() -> bool:
+    """Return whether standard input is a file or a pipe, and no terminal or other device."""
+    return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
+
+
 def _backend(options: Namespace, settings: Mapping[str, Any]) -> Backend:
-    return backends(options, output.log if options.verbose else None).select(settings, None)
+    return backends(options, streams.log if options.verbose else None).select(settings, None)
+
+
+def _leave_room(fields: dict[str, Any], backend: Backend, runner: asyncio.Runner) -> None:
+    """Load a local model, and have its answers take at most half of its context."""
+    load = getattr(backend, "load", None)
+    if load is not None:
+        context: int = signals.run(load(), runner)
+        fields["max_tokens"] = min(fields["max_tokens"], context // 2)
 
 
 def _system(options: Namespace, backend: Backend) -> str | None:
@@ -74,83 +96,118 @@ def _settings(options: Namespace) -> dict[str, Any]:
 
 
 class Conversation:
-    """Turns of user and model on a terminal. The model's cache keeps what was said."""
+    """Turns of user and model. The model's cache keeps what was said."""
 
     def __init__(
         self,
         backend: Backend,
         system: str | None,
         fields: Mapping[str, Any],
+        runner: asyncio.Runner,
         *,
-        read_line: Callable[[str], str] = input,
+        forgets: bool = False,
     ) -> None:
+        """``forgets``: the oldest turns are dropped when the context is full."""
         self._backend = backend
         self._head = () if system is None else (Message("system", system),)
         self._fields = fields
-        self._read_line = read_line
+        self._runner = runner
+        self._forgets = forgets
         self._said: tuple[Message, ...] = ()
 
     def hold(self) -> None:
-        """Talk until the user leaves.
+        """Talk on a terminal until the user leaves.
 
         Raises:
-            TeaError: the model cannot be loaded. Later errors are printed, and the talk goes on.
+            TeaError: the model cannot chat. Later errors are printed, and the talk goes on.
         """
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  # gives input() its line editing
-        with asyncio.Runner() as runner:
-            load = getattr(self._backend, "load", None)
-            if load is not None:
-                runner.run(load())
-            output.say(HELP)
+        streams.say(HELP)
+        while True:
+            try:
+                line = input(PROMPT).strip()
+            except EOFError:
+                streams.answer("\n")
+                return
+            except KeyboardInterrupt:
+                self._survive("\n")
+                continue
+            if line == "/quit":
+                return
+            if line:
+                self._take(line)
+
+    def answer(self, text: str) -> None:
+        """Ask ``text`` and print the answer as it comes; both become part of the conversation.
+
+        Raises:
+            TeaError: there is no answer, or only the beginning of one.
+        """
+        user = Message("user", text)
+        with self._printing(user) as on_text:
             while True:
+                request = ChatRequest((*self._head, *self._said, user), **self._fields)
+                if len(request.messages) == 1:  # a model without a chat template completes it
+                    request = replace(request, prompt=text)
                 try:
-                    line = self._read_line(PROMPT).strip()
-                except EOFError:
-                    output.answer("\n")
-                    return
-                except KeyboardInterrupt:
-                    if signals.must_leave():
+                    signals.run(self._backend.chat(request, on_text), self._runner)
+                except LimitError:
+                    if not self._forgets or not self._said:
                         raise
-                    output.answer("\n")
-                    continue
-                if line == "/quit":
+                    self._said = self._said[2:]
+                    streams.say("(the oldest question and its answer are forgotten)")
+                else:
                     return
-                if line:
-                    self._take(runner, line)
 
-    def _take(self, runner: asyncio.Runner, line: str) -> None:
-        if line == "/reset":
-            self._said = ()
-            output.say("A new conversation.")
-        elif line.startswith("/") and line[1:].isalpha():
-            output.say(f"There is no {line}. {HELP}.")
-        else:
-            self._answer(runner, line)
-
-    def _answer(self, runner: asyncio.Runner, line: str) -> None:
+    @contextlib.contextmanager
+    def _printing(self, user: Message) -> Iterator[Callable[[str], None]]:
+        """Print an answer, which ends its line however it ends; remember what came of it."""
         pieces: list[str] = []
 
         def on_text(text: str) -> None:
             pieces.append(text)
-            output.answer(text)
+            streams.answer(text)
 
-        said = (*self._said, Message("user", line))
-        request = ChatRequest((*self._head, *said), **self._fields)
         try:
-            runner.run(self._chat(request, on_text))
+            yield on_text
+        except TeaError:
+            if pieces:
+                streams.answer("\n")
+            raise
         except KeyboardInterrupt:
-            if signals.must_leave():
-                raise
-            output.answer(" …")  # what was said stays part of the conversation
-        except TeaError as error:
-            if isinstance(error, ModelError) and not self._said:
-                raise  # it cannot chat at all
-            output.report(error)
-            return
-        output.answer("\n")
-        if pieces:
-            self._said = (*said, Message("assistant", "".join(pieces)))
+            if pieces:
+                streams.answer(" …\n")
+            self._remember(user, pieces)
+            raise
+        streams.answer("\n")
+        self._remember(user, pieces)
 
-    async def _chat(self, request: ChatRequest, on_text: Callable[[str], None]) -> ChatReply:
-        return await self._backend.chat(request, on_text)
+    def _remember(self, user: Message, pieces: list[str]) -> None:
+        if pieces:
+            self._said = (*self._said, user, Message("assistant", "".join(pieces)))
+
+    def _take(self, line: str) -> None:
+        if line == "/reset":
+            self._said = ()
+            streams.say("A new conversation.")
+        elif line.startswith("/") and line[1:].isalpha():
+            streams.say(f"There is no {line}. {HELP}.")
+        else:
+            try:
+                self.answer(line)
+            except KeyboardInterrupt:
+                self._survive("")
+            except TeaError as error:
+                if isinstance(error, ModelError) and not self._said:
+                    raise  # it cannot chat at all
+                if isinstance(error, LimitError) and self._said:
+                    error.hint = "/reset begins anew; tea chat --forget drops the oldest turns"
+                output.report(error)
+
+    def _survive(self, text: str) -> None:
+        """Go on after a Ctrl-C. Raises KeyboardInterrupt where it was more than that."""
+        if signals.must_leave():
+            raise KeyboardInterrupt
+        signals.install()
+        streams.answer(text)

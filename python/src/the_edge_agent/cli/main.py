@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from the_edge_agent import __version__
-from the_edge_agent.cli import output, signals
+from the_edge_agent.cli import output, signals, streams
 from the_edge_agent.errors import TeaError, UsageError
 from the_edge_agent.llm import model_file
 
@@ -20,29 +20,27 @@ EXIT_BUG = 70  # sysexits.h: an error inside the program
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code; prints errors, raises none."""
-    output.use_utf8()
     model_file.take(os.environ)
-    signals.install()
     try:
         code = _dispatch(arguments)
-        sys.stdout.flush()
     except TeaError as error:
         output.report(error)
         return error.exit_code
     except KeyboardInterrupt:
+        signals.end_children()
+        # Raised while Python ran a text (so are data classes made), it would end the process by
+        # SIGINT, whatever comes after. Running another text takes that back.
+        exec("")  # noqa: S102
         return signals.exit_code()
-    except BrokenPipeError:
-        signals.discard_output()
-        return signals.BROKEN_PIPE
-    except SystemExit as leaving:  # argparse, after --help
-        return leaving.code if isinstance(leaving.code, int) else 0
+    except SystemExit:  # argparse, after --help
+        return streams.exit_code(0)
     except Exception as error:
         if os.environ.get("TEA_TRACEBACK"):
             raise
-        output.say(f"tea: internal error: {type(error).__name__}: {error}")
-        output.say("     this is a mistake in tea; TEA_TRACEBACK=1 shows where")
+        streams.say(f"tea: internal error: {type(error).__name__}: {error}")
+        streams.say("     this is a mistake in tea; TEA_TRACEBACK=1 shows where")
         return EXIT_BUG
-    return code
+    return streams.exit_code(code)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -77,11 +75,11 @@ def _facts(options: Namespace) -> int:
     line = f"tea {__version__}" if options.version else "python"
     if options.version and options.impl:
         line += " (python)"
-    output.answer(f"{line}\n")
+    streams.answer(f"{line}\n")
     if options.verbose:
         from the_edge_agent.llm import bindings
 
         llama = bindings.load()
-        output.answer(f"CPU backend: {llama.cpu_backend()}\n")
-        output.answer(f"libraries: {bindings.library_directory()}\n")
+        streams.answer(f"CPU backend: {llama.cpu_backend()}\n")
+        streams.answer(f"libraries: {bindings.library_directory()}\n")
     return 0

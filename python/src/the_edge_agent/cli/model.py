@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from the_edge_agent.cli import output
+from the_edge_agent.cli import output, streams
 from the_edge_agent.errors import ModelError
 from the_edge_agent.llm import bindings, gguf, memory, model_file, model_path, repack, verify
 from the_edge_agent.llm.backend import NO_MODEL, NO_MODEL_HINT
@@ -29,14 +29,14 @@ def model_command(options: Namespace) -> int:
         facts: dict[str, Any] = {"path": str(found.path), "sha256": verify.verify(found)}
     else:
         local = LocalOptions.from_settings({}, low_memory=options.low_memory)
-        facts = model_facts(found, local, output.log if options.verbose else None)
+        facts = model_facts(found, local, streams.log if options.verbose else None)
     if options.json:
-        output.answer(output.to_json(facts, indent=2) + "\n")
+        streams.answer(output.to_json(facts, indent=2) + "\n")
         return 0
     width = max(map(len, facts))
     for key, value in facts.items():
         shown = "none" if value is None else f"{value:,}" if isinstance(value, int) else value
-        output.answer(f"{key.replace('_', ' '):{width}}  {shown}\n")
+        streams.answer(f"{key.replace('_', ' '):{width}}  {shown}\n")
     return 0
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from the_edge_agent.cli import output, values
+from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends, registry
+from the_edge_agent.cli.target import look_at
 from the_edge_agent.errors import EXIT_FAILED, UsageError
 from the_edge_agent.run import Host, run
 from the_edge_agent.workflow import Workflow, load
@@ -28,26 +29,28 @@ def run_command(options: Namespace) -> int:
     given = values.json_map("--input", options.input)
     secrets = values.secrets(options.secrets, options.secrets_env, os.environ)
     conditions = [_condition(text) for text in options.fail_on_state]
-    target = values.writable_target(options.output) if options.output else None
+    target = look_at(options.output) if options.output else None
     text = values.read_text(options.file)
 
     workflow, host = _prepare(options, text, secrets)
     if not options.quiet:
         for warning in workflow.warnings:
-            output.say(f"{warning.place}: warning: {warning.message}")
-    state = asyncio.run(run(workflow, given, host))
+            streams.say(f"{warning.place}: warning: {warning.message}")
+    streams.keep_stdout()
+    signals.shield_system()
+    state = signals.run(run(workflow, given, host))
     document = output.to_json(state, indent=2)
     if target is not None:
-        output.write_file(target, document + "\n")
+        target.write(document + "\n")
     elif not options.stream:
-        output.answer(document + "\n")
+        streams.answer(document + "\n")
     return _judge(state, conditions)
 
 
 def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Workflow, Host]:
     """Return the checked workflow and everything that it may touch."""
-    log = output.log if options.verbose else None
-    roots = [Path.cwd(), *map(Path, options.allow_path)]
+    log = streams.log if options.verbose else None
+    roots = [_working_folder(), *map(Path, options.allow_path)]
     if options.file != values.STDIN:
         roots.insert(1, Path(options.file).parent)
     actions = registry(backends(options, log), roots)
@@ -60,18 +63,25 @@ def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Wo
         emit=emit,
         sleep=asyncio.sleep,
         random=random.random,
-        warn=_nowhere if options.quiet else output.say,
+        warn=_nowhere if options.quiet else streams.say,
     )
     return workflow, host
 
 
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path()  # it was deleted: relative paths lead nowhere
+
+
 def _on_stream(event: Event) -> None:
-    output.answer(output.to_json(event) + "\n")
+    streams.answer(output.to_json(event) + "\n")
 
 
 def _on_stderr(event: Event) -> None:
     if event["type"] == "node_complete":
-        output.say(f"node {event['node']} done")
+        streams.say(f"node {event['node']} done")
 
 
 def _nowhere(_event: object) -> None:
@@ -89,7 +99,7 @@ def _judge(state: Mapping[str, Any], conditions: list[tuple[str, str]]) -> int:
     """Return 1 when a value of ``state``, in its text form, is one that was named, else 0."""
     for key, value in conditions:
         if key in state and _text_form(state[key]) == value:
-            output.say(f"tea: the final state has {key}={value}")
+            streams.say(f"tea: the final state has {key}={value}")
             return EXIT_FAILED
     return 0
 

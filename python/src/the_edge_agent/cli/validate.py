@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from the_edge_agent.cli import output, values
+from the_edge_agent.cli import output, streams, values
 from the_edge_agent.errors import EXIT_USAGE, InvalidFile, Problem
 
 
@@ -20,16 +20,16 @@ def validate_command(options: Namespace) -> int:
     """
     results = [_check(name) for name in options.files]
     if options.json:
-        output.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
+        streams.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
     else:
         for name, errors, warnings in results:
             for problem in errors:
-                output.answer(f"{problem}\n")
+                streams.answer(f"{problem}\n")
             if not options.quiet:
                 for problem in warnings:
-                    output.answer(f"{_warning(problem)}\n")
+                    streams.answer(f"{_warning(problem)}\n")
             if not errors and not options.quiet:
-                output.say(f"{name}: valid")
+                streams.say(f"{name}: valid")
     return EXIT_USAGE if any(errors for _, errors, _ in results) else 0
 
 

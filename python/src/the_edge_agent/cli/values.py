@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from the_edge_agent import json_reader
@@ -14,15 +11,19 @@ from the_edge_agent.errors import UsageError
 STDIN = "-"
 
 
-def read_text(name: str) -> str:
+def read_text(name: str, limit: int = -1) -> str:
     """Return the text of the file ``name``, or of standard input for ``-``.
 
     Raises:
-        UsageError: it cannot be read, or is not UTF-8.
+        UsageError: it cannot be read, is not UTF-8, or has more than ``limit`` bytes, if that is
+            not negative.
     """
     shown = "standard input" if name == STDIN else name
     try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        with open(0 if name == STDIN else name, "rb", closefd=name != STDIN) as file:
+            data = file.read(limit + 1 if limit >= 0 else -1)
+        if 0 <= limit < len(data):
+            raise UsageError(f"{shown} has more than {limit} bytes", hint="ask about a part of it")
         return data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
@@ -78,17 +79,3 @@ def secrets(option: str | None, prefix: str | None, env: Mapping[str, str]) -> d
         if name.startswith(prefix) and name != prefix:
             values[name[len(prefix) :].lower()] = value
     return values
-
-
-def writable_target(name: str) -> Path:
-    """Return the path to write later, after a look at its folder.
-
-    Raises:
-        UsageError: there is no such folder, or it may not be written to.
-    """
-    path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"-o {name}: {'a folder' if path.is_dir() else 'no such folder'}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"-o {name}: the folder may not be written to")
-    return path

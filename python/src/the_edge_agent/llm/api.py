@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from the_edge_agent import secrets
-from the_edge_agent.errors import ApiError, TeaError, Timeout
+from the_edge_agent.errors import ApiError, LimitError, TeaError, Timeout
 from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
+    MAX_PROMPT,
     BackendFactory,
     BackendName,
     ChatReply,
@@ -170,10 +171,16 @@ class ApiBackend:
         """Answer, as a stream when ``on_text`` is given.
 
         Raises:
+            LimitError: the messages are too long.
             ApiError: the endpoint refused, cannot be reached, or gave something that is no answer.
             Timeout: ``request.timeout`` seconds passed, retries included.
         """
         model = self._model(request.model)
+        sizes = (len(each.content.encode("utf-8", "replace")) for each in request.messages)
+        if sum(sizes) > MAX_PROMPT:
+            raise LimitError(
+                f"the messages have more than {MAX_PROMPT} bytes", hint="shorten the prompt"
+            )
         limit = "max_completion_tokens" if self._newer_name else request.limit_name
         sampled = {
             "temperature": ("temperature", request.temperature),

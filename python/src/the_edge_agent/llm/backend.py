@@ -26,6 +26,9 @@ NO_API = "no API is configured"
 NO_API_HINT = "set settings.llm.api_base, or OPENAI_API_KEY in the environment"
 
 
+MAX_PROMPT = 16_000_000  # bytes that are read, or sent to an API
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""

@@ -138,9 +138,10 @@ class LocalBackend:
         """The system text that the bundle wants for a conversation with its model."""
         return self._found.chat_system
 
-    async def load(self) -> None:
-        """Load the model now, so that the first answer needs not wait for it."""
+    async def load(self) -> int:
+        """Load the model now, so that no answer waits for it; return its context in tokens."""
         await self._in_thread(self._get_session)
+        return self._context_size(self._loaded().head)
 
     def close(self) -> None:
         """Give all memory back. The backend can be used again, and loads again."""

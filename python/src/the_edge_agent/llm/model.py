@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from the_edge_agent.errors import ActionError, ModelError
+from the_edge_agent.errors import ActionError, LimitError, ModelError
 from the_edge_agent.llm import gguf, model_file
 from the_edge_agent.llm.backend import Message
 from the_edge_agent.llm.bindings import Llama
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 256
 _STEP = 0.05  # of a model, whose pages are given back together
+# Bytes of a token. A prompt with fewer for each token of the context is tokenized soon.
+_USUAL_PIECE = 16
 
 
 class Stopped(Exception):  # not an error
@@ -110,7 +112,9 @@ class Model:
         """The name in the model's own metadata, else its file's."""
         return self.head.name
 
-    def prompt_tokens(self, messages: tuple[Message, ...], prompt: str | None) -> list[int]:
+    def prompt_tokens(
+        self, messages: tuple[Message, ...], prompt: str | None, n_ctx: int
+    ) -> list[int]:
         """Return the tokens that the answer goes on from, with at most one BOS at their head.
 
         ``prompt`` is completed as it stands when the model has no chat template.
@@ -118,7 +122,14 @@ class Model:
         Raises:
             ModelError: there is no chat template and no such prompt, or the template fails.
             ActionError: there is nothing to go on from.
+            LimitError: a context of ``n_ctx`` tokens cannot hold it, whatever its tokens are.
         """
+        size = sum(len(message.content.encode("utf-8", "replace")) for message in messages)
+        if size > n_ctx * _USUAL_PIECE and size > n_ctx * self._longest_piece():
+            raise LimitError(
+                f"the prompt has {size} bytes, more than a context of {n_ctx} tokens can hold",
+                hint="shorten the prompt",
+            )
         if self._template_text is not None:
             tokens = self._chat_tokens(messages)
         elif prompt is not None:
@@ -130,6 +141,12 @@ class Model:
                 " which it completes as plain text",
             )
         return self._with_bos(tokens)
+
+    def _longest_piece(self) -> int:
+        """Return the bytes of the longest text that the vocabulary has a token for."""
+        get_text, vocab = self._c.llama_vocab_get_text, self._vocab
+        count = self._c.llama_vocab_n_tokens(vocab)
+        return max((len(get_text(vocab, token) or b"") for token in range(count)), default=0)
 
     def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
         """Return the tokens of ``text``.

@@ -127,7 +127,7 @@ class Session:
             Stopped: the stop flag was set.
         """
         started = perf_counter()
-        prompt = self._model.prompt_tokens(request.messages, request.prompt)
+        prompt = self._model.prompt_tokens(request.messages, request.prompt, self._n_ctx)
         room = self._n_ctx - request.max_tokens
         if len(prompt) > room:
             raise LimitError(

@@ -64,6 +64,7 @@ pub struct ChatOptions {
     pub seed: Option<i128>,
     pub name: Option<String>,
     pub api_base: Option<String>,
+    pub forget: bool,
     pub model: ModelOptions,
 }
 
@@ -150,7 +151,7 @@ fn grammar() -> Command {
     let chat = command("chat")
         .arg(positional("PROMPT"))
         .args(["system", "temperature", "max-tokens", "seed", "model", "api-base"].map(option))
-        .args([option("gguf"), flag("low-memory"), option("backend"), verbose()]);
+        .args([flag("forget"), option("gguf"), flag("low-memory"), option("backend"), verbose()]);
     let model = command("model").args([
         flag("json"),
         flag("verify"),
@@ -206,6 +207,11 @@ fn explain(error: &clap::Error, root: &Command, arguments: &[OsString]) -> Failu
         _ => {
             let word = if word.is_empty() { context(ContextKind::InvalidSubcommand) } else { word };
             let start = word.split('=').next().unwrap_or_default();
+            let options_end = arguments.iter().position(|given| given == "--");
+            if options_end.is_some_and(|end| arguments[end..].iter().any(|given| *given == *word)) {
+                let hint = "nothing after -- is an option; options go before it";
+                return Failure::Usage(format!("unknown argument {word}"), hint.into());
+            }
             let hint = match nearest(start, options_of(known).iter().map(String::as_str)) {
                 hint if hint.is_empty() => see,
                 hint => hint,
@@ -357,6 +363,7 @@ impl Given<'_> {
             seed: self.number("seed", "int")?,
             name: self.text("model"),
             api_base: self.text("api-base"),
+            forget: self.flag("forget"),
             model: self.model_options()?,
         })
     }

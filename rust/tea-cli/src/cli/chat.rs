@@ -1,20 +1,23 @@
 //! `tea chat`: one answer, or a conversation.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use rustyline::error::ReadlineError;
 use rustyline::DefaultEditor;
 use tea_core::errors::{Error, Kind};
-use tea_core::llm::backend::{Backend, ChatRequest, Message, Role};
+use tea_core::llm::backend::{Backend, ChatRequest, Message, Role, MAX_PROMPT};
 use tea_core::llm::parameters;
 use tea_core::value::{Map, Value};
 
 use super::arguments::ChatOptions;
 use super::error::Failure;
 use super::registry::Models;
-use super::{block_on, output, values};
-use crate::stop;
+use super::{block_on, values};
+use crate::{stop, streams};
 
 /// What stands before the user's line.
 pub const PROMPT: &str = "> ";
@@ -28,34 +31,49 @@ pub fn chat_command(options: &ChatOptions) -> Result<u8, Failure> {
     let settings = settings(options)?;
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let question = match &options.prompt {
-        Some(prompt) => Some(prompt.clone()),
         None if on_terminal => None,
-        None => Some(values::read_text(values::STDIN.as_ref())?),
+        prompt => Some(question(prompt.as_deref())?),
     };
-    if question.as_ref().is_some_and(|text| text.trim().is_empty()) {
-        let hint = "try: tea chat \"Why is the sky blue?\"";
-        return Err(Failure::Usage("there is no question".into(), hint.into()));
-    }
     let models = Models::new(&options.model, Rc::new(values::environment()));
     let backend = models.backends.select(&settings, None)?;
     // The user's, where an empty one means none, else the bundle's.
     let system = options.system.clone().or_else(|| models.chat_system());
     let head = system.filter(|text| !text.is_empty()).map(|text| Message::new(Role::System, text));
-    let request = parameters::sampling(&Map::new(), &settings);
-    let Some(question) = question else {
-        if let Some(local) = models.local() {
-            local.load()?;
-        }
-        Conversation { backend, request, head, said: Vec::new() }.hold()?;
-        return Ok(0);
-    };
-    let user = Message::new(Role::User, question.trim_end_matches('\n'));
-    let prompt = head.is_none().then(|| user.content.clone());
-    let request =
-        ChatRequest { messages: head.into_iter().chain([user]).collect(), prompt, ..request };
-    block_on(backend.chat(&request, Some(&output::answer)))?;
-    output::answer("\n");
+    let mut request = parameters::sampling(&Map::new(), &settings);
+    if let (None, Some(local)) = (options.max_tokens, models.local()) {
+        request.max_tokens = request.max_tokens.min(u64::from(local.load()?) / 2);
+    }
+    let said = Vec::new();
+    let mut talk = Conversation { backend, request, head, said, forgets: options.forget };
+    match question {
+        Some(question) => talk.answer(&question)?,
+        None => talk.hold()?,
+    }
     Ok(0)
+}
+
+/// What to ask: the prompt, a blank line and what is piped in, or either alone.
+fn question(prompt: Option<&str>) -> Result<String, Failure> {
+    let asked = prompt.filter(|text| *text != values::STDIN);
+    let piped = match asked {
+        Some(_) if !is_piped() => None,
+        _ => Some(values::read_start(values::STDIN.as_ref(), Some(MAX_PROMPT))?),
+    };
+    let parts = asked.into_iter().chain(piped.as_deref());
+    let parts: Vec<&str> = parts
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| part.trim_end_matches('\n'))
+        .collect();
+    if parts.is_empty() {
+        let hint = "try: tea chat \"Why is the sky blue?\"";
+        return Err(Failure::Usage("there is no question".into(), hint.into()));
+    }
+    Ok(parts.join("\n\n"))
+}
+
+/// Whether standard input is a file or a pipe, and no terminal or other device.
+fn is_piped() -> bool {
+    Path::new("/proc/self/fd/0").metadata().is_ok_and(|facts| !facts.file_type().is_char_device())
 }
 
 /// The options as `settings.llm` would have them, checked.
@@ -76,32 +94,33 @@ fn settings(options: &ChatOptions) -> Result<Map, Failure> {
     Ok(settings)
 }
 
-/// Turns of user and model on a terminal. The model's cache keeps what was said.
+/// Turns of user and model. The model's cache keeps what was said.
 struct Conversation {
     backend: Rc<dyn Backend>,
     request: ChatRequest,
     head: Option<Message>,
     said: Vec<Message>,
+    forgets: bool, // the oldest turns are dropped when the context is full
 }
 
 impl Conversation {
-    /// Talk until the user leaves.
+    /// Talk on a terminal until the user leaves.
     ///
     /// # Errors
     /// The model cannot chat at all. Later errors are printed, and the talk goes on.
     fn hold(&mut self) -> Result<(), Failure> {
         let mut editor = DefaultEditor::new().map_err(|error| no_terminal(&error))?;
-        output::say(HELP);
+        streams::say(HELP);
         let _asking = stop::asking(); // from the end of one line to the beginning of the next
         loop {
             let line = match stop::while_prompting(|| editor.readline(PROMPT)) {
                 Ok(line) => line.trim().to_string(),
                 Err(ReadlineError::Eof) => {
-                    output::answer("\n");
+                    streams::answer("\n");
                     return Ok(());
                 }
                 Err(ReadlineError::Interrupted) => {
-                    output::answer("\n");
+                    streams::answer("\n");
                     continue;
                 }
                 Err(error) => return Err(no_terminal(&error)),
@@ -123,49 +142,78 @@ impl Conversation {
         match command {
             Some("reset") => {
                 self.said.clear();
-                output::say("A new conversation.");
-                Ok(())
+                streams::say("A new conversation.");
             }
-            Some(_) => {
-                output::say(&format!("There is no {line}. {HELP}."));
-                Ok(())
-            }
-            None => self.answer(line),
+            Some(_) => streams::say(&format!("There is no {line}. {HELP}.")),
+            None => match self.answer(line) {
+                Err(error) if error.kind == Kind::Interrupted => {
+                    if stop::must_leave() {
+                        return Err(error.into());
+                    }
+                    stop::forget_interrupt();
+                }
+                // It cannot chat at all.
+                Err(error) if error.kind == Kind::Model && self.said.is_empty() => {
+                    return Err(error.into())
+                }
+                Err(error) if error.kind == Kind::Limit && !self.said.is_empty() => {
+                    let hint = "/reset begins anew; tea chat --forget drops the oldest turns";
+                    Failure::Engine(error.hint(hint)).report();
+                }
+                Err(error) => {
+                    Failure::Engine(error).report();
+                }
+                Ok(()) => {}
+            },
         }
+        Ok(())
     }
 
-    fn answer(&mut self, line: &str) -> Result<(), Failure> {
-        let pieces = std::cell::RefCell::new(String::new());
+    /// Ask `text` and print the answer as it comes; both become part of the conversation.
+    ///
+    /// # Errors
+    /// There is no answer, or only the beginning of one.
+    fn answer(&mut self, text: &str) -> Result<(), Error> {
+        let user = Message::new(Role::User, text);
+        let pieces = RefCell::new(String::new());
         let on_text = |text: &str| {
             pieces.borrow_mut().push_str(text);
-            output::answer(text);
+            streams::answer(text);
         };
-        let user = Message::new(Role::User, line);
-        let messages = self.head.iter().chain(&self.said).chain([&user]).cloned().collect();
-        let request = ChatRequest { messages, ..self.request.clone() };
-        match block_on(self.backend.chat(&request, Some(&on_text))) {
-            Ok(_) => output::answer("\n"),
-            Err(error) if stop::is_requested() => {
-                if stop::must_leave() {
-                    return Err(Failure::Engine(Error { kind: Kind::Interrupted, ..error }));
+        let result = loop {
+            let messages: Vec<Message> =
+                self.head.iter().chain(&self.said).chain([&user]).cloned().collect();
+            // A model without a chat template completes a prompt.
+            let prompt = (messages.len() == 1).then(|| user.content.clone());
+            let request = ChatRequest { messages, prompt, ..self.request.clone() };
+            match block_on(self.backend.chat(&request, Some(&on_text))) {
+                Err(error)
+                    if error.kind == Kind::Limit && self.forgets && !self.said.is_empty() =>
+                {
+                    self.said.drain(..2);
+                    streams::say("(the oldest question and its answer are forgotten)");
                 }
-                stop::forget_interrupt();
-                output::answer(" …\n"); // what was said stays part of the conversation
+                other => break other,
             }
-            // It cannot chat at all.
-            Err(error) if error.kind == Kind::Model && self.said.is_empty() => {
-                return Err(error.into())
-            }
-            Err(error) => {
-                Failure::Engine(error).report();
-                return Ok(());
+        };
+        let said = pieces.into_inner();
+        let result = match result {
+            Err(error) if stop::is_requested() => Err(Error { kind: Kind::Interrupted, ..error }),
+            other => other.map(drop),
+        };
+        match &result {
+            Ok(()) => streams::answer("\n"),
+            Err(_) if said.is_empty() => {}
+            Err(error) if error.kind == Kind::Interrupted => streams::answer(" …\n"),
+            Err(_) => {
+                streams::answer("\n");
+                return result;
             }
         }
-        let said = pieces.into_inner();
         if !said.is_empty() {
             self.said.extend([user, Message::new(Role::Assistant, said)]);
         }
-        Ok(())
+        result
     }
 }
 

@@ -2,8 +2,7 @@
 
 use tea_core::errors::{Error, InvalidFile, Kind, RunError};
 
-use super::output;
-use crate::stop;
+use crate::{stop, streams};
 
 const EXIT_USAGE: u8 = 2;
 
@@ -18,6 +17,8 @@ pub enum Failure {
     Engine(Error),
     /// The workflow failed.
     Run(RunError),
+    /// The result cannot be written to the file that was named for it.
+    Output(String),
 }
 
 impl Failure {
@@ -35,9 +36,13 @@ impl Failure {
             }
             Failure::Invalid(invalid) => {
                 for problem in &invalid.problems {
-                    output::say(&problem.to_string());
+                    streams::say(&problem.to_string());
                 }
                 InvalidFile::EXIT_CODE
+            }
+            Failure::Output(message) => {
+                say(message, "");
+                streams::EXIT_OUTPUT
             }
             Failure::Engine(error) => report(error, &error.message),
             Failure::Run(RunError::Setup(error)) => report(error, &error.message),
@@ -58,9 +63,9 @@ fn report(error: &Error, message: &str) -> u8 {
 }
 
 fn say(message: &str, hint: &str) {
-    output::say(&format!("tea: {message}"));
+    streams::say(&format!("tea: {message}"));
     if !hint.is_empty() {
-        output::say(&format!("     {hint}"));
+        streams::say(&format!("     {hint}"));
     }
 }
 

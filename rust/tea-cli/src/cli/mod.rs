@@ -4,9 +4,9 @@ mod arguments;
 mod chat;
 mod error;
 mod model;
-mod output;
 mod registry;
 mod run;
+mod target;
 mod validate;
 mod values;
 
@@ -20,7 +20,7 @@ use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
 
 use self::arguments::{parse, Request};
 use self::error::Failure;
-use crate::{llama, stop};
+use crate::{llama, stop, streams};
 
 const VERSION: &str = concat!("tea ", env!("CARGO_PKG_VERSION"));
 
@@ -32,17 +32,17 @@ pub fn main(arguments: &[OsString]) -> u8 {
     if !arguments.is_empty() && arguments.iter().all(|w| is(w, "--version") || is(w, "--impl")) {
         let version = arguments.iter().any(|word| is(word, "--version"));
         let implementation = arguments.iter().any(|word| is(word, "--impl"));
-        output::answer(&version_line(version, implementation));
-        return 0;
+        streams::answer(&version_line(version, implementation));
+        return streams::exit_code(0);
     }
     if let Err(error) = take_signals() {
-        output::say(&format!("tea: signals cannot be handled: {error}"));
+        streams::say(&format!("tea: signals cannot be handled: {error}"));
     }
     let code = dispatch(arguments).unwrap_or_else(|failure| failure.report());
     if stop::is_requested() {
         return stop::exit_code();
     }
-    code
+    streams::exit_code(code)
 }
 
 /// A conversation puts the terminal into a mode of its own, which must not outlive the program.
@@ -53,7 +53,7 @@ fn take_signals() -> io::Result<()> {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, mode);
         }
     };
-    stop::install(restore, || output::answer(&format!("\n{}", chat::PROMPT)))
+    stop::install(restore, || streams::answer(&format!("\n{}", chat::PROMPT)))
 }
 
 fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
@@ -62,7 +62,7 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
     }
     match parse(arguments)? {
         Request::Help(text) => {
-            output::answer(text);
+            streams::answer(text);
             Ok(0)
         }
         Request::Facts { version: false, implementation: false, .. } => {
@@ -70,10 +70,10 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
             Err(Failure::Usage("no command".into(), hint.into()))
         }
         Request::Facts { version, implementation, verbose } => {
-            output::answer(&version_line(version, implementation));
+            streams::answer(&version_line(version, implementation));
             if verbose {
-                output::answer(&format!("CPU backend: {}\n", llama::load()?.cpu_backend()));
-                output::answer(&format!("libraries: {}\n", llama::library_directory()?.display()));
+                streams::answer(&format!("CPU backend: {}\n", llama::load()?.cpu_backend()));
+                streams::answer(&format!("libraries: {}\n", llama::library_directory()?.display()));
             }
             Ok(0)
         }

@@ -8,13 +8,14 @@ use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;
 use super::error::Failure;
-use super::{output, registry, values};
+use super::{registry, values};
 use crate::llama;
 use crate::llm::gguf::{self, Gguf};
 use crate::llm::local::{context_size, LocalOptions};
 use crate::llm::memory::{self, LowMemory};
 use crate::llm::threads::default_threads;
 use crate::llm::verify::verify;
+use crate::streams;
 use crate::text::grouped;
 
 /// Print the facts of the model that would be used; nothing of it is loaded.
@@ -39,7 +40,7 @@ pub fn model_command(
     };
     if as_json {
         let map: Map = facts.into_iter().map(|(key, value)| (key.into(), value)).collect();
-        output::answer(&(json::write(&Value::Map(map.into()), Some(2)) + "\n"));
+        streams::answer(&(json::write(&Value::Map(map.into()), Some(2)) + "\n"));
         return Ok(0);
     }
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
@@ -48,7 +49,7 @@ pub fn model_command(
             Value::Int(number) => grouped(number),
             other => other.as_text().unwrap_or("none").to_string(),
         };
-        output::answer(&format!("{:width$}  {shown}\n", key.replace('_', " ")));
+        streams::answer(&format!("{:width$}  {shown}\n", key.replace('_', " ")));
     }
     Ok(0)
 }

@@ -71,8 +71,7 @@ pub fn find(
     env: &Map,
     setting: Option<&str>,
 ) -> Result<Option<Found>, Error> {
-    let gguf = gguf.map(OsStr::to_string_lossy);
-    model_path::find(&Machine, gguf.as_deref(), env, setting, model_file::extent()?)
+    model_path::find(&Machine, gguf.map(Path::new), env, setting, model_file::extent()?)
 }
 
 fn local_factory(

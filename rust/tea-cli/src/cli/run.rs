@@ -14,11 +14,12 @@ use tea_core::workflow;
 use super::arguments::RunOptions;
 use super::error::Failure;
 use super::registry::{registry, Models, ENGINE};
-use super::{block_on, output, values};
-use crate::files;
+use super::target::Target;
+use super::{block_on, values};
 use crate::llm::http;
 use crate::random;
-use crate::text::{quoted, reason};
+use crate::streams;
+use crate::text::quoted;
 
 const EXIT_FAILED: u8 = 1;
 
@@ -34,7 +35,7 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let conditions: Result<Vec<_>, _> =
         options.fail_on_state.iter().map(|text| condition(text)).collect();
     let conditions = conditions?;
-    let target = options.output.as_deref().map(values::writable_target).transpose()?;
+    let target = options.output.as_deref().map(Target::look_at).transpose()?;
     let text = values::read_text(&options.file)?;
 
     let models = Models::new(&options.model, env.clone());
@@ -42,7 +43,7 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let workflow = workflow::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
     if !options.quiet {
         for warning in &workflow.warnings {
-            output::say(&format!("{}: warning: {}", warning.place, warning.message));
+            streams::say(&format!("{}: warning: {}", warning.place, warning.message));
         }
     }
     let host = Terminal { stream: options.stream, verbose: options.model.verbose };
@@ -50,11 +51,8 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let state = block_on(run(&workflow, given, &actions, &host))?;
     let document = json::write(&Value::map(state.clone()), Some(2)) + "\n";
     match target {
-        Some(path) => files::replace(&path, document.as_bytes(), None).map_err(|error| {
-            let why = format!("{} cannot be written: {}", path.display(), reason(&error));
-            tea_core::errors::Error::new(tea_core::errors::Kind::File, why)
-        })?,
-        None if !options.stream => output::answer(&document),
+        Some(target) => target.write(document.as_bytes())?,
+        None if !options.stream => streams::answer(&document),
         None => {}
     }
     Ok(judge(&state, &conditions))
@@ -79,9 +77,9 @@ struct Terminal {
 impl Host for Terminal {
     fn emit(&self, event: &Event) {
         if self.stream {
-            output::answer(&(json::write(&event.to_value(), None) + "\n"));
+            streams::answer(&(json::write(&event.to_value(), None) + "\n"));
         } else if let (true, Event::NodeComplete { node, .. }) = (self.verbose, event) {
-            output::say(&format!("node {node} done"));
+            streams::say(&format!("node {node} done"));
         }
     }
 
@@ -108,7 +106,7 @@ fn judge(state: &Map, conditions: &[(&str, &str)]) -> u8 {
             other => json::write(other, None),
         });
         if text.as_deref() == Some(*value) {
-            output::say(&format!("tea: the final state has {key}={value}"));
+            streams::say(&format!("tea: the final state has {key}={value}"));
             return EXIT_FAILED;
         }
     }

@@ -9,7 +9,8 @@ use tea_core::workflow;
 
 use super::error::Failure;
 use super::registry::{registry_to_check, ENGINE};
-use super::{output, values};
+use super::values;
+use crate::streams;
 
 const EXIT_USAGE: u8 = 2;
 
@@ -32,7 +33,7 @@ pub fn validate_command(files: &[OsString], as_json: bool, quiet: bool) -> Resul
     let results = results?;
     if as_json {
         let list = Value::list(results.iter().map(Checked::to_value).collect());
-        output::answer(&(json::write(&list, Some(2)) + "\n"));
+        streams::answer(&(json::write(&list, Some(2)) + "\n"));
     } else {
         for result in &results {
             result.print(quiet);
@@ -54,17 +55,17 @@ fn check(file: &OsString) -> Result<Checked, Failure> {
 impl Checked {
     fn print(&self, quiet: bool) {
         for problem in &self.errors {
-            output::answer(&format!("{problem}\n"));
+            streams::answer(&format!("{problem}\n"));
         }
         if quiet {
             return;
         }
         for Problem { place, message, hint } in &self.warnings {
             let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
-            output::answer(&format!("{place}: warning: {message}{hint}\n"));
+            streams::answer(&format!("{place}: warning: {message}{hint}\n"));
         }
         if self.errors.is_empty() {
-            output::say(&format!("{}: valid", self.name));
+            streams::say(&format!("{}: valid", self.name));
         }
     }
 

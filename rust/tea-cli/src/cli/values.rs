@@ -1,10 +1,9 @@
 //! Values and files that the command line names.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tea_core::json;
@@ -21,16 +20,28 @@ pub const STDIN: &str = "-";
 /// # Errors
 /// `Usage`: it cannot be read, or is not UTF-8.
 pub fn read_text(name: &OsStr) -> Result<String, Failure> {
+    read_start(name, None)
+}
+
+/// As `read_text`, of something that may have no end.
+///
+/// # Errors
+/// `Usage`: see `read_text`; or it has more than `limit` bytes.
+pub fn read_start(name: &OsStr, limit: Option<usize>) -> Result<String, Failure> {
     let from_stdin = name == STDIN;
     let shown = if from_stdin { "standard input".into() } else { name.to_string_lossy() };
-    let data = if from_stdin {
-        let mut data = Vec::new();
-        io::stdin().read_to_end(&mut data).map(|_| data)
+    let mut data = Vec::new();
+    let most = limit.map_or(u64::MAX, |limit| limit as u64 + 1);
+    let read = if from_stdin {
+        io::stdin().take(most).read_to_end(&mut data)
     } else {
-        fs::read(name)
+        File::open(name).and_then(|file| file.take(most).read_to_end(&mut data))
     };
-    let data = data
-        .map_err(|error| Failure::usage(format!("{shown} cannot be read: {}", reason(&error))))?;
+    read.map_err(|error| Failure::usage(format!("{shown} cannot be read: {}", reason(&error))))?;
+    if let Some(limit) = limit.filter(|limit| data.len() > *limit) {
+        let hint = "ask about a part of it";
+        return Err(Failure::Usage(format!("{shown} has more than {limit} bytes"), hint.into()));
+    }
     let data = data.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(data);
     String::from_utf8(data).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
@@ -87,27 +98,4 @@ pub fn secrets(option: Option<&OsStr>, prefix: Option<&str>, env: &Map) -> Resul
 pub fn environment() -> Map {
     let text = |part: OsString| part.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name).into(), text(value).into())).collect()
-}
-
-/// The path to write later, after a look at its folder.
-///
-/// # Errors
-/// `Usage`: there is no such folder, or it may not be written to.
-pub fn writable_target(name: &OsStr) -> Result<PathBuf, Failure> {
-    let (path, shown) = (PathBuf::from(name), name.to_string_lossy());
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("/"),
-    };
-    if path.is_dir() {
-        return Err(Failure::usage(format!("-o {shown}: a folder")));
-    }
-    if !parent.is_dir() {
-        return Err(Failure::usage(format!("-o {shown}: no such folder")));
-    }
-    if rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_err() {
-        return Err(Failure::usage(format!("-o {shown}: the folder may not be written to")));
-    }
-    Ok(path)
 }

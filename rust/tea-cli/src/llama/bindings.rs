@@ -947,6 +947,7 @@ pub struct Functions {
     pub llama_model_get_vocab:
         unsafe extern "C" fn(model: *const llama_model) -> *const llama_vocab,
     pub llama_model_n_embd_out: unsafe extern "C" fn(model: *const llama_model) -> i32,
+    pub llama_vocab_n_tokens: unsafe extern "C" fn(vocab: *const llama_vocab) -> i32,
     pub llama_memory_clear: unsafe extern "C" fn(mem: llama_memory_t, data: bool),
     pub llama_memory_seq_rm: unsafe extern "C" fn(
         mem: llama_memory_t,
@@ -1067,6 +1068,7 @@ impl Functions {
         let llama_get_memory = __library.get(b"llama_get_memory\0").map(|sym| *sym)?;
         let llama_model_get_vocab = __library.get(b"llama_model_get_vocab\0").map(|sym| *sym)?;
         let llama_model_n_embd_out = __library.get(b"llama_model_n_embd_out\0").map(|sym| *sym)?;
+        let llama_vocab_n_tokens = __library.get(b"llama_vocab_n_tokens\0").map(|sym| *sym)?;
         let llama_memory_clear = __library.get(b"llama_memory_clear\0").map(|sym| *sym)?;
         let llama_memory_seq_rm = __library.get(b"llama_memory_seq_rm\0").map(|sym| *sym)?;
         let llama_batch_get_one = __library.get(b"llama_batch_get_one\0").map(|sym| *sym)?;
@@ -1132,6 +1134,7 @@ impl Functions {
             llama_get_memory,
             llama_model_get_vocab,
             llama_model_n_embd_out,
+            llama_vocab_n_tokens,
             llama_memory_clear,
             llama_memory_seq_rm,
             llama_batch_get_one,
@@ -1293,6 +1296,9 @@ impl Functions {
     }
     pub unsafe fn llama_model_n_embd_out(&self, model: *const llama_model) -> i32 {
         (self.llama_model_n_embd_out)(model)
+    }
+    pub unsafe fn llama_vocab_n_tokens(&self, vocab: *const llama_vocab) -> i32 {
+        (self.llama_vocab_n_tokens)(vocab)
     }
     pub unsafe fn llama_memory_clear(&self, mem: llama_memory_t, data: bool) {
         (self.llama_memory_clear)(mem, data)

@@ -7,6 +7,7 @@ use super::bindings::{
     ggml_log_level, ggml_log_level_GGML_LOG_LEVEL_CONT, ggml_log_level_GGML_LOG_LEVEL_ERROR,
     ggml_log_level_GGML_LOG_LEVEL_INFO,
 };
+use crate::streams;
 
 const KEPT: usize = 10;
 
@@ -58,7 +59,7 @@ pub extern "C" fn on_log(level: ggml_log_level, text: *const c_char, _data: *mut
         log.errors.push(line.to_string());
     }
     if log.shown && log.level >= ggml_log_level_GGML_LOG_LEVEL_INFO {
-        eprint!("{line}");
+        streams::log(&line);
     }
 }
 

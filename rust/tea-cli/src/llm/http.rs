@@ -140,11 +140,11 @@ impl Response {
 /// The next part of a response, before `deadline`.
 fn next(parts: &Receiver<Part>, deadline: Instant) -> Result<Part, HttpError> {
     stop::while_asking(|| loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Also where parts come without a pause.
+        // First, for there may always be another part.
         if stop::is_requested() {
             return Err(HttpError::Invalid("stopped".into()));
         }
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(HttpError::TimedOut);
         }

@@ -18,7 +18,7 @@ use super::prompt::Prompter;
 use super::session::{Generation, Session};
 use super::threads::default_threads;
 use crate::llama::{self, Library, Loading, Model};
-use crate::stop;
+use crate::{stop, streams};
 
 const DEFAULT_CONTEXT: u32 = 8192;
 
@@ -106,12 +106,12 @@ impl LocalBackend {
         &self.found
     }
 
-    /// Load the model now, so that the first answer needs not wait for it.
+    /// Load the model now, so that no answer waits for it; returns its context in tokens.
     ///
     /// # Errors
     /// `ModelError`, `Interrupted`.
-    pub fn load(&self) -> Result<(), Error> {
-        self.with_model(false, |loaded| loaded.session().map(drop))
+    pub fn load(&self) -> Result<u32, Error> {
+        self.with_model(false, |loaded| loaded.session().map(drop).map(|()| loaded.n_ctx))
     }
 
     /// Run `work` on the model, which is loaded if it was not. `whole_texts`: for texts that are
@@ -243,7 +243,7 @@ impl Loaded {
     ) -> Result<Generation, Error> {
         let (model, prompt) = (self.model.clone(), request.prompt.as_deref());
         self.session()?; // first: what cannot be loaded is said before what cannot be asked
-        let prompt = self.prompter.tokens(&model, &request.messages, prompt)?;
+        let prompt = self.prompter.tokens(&model, &request.messages, prompt, self.n_ctx)?;
         self.session()?.generate(&prompt, request, on_text)
     }
 
@@ -270,14 +270,14 @@ impl Loaded {
 }
 
 fn report(done: &Generation) {
-    eprintln!(
+    streams::say(&format!(
         "prompt: {} tokens, {} of them kept, {:.1} a second; answer: {} tokens, {:.1} a second",
         done.prompt_tokens,
         done.reused,
         (done.prompt_tokens - done.reused) as f64 / done.prompt_seconds,
         done.completion_tokens,
         done.completion_tokens as f64 / done.answer_seconds,
-    );
+    ));
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use tea_core::llm::control_tokens::Placeholders;
 
 use crate::llama::{Model, Special, Token};
 
+/// Bytes of a token. A prompt with fewer than that for each token of the context is tokenized soon.
+const USUAL_PIECE: usize = 16;
+
 /// Makes the prompts of one model.
 pub struct Prompter {
     name: String,
@@ -33,13 +36,23 @@ impl Prompter {
     ///
     /// # Errors
     /// `ModelError`: there is no chat template and no such prompt, or the template fails.
-    /// `ActionError`: there is nothing to go on from.
+    /// `ActionError`: there is nothing to go on from. `LimitError`: a context of `n_ctx` tokens
+    /// cannot hold it, whatever its tokens are.
     pub fn tokens(
         &self,
         model: &Model,
         messages: &[Message],
         prompt: Option<&str>,
+        n_ctx: u32,
     ) -> Result<Vec<Token>, Error> {
+        let size: usize = messages.iter().map(|message| message.content.len()).sum();
+        let n_ctx = n_ctx as usize;
+        if size > n_ctx * USUAL_PIECE && size > n_ctx * model.longest_piece() {
+            let message = format!(
+                "the prompt has {size} bytes, more than a context of {n_ctx} tokens can hold"
+            );
+            return Err(Error::new(Kind::Limit, message).hint("shorten the prompt"));
+        }
         let tokens = match (&self.source, prompt) {
             (Some(source), _) => self.chat_tokens(model, source, messages)?,
             (None, Some(prompt)) => model.tokenize(prompt, Special::Parsed)?,

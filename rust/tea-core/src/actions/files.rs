@@ -16,17 +16,17 @@ pub trait Files {
     /// A link that leads to itself, or a folder that cannot be looked into.
     fn resolve(&self, base: &Path, path: &Path) -> Result<PathBuf, String>;
 
-    /// All bytes of a file.
+    /// All bytes of a regular file; `path` is what `resolve` gave, and no link is followed.
     ///
     /// # Errors
     /// It cannot be read.
     fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
 
-    /// Write a whole file, or leave what was there.
+    /// Write a whole file, or leave what was there; into a device or FIFO as it is.
     ///
     /// # Errors
     /// It cannot be written.
-    fn replace(&self, path: &Path, data: &[u8]) -> Result<(), String>;
+    fn write(&self, path: &Path, data: &[u8]) -> Result<(), String>;
 }
 
 /// Add the actions on files below `roots`; a relative path is taken from the first of them.
@@ -97,7 +97,7 @@ fn write(folders: &Folders, call: &Call<'_>) -> Result<Value, Error> {
     let shown = path.display().to_string();
     folders
         .files
-        .replace(&path, text.as_bytes())
+        .write(&path, text.as_bytes())
         .map_err(|reason| failed(format!("cannot write {shown}: {reason}")))?;
     let bytes = Value::Int(text.len() as i128);
     Ok(Value::record([("path", shown.into()), ("bytes", bytes)]))
@@ -117,8 +117,9 @@ impl Folders {
         let not_found = |reason| failed(format!("cannot find {given}: {reason}"));
         let path = self.files.resolve(first, Path::new(given)).map_err(not_found)?;
         for root in &self.roots {
-            let folder = self.files.resolve(root, Path::new("")).map_err(not_found)?;
-            if path.starts_with(folder) {
+            // One that was deleted holds nothing.
+            let folder = self.files.resolve(root, Path::new(""));
+            if folder.is_ok_and(|folder| path.starts_with(folder)) {
                 return Ok(path);
             }
         }

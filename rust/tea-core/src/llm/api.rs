@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText, MAX_PROMPT,
 };
 use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
@@ -324,6 +324,10 @@ impl Backend for ApiBackend {
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
         Box::pin(async move {
             let model = self.model(request.model.as_deref())?;
+            if request.messages.iter().map(|each| each.content.len()).sum::<usize>() > MAX_PROMPT {
+                let message = format!("the messages have more than {MAX_PROMPT} bytes");
+                return Err(Error::limit(message).hint("shorten the prompt"));
+            }
             let limit = match self.newer_name.get() {
                 true => "max_completion_tokens",
                 false => request.limit_name,

@@ -17,6 +17,8 @@ pub const NO_MODEL: &str = "no model found";
 pub const NO_MODEL_HINT: &str = "name a GGUF file with --gguf, TEA_MODEL_PATH or \
                                  settings.llm.model_path, or put one beside the AppImage \
                                  or into ~/.cache/tea/models";
+/// Bytes of a prompt that are read, or sent to an API.
+pub const MAX_PROMPT: usize = 16_000_000;
 const NO_API: &str = "no API is configured";
 const NO_API_HINT: &str = "set settings.llm.api_base, or OPENAI_API_KEY in the environment";
 

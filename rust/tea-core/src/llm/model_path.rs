@@ -3,6 +3,7 @@
 //! First what the user names (`--gguf`, TEA_MODEL_PATH, `settings.llm.model_path`), which must
 //! exist; then the bundle, the folder of the AppImage file, and the user's cache.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::errors::{Error, Kind};
@@ -14,6 +15,8 @@ const MODEL_PATH: &str = "TEA_MODEL_PATH";
 
 /// What the search looks at.
 pub trait ModelFiles {
+    /// A variable of the environment, which may hold a path that is no UTF-8.
+    fn variable(&self, name: &str) -> Option<OsString>;
     /// Whether there is a folder.
     fn is_folder(&self, path: &Path) -> bool;
     /// Whether there is a file.
@@ -68,33 +71,33 @@ impl Found {
 /// `ModelError`: a named file or folder does not exist, or a folder has not exactly one model.
 pub fn find(
     files: &dyn ModelFiles,
-    gguf_option: Option<&str>,
+    gguf_option: Option<&Path>,
     env: &Map,
     setting: Option<&str>,
     extent: Option<Extent>,
 ) -> Result<Option<Found>, Error> {
     let setting = setting.map(|text| expand(text, env)).transpose()?;
     let named_by = [
-        ("--gguf", gguf_option.map(Into::into)),
-        (MODEL_PATH, variable(env, MODEL_PATH)),
-        ("settings.llm.model_path", setting),
+        ("--gguf", gguf_option.map(Path::to_path_buf)),
+        (MODEL_PATH, path_in(files, MODEL_PATH)),
+        ("settings.llm.model_path", setting.map(PathBuf::from)),
     ];
-    for (source, text) in named_by {
-        if let Some(text) = text.filter(|text: &String| !text.is_empty()) {
-            let path = named(files, Path::new(&text), source)?;
+    for (source, path) in named_by {
+        if let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) {
+            let path = named(files, &path, source)?;
             return Ok(Some(Found::new(path, source)));
         }
     }
     if let Some(extent) = extent {
-        let open = || format!("/proc/self/fd/{}", extent.descriptor);
-        let path = variable(env, "APPIMAGE").unwrap_or_else(open).into();
+        let open = || format!("/proc/self/fd/{}", extent.descriptor).into();
+        let path = path_in(files, "APPIMAGE").unwrap_or_else(open);
         let found = Found { extent: Some(extent), ..Found::new(path, "bundle") };
-        return bundled(files, found, env).map(Some);
+        return bundled(files, found).map(Some);
     }
-    for (source, folder) in folders(env) {
+    for (source, folder) in folders(files) {
         if let Some(path) = only_model(files, &folder, source)? {
             let found = Found::new(path, source);
-            return Ok(Some(if source == "bundle" { bundled(files, found, env)? } else { found }));
+            return Ok(Some(if source == "bundle" { bundled(files, found)? } else { found }));
         }
     }
     Ok(None)
@@ -104,17 +107,21 @@ fn variable(env: &Map, name: &str) -> Option<String> {
     env.get(name).and_then(Value::as_text).filter(|text| !text.is_empty()).map(Into::into)
 }
 
-fn folders(env: &Map) -> Vec<(&'static str, PathBuf)> {
+fn path_in(files: &dyn ModelFiles, name: &str) -> Option<PathBuf> {
+    files.variable(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn folders(files: &dyn ModelFiles) -> Vec<(&'static str, PathBuf)> {
     let mut found = Vec::new();
-    if let Some(folder) = variable(env, "APPDIR") {
-        found.push(("bundle", Path::new(&folder).join("usr/share/models")));
+    if let Some(folder) = path_in(files, "APPDIR") {
+        found.push(("bundle", folder.join("usr/share/models")));
     }
-    if let Some(file) = variable(env, "APPIMAGE") {
-        let folder = Path::new(&file).parent().unwrap_or(Path::new("")).to_path_buf();
+    if let Some(file) = path_in(files, "APPIMAGE") {
+        let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
         found.push(("folder of the AppImage", folder));
     }
-    if let Some(home) = variable(env, "HOME") {
-        found.push(("cache", Path::new(&home).join(".cache/tea/models")));
+    if let Some(home) = path_in(files, "HOME") {
+        found.push(("cache", home.join(".cache/tea/models")));
     }
     found
 }
@@ -225,9 +232,8 @@ pub fn parts(path: &Path) -> Vec<PathBuf> {
 /// Add what the bundle says about its model, in usr/share/tea/bundle.json: a JSON object with
 /// `n_ctx` (default context in tokens), `chat_template` (for a model file without one) and `sha256`
 /// (of the model's file).
-fn bundled(files: &dyn ModelFiles, found: Found, env: &Map) -> Result<Found, Error> {
-    let appdir = variable(env, "APPDIR").unwrap_or_default();
-    let path = Path::new(&appdir).join("usr/share/tea/bundle.json");
+fn bundled(files: &dyn ModelFiles, found: Found) -> Result<Found, Error> {
+    let path = path_in(files, "APPDIR").unwrap_or_default().join("usr/share/tea/bundle.json");
     let unreadable = |reason: String| {
         Error::new(Kind::Model, format!("{} cannot be read: {reason}", path.display()))
     };
