@@ -33,6 +33,8 @@ _SCHEMA: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]
     (re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z"), lambda text: float("nan")),
 )
 
+_LONG_ESCAPE = re.compile(r"\\U([0-9A-Fa-f]{8})")
+
 # YAML 1.2 took these out of its line breaks; PyYAML still folds text at them.
 _OLD_BREAKS = "\x85\u2028\u2029"
 
@@ -147,6 +149,8 @@ class _Composer:
             self._problems.append(self._syntax_problem(error))
         except yaml.reader.ReaderError as error:
             self._problems.append(self._character_problem(error))
+        except (ValueError, OverflowError):  # PyYAML makes a character of any number
+            self._problems.append(self._escape_problem())
         if self._problems:
             raise InvalidFile(sorted(self._problems, key=lambda problem: problem.place))
         return value
@@ -302,6 +306,17 @@ class _Composer:
             Place(self._file, line, column),
             f"the character U+{code:04X} is not allowed in YAML",
             'write it as an escape in "double quotes"',
+        )
+
+    def _escape_problem(self) -> Problem:
+        escapes = _LONG_ESCAPE.finditer(self._text)
+        position = next((each.start() for each in escapes if int(each[1], 16) > 0x10FFFF), 0)
+        line = self._text.count("\n", 0, position) + 1
+        column = position - (self._text.rfind("\n", 0, position) + 1) + 1
+        return Problem(
+            Place(self._file, line, column),
+            "not valid YAML: the escape names no character",
+            "the last one is \\U0010FFFF",
         )
 
 
