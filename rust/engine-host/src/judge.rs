@@ -8,7 +8,6 @@ use tea_core::json;
 use tea_core::value::{Map, Value};
 
 /// Says and hears one JSON map a line.
-#[derive(Default)]
 pub struct Judge;
 
 impl Judge {

@@ -31,7 +31,7 @@ use crate::models::{JudgeModel, JudgeNetwork};
 const ENGINE: &str = "rust";
 
 fn main() -> ExitCode {
-    let judge = Rc::new(Judge::default());
+    let judge = Rc::new(Judge);
     loop {
         match judge.hear() {
             Ok(None) => return ExitCode::SUCCESS,
