@@ -282,8 +282,11 @@ fn root_certificates() -> Result<RootCerts, HttpError> {
     if certificates.is_empty() {
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| Some((name, env::var_os(name)?)));
         let named = named.into_iter().flatten().next().unwrap_or_default();
-        let why =
-            format!("{} {} cannot be used: no certificates in it", named.0, named.1.display());
+        let why = format!(
+            "{} {} cannot be used: no certificates in it",
+            named.0,
+            named.1.to_string_lossy()
+        );
         return Err(HttpError::Invalid(why));
     }
     Ok(RootCerts::Specific(Arc::new(certificates)))
