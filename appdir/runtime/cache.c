@@ -6,15 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "entry.h"
+#include "environment.h"
 #include "extract.h"
 #include "io.h"
+#include "list.h"
 #include "place.h"
 #include "report.h"
 
@@ -56,113 +57,120 @@ static void release_signals(const struct sigaction before[ENDINGS])
         (void)raise(interrupted);
 }
 
-/* Is there a complete copy? 0 when it is taken; TRY_NEXT when not; or a printed exit code. */
-static int take(struct image *image, const struct place *place, const struct entry *entry,
-                char *appdir)
+/* Is there a complete copy? True when it is taken. */
+static bool take(const struct place *place, const struct entry *entry, char *appdir)
 {
     const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char path[PATH_MAX];
     struct statvfs disk;
     struct stat info;
-    int marker;
-    int tree;
-    int result = TRY_NEXT;
+    int list = entry_list(entry);
+    int tree = -1;
+    bool good = false;
 
-    marker = entry_marker(entry, LOCK_SH);
-    if (marker < 0)
-        return TRY_NEXT;
-    if (!join(path, place->path, entry->name) || !join(appdir, path, ENTRY_TREE))
-        goto out;
-    tree = open(appdir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (tree < 0)
-        goto out;
-    result = extract_compare(image, tree);
-    /* A disk that has been mounted `noexec` since then: another copy may do. */
-    if (result == 0 && fstatvfs(tree, &disk) == 0 && (disk.f_flag & ST_NOEXEC) != 0)
-        result = TRY_NEXT;
-    (void)close(tree);
-out:
-    if (result != 0) {
-        (void)close(marker);
-        return result;
+    if (list >= 0 && join(path, place->path, entry->name) && join(appdir, path, ENTRY_TREE))
+        tree = open(appdir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* A disk may have been mounted `noexec` since then: another copy may do. */
+    if (tree >= 0 && fstatvfs(tree, &disk) == 0 && (disk.f_flag & ST_NOEXEC) == 0)
+        good = list_holds(list, tree);
+    if (tree >= 0)
+        (void)close(tree);
+    if (!good) {
+        if (list >= 0)
+            (void)close(list);
+        return false;
     }
-    if (fstat(marker, &info) == 0 && time(NULL) - info.st_atime > DAY)
-        (void)futimens(marker, now);
-    (void)keep_open(marker);
-    return 0;
+    if (fstat(list, &info) == 0 && time(NULL) - info.st_atime > DAY)
+        (void)futimens(list, now);
+    (void)keep_open(list);
+    return true;
 }
 
-/* Why a place was not used, and whether that was for want of space. */
+/* Why a place was not used. */
 struct refusal {
     const char *why;
     bool full;
     char text[SPACE_TEXT];
 };
 
-/* Everything into the folder `dir`, down to the disk. 0, TRY_NEXT on a signal, or printed. */
-static int fill(struct image *image, const struct place *place, int dir)
+/* Everything into the folder `dir`, whose list is `list`. 0, TRY_NEXT on a signal, or printed. */
+static int fill(struct image *image, const struct place *place, int dir, FILE *list)
 {
-    struct extraction job = {.image = image, .label = place->path, .stop = &interrupted};
+    struct extraction job = {.image = image, .label = place->path, .list = list,
+                             .stop = &interrupted};
     int result;
-    int marker;
 
-    if (mkdirat(dir, ENTRY_TREE, 0700) != 0)
-        return fail(EXIT_SYSTEM, OTHER_PLACE, "cannot make a folder in %s: %s", place->path,
-                    strerror(errno));
-    job.root = openat(dir, ENTRY_TREE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (job.root < 0)
-        return fail(EXIT_SYSTEM, OTHER_PLACE, "cannot open a folder in %s: %s", place->path,
+    if (mkdirat(dir, ENTRY_TREE, 0700) != 0 || !list_begin(list) ||
+        (job.root = openat(dir, ENTRY_TREE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        return fail(EXIT_SYSTEM, OTHER_PLACE, "cannot write into %s: %s", place->path,
                     strerror(errno));
     result = extract_tree(&job);
     (void)close(job.root);
-    if (result != 0)
-        return result;
-    if (job.written != image->payload.unpacked_size)
-        return image_damaged(image, "its files are not as large as its packer says");
-    marker = openat(dir, ENTRY_MARKER, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (marker < 0 || close(marker) != 0 || syncfs(dir) != 0)
-        return fail(errno == ENOSPC ? EXIT_NO_SPACE : EXIT_SYSTEM, OTHER_PLACE,
-                    "cannot finish the copy in %s: %s", place->path, strerror(errno));
-    return 0;
+    if (result == 0 && fflush(list) != 0)
+        result = fail(errno == ENOSPC ? EXIT_NO_SPACE : EXIT_SYSTEM, OTHER_PLACE,
+                      "cannot finish the copy in %s: %s", place->path, strerror(errno));
+    return result;
 }
 
-/* Make the copy under another name, and give it its own when it is complete. 0, TRY_NEXT with the
- * refusal, or a printed exit code. */
+/* The copy under the name `part`, and its own name when it is complete. */
+static int write_copy(struct image *image, const struct place *place, const struct entry *entry)
+{
+    int dir = -1;
+    int fd = -1;
+    FILE *list = NULL;
+    int result;
+
+    if (mkdirat(place->fd, entry->part, 0700) == 0)
+        dir = openat(place->fd, entry->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0)
+        fd = openat(dir, ENTRY_LIST, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        list = fdopen(fd, "w");
+    if (list == NULL)
+        return fail(EXIT_SYSTEM, OTHER_PLACE, "cannot write into %s: %s", place->path,
+                    strerror(errno));
+    result = fill(image, place, dir, list);
+    if (result == 0 && renameat(place->fd, entry->part, place->fd, entry->name) != 0)
+        result = fail(EXIT_SYSTEM, OTHER_PLACE, "cannot rename the copy in %s: %s", place->path,
+                      strerror(errno));
+    if (result == 0)
+        list_sync(fd);
+    else
+        (void)remove_tree(place->fd, entry->part);
+    (void)fclose(list);
+    (void)close(dir);
+    return result;
+}
+
+/* Make the copy. 0, TRY_NEXT with the refusal, or a printed exit code. */
 static int make(struct image *image, const struct place *place, const struct entry *entry,
                 struct refusal *refusal)
 {
-    struct extent extent;
-    int result = extract_measure(image, &extent);
-    int dir;
+    int result = image_load(image);
+    int error;
 
     if (result != 0)
         return result;
-    (void)remove_tree(place->fd, entry->part);
-    if (!entry_remove(entry))
+    error = entry_remove(entry);
+    if (error == EBUSY)
         return fail(EXIT_SYSTEM, "end the other program and start again",
-                    "the copy in %s is damaged, and another program runs from it", place->path);
-    if (!extract_fits(place->fd, &extent, refusal->text)) {
+                    "the copy %s/%s is damaged, and another program runs from it", place->path,
+                    entry->name);
+    if (error != 0) {
+        (void)snprintf(refusal->text, sizeof refusal->text, "what is left of a copy: %s",
+                       strerror(error));
+        refusal->why = refusal->text;
+        return TRY_NEXT;
+    }
+    if (!extract_fits(place->fd, image->payload.unpacked_size, refusal->text)) {
         refusal->why = refusal->text;
         refusal->full = true;
         return TRY_NEXT;
     }
     if (watched())
-        note("unpacking %llu MB into %s, once", (unsigned long long)(extent.bytes / MB),
-             place->path);
-    if (mkdirat(place->fd, entry->part, 0700) != 0 ||
-        (dir = openat(place->fd, entry->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        return fail(EXIT_SYSTEM, OTHER_PLACE, "cannot write into %s: %s", place->path,
-                    strerror(errno));
-    result = fill(image, place, dir);
-    (void)close(dir);
-    if (result == 0 && renameat(place->fd, entry->part, place->fd, entry->name) != 0)
-        result = fail(EXIT_SYSTEM, OTHER_PLACE, "cannot rename the copy in %s: %s", place->path,
-                      strerror(errno));
-    if (result == 0)
-        (void)fsync(place->fd);
-    else
-        (void)remove_tree(place->fd, entry->part);
-    return result;
+        note("unpacking %llu MB into %s, once",
+             (unsigned long long)(image->payload.unpacked_size / MB), place->path);
+    return write_copy(image, place, entry);
 }
 
 /* Another start may be making the copy: then wait for it. The lock or -1. */
@@ -183,7 +191,7 @@ static int use_place(struct image *image, const struct place *place, char *appdi
 {
     char name[DIGEST_TEXT];
     struct entry entry;
-    int result;
+    int result = 0;
     int held;
 
     if (!place_runs(place, &refusal->why))
@@ -195,25 +203,25 @@ static int use_place(struct image *image, const struct place *place, char *appdi
         refusal->why = strerror(errno);
         return TRY_NEXT;
     }
-    result = take(image, place, &entry, appdir);
-    if (result == TRY_NEXT) {
+    if (!take(place, &entry, appdir)) {
         result = make(image, place, &entry, refusal);
-        if (result == 0)
-            result = take(image, place, &entry, appdir);
-        if (result == 0 && getenv("NO_CLEANUP") == NULL)
+        if (result == 0 && !take(place, &entry, appdir))
+            result = fail(EXIT_SYSTEM, OTHER_PLACE, "the copy in %s changed while it was made",
+                          place->path);
+        if (result == 0 && !environment_on("NO_CLEANUP"))
             entries_prune(place->fd, name);
     }
     (void)close(held);
     return result;
 }
 
-static int reuse(struct image *image, char *appdir)
+int cache_find(const struct image *image, char *appdir)
 {
     char name[DIGEST_TEXT];
-    int result = TRY_NEXT;
+    bool found = false;
 
     payload_name(&image->payload, name);
-    for (unsigned i = 0; i < PLACES && result == TRY_NEXT; i++) {
+    for (unsigned i = 0; i < PLACES && !found; i++) {
         struct place place;
         struct entry entry;
         const char *why;
@@ -221,21 +229,19 @@ static int reuse(struct image *image, char *appdir)
         if (!place_open(i, false, &place, &why))
             continue;
         entry_name(&entry, place.fd, name);
-        result = take(image, &place, &entry, appdir);
+        found = take(&place, &entry, appdir);
         (void)close(place.fd);
     }
-    return result;
+    return found ? 0 : TRY_NEXT;
 }
 
-/* A user's own cache that is full is the end: the next places may be a disk in memory. */
-static int unpack(struct image *image, char *appdir)
+/* Try the places in turn. 0, TRY_NEXT, or a printed exit code. */
+static int try_places(struct image *image, unsigned first, unsigned end,
+                      struct refusals *refusals, char *appdir)
 {
-    char reasons[4 * PATH_MAX] = "";
-    size_t length = 0;
-    bool full = false;
     int result = TRY_NEXT;
 
-    for (unsigned i = 0; i < PLACES && result == TRY_NEXT && interrupted == 0; i++) {
+    for (unsigned i = first; i < end && result == TRY_NEXT && interrupted == 0; i++) {
         struct refusal refusal = {.full = false};
         struct place place;
 
@@ -243,32 +249,34 @@ static int unpack(struct image *image, char *appdir)
             result = use_place(image, &place, appdir, &refusal);
             (void)close(place.fd);
         }
-        if (result == TRY_NEXT && refusal.why != NULL && length < sizeof reasons)
-            length += (size_t)snprintf(reasons + length, sizeof reasons - length, "; %s: %s",
-                                       place.path, refusal.why);
-        full = full || refusal.full;
-        if (refusal.full && !place.temporary)
-            break;
+        if (result == TRY_NEXT && refusal.why != NULL &&
+            refusals->length < sizeof refusals->text)
+            refusals->length +=
+                (size_t)snprintf(refusals->text + refusals->length,
+                                 sizeof refusals->text - refusals->length, "; %s: %s", place.path,
+                                 refusal.why);
+        refusals->full = refusals->full || refusal.full;
+        refusals->home_full = refusals->home_full || (refusal.full && !place.temporary);
     }
-    if (result != TRY_NEXT || interrupted != 0)
-        return result;
-    return full ? fail(EXIT_NO_SPACE, MORE_SPACE, "not enough space to unpack%s", reasons)
-                : fail(EXIT_NO_PLACE, OTHER_PLACE, "no folder can hold the unpacked copy%s",
-                       reasons);
+    return result;
 }
 
-int cache_use(struct image *image, char *appdir)
+int cache_make(struct image *image, unsigned first, unsigned end, struct refusals *refusals,
+               char *appdir)
 {
     struct sigaction before[ENDINGS];
     int result;
 
-    if (!payload_filled(&image->payload))
-        return image_damaged(image, "its packer has not filled the section .tea_payload");
-    result = reuse(image, appdir);
-    if (result != TRY_NEXT)
-        return result;
     catch_signals(before);
-    result = unpack(image, appdir);
+    result = try_places(image, first, end, refusals, appdir);
     release_signals(before);
-    return result == TRY_NEXT ? EXIT_SYSTEM : result;
+    return interrupted != 0 && result == TRY_NEXT ? EXIT_SYSTEM : result;
+}
+
+int cache_refused(const struct refusals *refusals)
+{
+    return refusals->full ? fail(EXIT_NO_SPACE, MORE_SPACE, "not enough space to unpack%s",
+                                 refusals->text)
+                          : fail(EXIT_NO_PLACE, OTHER_PLACE,
+                                 "no folder can hold the unpacked copy%s", refusals->text);
 }

@@ -13,6 +13,8 @@
 #include "io.h"
 #include "lock.h"
 
+#define OLDER_LIST ".complete" /* of runtimes that unpacked the model, too */
+
 enum { UNUSED_SECONDS = 30 * 24 * 60 * 60 };
 
 void entry_name(struct entry *entry, int place, const char *name)
@@ -28,51 +30,64 @@ int entry_lock(const struct entry *entry, bool wait)
     return lock_file(entry->place, entry->lock, wait);
 }
 
-int entry_marker(const struct entry *entry, int lock)
+/* Open the file `list` of the copy and lock it, without waiting when `lock` says so. -1 with errno:
+ * EWOULDBLOCK when it is in use. */
+static int open_list(const struct entry *entry, const char *list, int lock)
 {
     int dir = openat(entry->place, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int marker = -1;
+    int fd = -1;
+    int error;
 
     if (dir < 0)
         return -1;
-    marker = openat(dir, ENTRY_MARKER, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (marker >= 0 && (flock(marker, lock == LOCK_EX ? LOCK_EX | LOCK_NB : lock) != 0 ||
-                        !still_named(dir, entry->place, entry->name))) {
-        (void)close(marker);
-        marker = -1;
+    fd = openat(dir, list, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && (flock(fd, lock) != 0 || !still_named(dir, entry->place, entry->name))) {
+        error = errno;
+        (void)close(fd);
+        fd = -1;
+        errno = error;
     }
+    error = errno;
     (void)close(dir);
-    return marker;
+    errno = error;
+    return fd;
 }
 
-bool entry_remove(const struct entry *entry)
+int entry_list(const struct entry *entry)
 {
-    int marker = entry_marker(entry, LOCK_EX);
-    bool gone = false;
+    return open_list(entry, ENTRY_LIST, LOCK_SH);
+}
 
-    if (marker < 0) {
-        char path[DIGEST_TEXT + sizeof ENTRY_MARKER];
+int entry_remove(const struct entry *entry)
+{
+    const char *const names[] = {ENTRY_LIST, OLDER_LIST};
+    int lists[] = {-1, -1};
+    int error = 0;
 
-        (void)snprintf(path, sizeof path, "%s/%s", entry->name, ENTRY_MARKER);
-        if (faccessat(entry->place, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-            return false; /* in use */
+    for (int i = 0; i < 2; i++) {
+        lists[i] = open_list(entry, names[i], LOCK_EX | LOCK_NB);
+        if (lists[i] < 0 && errno == EWOULDBLOCK)
+            error = EBUSY;
     }
     /* By way of the part's name: a copy that is half removed must not look complete. */
-    gone = remove_tree(entry->place, entry->part) &&
-           (renameat(entry->place, entry->name, entry->place, entry->part) == 0 ||
-            errno == ENOENT) &&
-           remove_tree(entry->place, entry->part);
-    if (marker >= 0)
-        (void)close(marker);
-    return gone;
+    if (error == 0 &&
+        (!remove_tree(entry->place, entry->part) ||
+         (renameat(entry->place, entry->name, entry->place, entry->part) != 0 && errno != ENOENT) ||
+         !remove_tree(entry->place, entry->part)))
+        error = errno;
+    for (int i = 0; i < 2; i++)
+        if (lists[i] >= 0)
+            (void)close(lists[i]);
+    return error;
 }
 
-static bool long_unused(const struct entry *entry)
+/* The copy has no list that is younger than 30 days. */
+static bool not_needed(const struct entry *entry)
 {
-    char path[DIGEST_TEXT + sizeof ENTRY_MARKER];
+    char path[DIGEST_TEXT + sizeof ENTRY_LIST];
     struct stat info;
 
-    (void)snprintf(path, sizeof path, "%s/%s", entry->name, ENTRY_MARKER);
+    (void)snprintf(path, sizeof path, "%s/%s", entry->name, ENTRY_LIST);
     return fstatat(entry->place, path, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
            time(NULL) - info.st_atime > UNUSED_SECONDS;
 }
@@ -91,13 +106,13 @@ static void prune_one(int place, const char *file)
     int lock;
 
     entry_name(&entry, place, file);
-    if (is_ours(file, "") && !long_unused(&entry))
+    if (is_ours(file, "") && !not_needed(&entry))
         return;
     lock = entry_lock(&entry, false);
     if (lock < 0)
         return; /* being made just now */
     (void)remove_tree(place, entry.part);
-    if (!is_ours(file, "") || !long_unused(&entry) || entry_remove(&entry))
+    if (!not_needed(&entry) || entry_remove(&entry) == 0)
         if (faccessat(place, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
             (void)unlinkat(place, entry.lock, 0);
     (void)close(lock);

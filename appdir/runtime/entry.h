@@ -7,7 +7,7 @@
 #include "payload.h"
 
 #define ENTRY_TREE "AppDir"
-#define ENTRY_MARKER ".complete"
+#define ENTRY_LIST ".files"
 
 struct entry {
     int place; /* the cache folder */
@@ -22,15 +22,16 @@ void entry_name(struct entry *entry, int place, const char *name);
  * lock, or -1 with errno: EWOULDBLOCK when someone else has it, EINTR on a signal. */
 int entry_lock(const struct entry *entry, bool wait);
 
-/* Open the marker of a complete copy and lock it, for use (shared) or for removal (exclusive,
- * never waiting). The open marker, or -1. */
-int entry_marker(const struct entry *entry, int lock);
+/* Open the list of a complete copy and lock it for use (shared). The open list, or -1. */
+int entry_list(const struct entry *entry);
 
-/* Remove the copy, unless a program runs from it. The caller has entry_lock. */
-bool entry_remove(const struct entry *entry);
+/* Remove the copy, unless a program runs from it. The caller has entry_lock. 0 or an errno value:
+ * EBUSY when it is in use. */
+int entry_remove(const struct entry *entry);
 
 /* Remove what is not needed any more from the folder `place`: parts that killed starts have left,
- * and copies that no start has used for 30 days. Those in use, and `keep`, stay. */
+ * copies that no start has used for 30 days, and those of older runtimes, which hold the model. Those
+ * in use, and `keep`, stay. */
 void entries_prune(int place, const char *keep);
 
 #endif

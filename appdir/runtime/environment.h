@@ -9,13 +9,10 @@
 /* Is the switch `variable` on: set, not empty, not "0"? */
 bool environment_on(const char *variable);
 
-/* The number in `variable`, from 0 to `most`; `fallback` when it is not set or empty. -1 for anything
- * else. */
-int environment_number(const char *variable, int fallback, int most);
-
-/* Set what AppRun may rely on: APPIMAGE, APPDIR, ARGV0, OWD; HOME and XDG_CONFIG_HOME where the
- * folders FILE.home and FILE.config are there. False when memory is short. */
-bool environment_set(const struct image *image, const char *appdir, const char *argv0);
+/* Set what the program may rely on: APPIMAGE, APPDIR, OWD; TEA_MODEL_FD where there is a model; HOME
+ * and XDG_CONFIG_HOME where the user has the folders FILE.home and FILE.config. False when memory is
+ * short. */
+bool environment_set(const struct image *image, const char *appdir);
 
 /* Make FILE.home or FILE.config. 0 or a printed exit code. */
 int environment_portable(const struct image *image, const char *ending);

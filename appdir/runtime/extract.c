@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "copy.h"
 #include "io.h"
+#include "list.h"
 #include "report.h"
 #include "walk.h"
 
@@ -56,35 +57,46 @@ static int set_time(int fd, const sqfs_inode *inode)
     return futimens(fd, times);
 }
 
+/* Copy the content. 0 or an errno value. */
 static int write_content(struct extraction *job, sqfs_inode *inode, int fd)
 {
-    struct content content;
-    struct stat info;
-    int error;
+    static uint8_t buffer[128 << 10];
+    const uint64_t size = inode->xtra.reg.file_size;
+    struct sha256_ctx hash;
+    uint8_t digest[DIGEST];
+    uint64_t at = 0;
 
-    if (!content_open(job->image, inode, &content))
+    sha256_init(&hash);
+    while (at < size) {
+        sqfs_off_t got = sizeof buffer;
+
+        if (sqfs_read_range(&job->image->fs, inode, (sqfs_off_t)at, &got, buffer) != SQFS_OK ||
+            got <= 0)
+            return EBADMSG;
+        if (!write_at(fd, buffer, (size_t)got, at))
+            return errno;
+        if (image_is_model(job->image, inode))
+            sha256_update(&hash, (size_t)got, buffer);
+        at += (uint64_t)got;
+        if (*job->stop != 0)
+            return EINTR;
+    }
+    sha256_digest(&hash, sizeof digest, digest);
+    if (image_is_model(job->image, inode) &&
+        memcmp(digest, job->image->payload.model_digest, sizeof digest) != 0)
         return EBADMSG;
-    error = copy_content(job->image, &content, fd, job->stop);
-    content_close(&content);
-    if (error != 0)
-        return error;
-    if (fchmod(fd, inode->base.mode & 0777) != 0 || set_time(fd, inode) != 0 ||
-        fstat(fd, &info) != 0)
-        return errno;
-    if ((uint64_t)info.st_size != inode->xtra.reg.file_size)
-        return EIO;
-    job->written += inode->xtra.reg.file_size;
-    return 0;
+    return fchmod(fd, inode->base.mode & 0777) == 0 && set_time(fd, inode) == 0 ? 0 : errno;
 }
 
 /* In a folder that may hold older files, a new one appears under its name only when complete. */
 static int write_file(struct extraction *job, int dir, const char *name, sqfs_inode *inode)
 {
-    const char *first = job->replace ? PART : name;
+    const bool replace = job->list == NULL;
+    const char *first = replace ? PART : name;
     int error;
     int fd;
 
-    if (job->replace)
+    if (replace)
         (void)remove_tree(dir, PART);
     fd = openat(dir, first, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -92,14 +104,87 @@ static int write_file(struct extraction *job, int dir, const char *name, sqfs_in
     error = write_content(job, inode, fd);
     if (close(fd) != 0 && error == 0)
         error = errno;
-    if (error == 0 && job->replace && renameat(dir, first, dir, name) != 0)
+    if (error == 0 && replace && renameat(dir, first, dir, name) != 0)
         error = errno;
     if (error != 0)
         (void)unlinkat(dir, first, 0);
     return error;
 }
 
-static int write_link(struct extraction *job, int dir, const char *name, sqfs_inode *inode)
+/* Where the link `path` leads to, from the tree's root. False when it leads outside. */
+static bool resolve(const char *path, const char *target, char *out)
+{
+    char *rest;
+    char text[PATH_MAX];
+    size_t length = (size_t)(strrchr(path, '/') != NULL ? strrchr(path, '/') - path : 0);
+
+    if (*target == '/' || snprintf(text, sizeof text, "%s", target) >= (int)sizeof text)
+        return false;
+    (void)snprintf(out, PATH_MAX, "%.*s", (int)length, path);
+    rest = text;
+    for (char *part; (part = strtok_r(rest, "/", &rest)) != NULL;) {
+        size_t end = strlen(out);
+
+        if (strcmp(part, ".") == 0)
+            continue;
+        if (strcmp(part, "..") != 0) {
+            if (snprintf(out + end, PATH_MAX - end, "%s%s", end > 0 ? "/" : "", part) >=
+                (int)(PATH_MAX - end))
+                return false;
+            continue;
+        }
+        if (end == 0)
+            return false;
+        out[strrchr(out, '/') != NULL ? (size_t)(strrchr(out, '/') - out) : 0] = '\0';
+    }
+    return *out != '\0';
+}
+
+/* The part of the pattern that lies behind the link `path`: "" when the link itself or a folder above
+ * it is asked for, NULL when nothing behind it is. */
+static const char *behind(const char *pattern, const char *path)
+{
+    char head[PATH_MAX];
+    const char *at = pattern;
+
+    if (fnmatch(pattern, path, FNM_PATHNAME | FNM_LEADING_DIR) == 0)
+        return "";
+    for (const char *slash = path; slash != NULL && at != NULL; slash = strchr(slash + 1, '/'))
+        at = strchr(slash == path ? pattern : at + 1, '/');
+    if (at == NULL)
+        return NULL;
+    (void)snprintf(head, sizeof head, "%.*s", (int)(at - pattern), pattern);
+    return fnmatch(head, path, FNM_PATHNAME) == 0 ? at : NULL;
+}
+
+/* With a pattern, what a link of the bundle leads to is wanted, too. False with errno. */
+static bool follow(struct extraction *job, const char *path, const char *target)
+{
+    const char *rest = job->pattern != NULL ? behind(job->pattern, path) : NULL;
+    char end[PATH_MAX];
+    size_t needed;
+    char *at;
+
+    if (rest == NULL || !resolve(path, target, end))
+        return true;
+    needed = 2 * strlen(end) + strlen(rest) + 1;
+    at = realloc(job->linked, job->linked_size + needed);
+    if (at == NULL)
+        return false;
+    job->linked = at;
+    at += job->linked_size;
+    for (const char *letter = end; *letter != '\0'; letter++) {
+        if (strchr("*?[\\", *letter) != NULL)
+            *at++ = '\\';
+        *at++ = *letter;
+    }
+    (void)strcpy(at, rest);
+    job->linked_size = (size_t)(at - job->linked) + strlen(rest) + 1;
+    return true;
+}
+
+static int write_link(struct extraction *job, int dir, const char *name, const char *path,
+                      sqfs_inode *inode)
 {
     char target[PATH_MAX];
     size_t size = sizeof target;
@@ -108,11 +193,11 @@ static int write_link(struct extraction *job, int dir, const char *name, sqfs_in
     if (inode->xtra.symlink_size >= sizeof target ||
         sqfs_readlink(&job->image->fs, inode, target, &size) != SQFS_OK)
         return EBADMSG;
-    if (job->replace)
+    if (job->list == NULL)
         (void)unlinkat(dir, name, 0);
     set_times(times, inode);
     return symlinkat(target, dir, name) == 0 &&
-                   utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0
+                   utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0 && follow(job, path, target)
                ? 0
                : errno;
 }
@@ -123,19 +208,25 @@ static int write_folder(struct extraction *job, int dir, const char *name, struc
 static int write_entry(struct step *step, void *context)
 {
     struct extraction *job = context;
-    bool match = matches(job, step->path);
+    const mode_t mode = step->inode.base.mode;
+    const bool match =
+        matches(job, step->path) ||
+        (S_ISLNK(mode) && job->pattern != NULL && behind(job->pattern, step->path) != NULL);
     int error = 0;
 
-    if (!match && !(S_ISDIR(step->inode.base.mode) && job->pattern != NULL))
+    if ((!match && !(S_ISDIR(mode) && job->pattern != NULL)) ||
+        (job->list != NULL && image_is_model(job->image, &step->inode)))
         return 0;
     job->matched += match;
-    if (match && job->list)
+    if (job->list != NULL && !list_add(job->list, step->path, &step->inode))
+        return failed(job, step->path, errno);
+    if (match && job->list == NULL)
         (void)printf("%s/%s\n", job->label, step->path);
-    if (S_ISREG(step->inode.base.mode))
+    if (S_ISREG(mode))
         error = write_file(job, step->dir, step->name, &step->inode);
-    else if (S_ISLNK(step->inode.base.mode))
-        error = write_link(job, step->dir, step->name, &step->inode);
-    else if (S_ISDIR(step->inode.base.mode))
+    else if (S_ISLNK(mode))
+        error = write_link(job, step->dir, step->name, step->path, &step->inode);
+    else if (S_ISDIR(mode))
         return write_folder(job, step->dir, step->name, step);
     else
         error = EBADMSG; /* devices, pipes and sockets have no place in an AppDir */
@@ -147,7 +238,7 @@ static int find_match(struct step *step, void *context)
 {
     const struct extraction *job = context;
 
-    if (matches(job, step->path))
+    if (matches(job, step->path) || (S_ISLNK(step->inode.base.mode) && behind(job->pattern, step->path) != NULL))
         return 1;
     return S_ISDIR(step->inode.base.mode) ? walk_below(job->image, step, -1, find_match, context)
                                           : 0;
@@ -163,7 +254,7 @@ static int write_folder(struct extraction *job, int dir, const char *name, struc
         if (result != 1)
             return result;
     }
-    if (mkdirat(dir, name, 0700) != 0 && !(errno == EEXIST && job->replace))
+    if (mkdirat(dir, name, 0700) != 0 && !(errno == EEXIST && job->list == NULL))
         return failed(job, step->path, errno);
     fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
@@ -179,40 +270,13 @@ static int write_folder(struct extraction *job, int dir, const char *name, struc
 
 int extract_tree(struct extraction *job)
 {
-    job->written = 0;
-    job->matched = 0;
     return walk_image(job->image, job->root, write_entry, job);
 }
 
-struct measurement {
-    struct image *image;
-    struct extent *extent;
-};
-
-static int measure(struct step *step, void *context)
-{
-    enum { BLOCK = 4096 };
-    struct measurement *job = context;
-    uint64_t size = S_ISREG(step->inode.base.mode) ? step->inode.xtra.reg.file_size : 0;
-
-    job->extent->files++;
-    job->extent->bytes += size;
-    job->extent->blocks += size / BLOCK * BLOCK + 2 * BLOCK; /* the last part, and the inode */
-    return S_ISDIR(step->inode.base.mode) ? walk_below(job->image, step, -1, measure, job) : 0;
-}
-
-int extract_measure(struct image *image, struct extent *extent)
-{
-    struct measurement job = {image, extent};
-
-    *extent = (struct extent){0};
-    return walk_image(image, -1, measure, &job);
-}
-
-bool extract_fits(int dir, const struct extent *extent, char text[SPACE_TEXT])
+bool extract_fits(int dir, uint64_t size, char text[SPACE_TEXT])
 {
     enum { MB = 1000000 };
-    const uint64_t needed = extent->blocks + extent->blocks / 100 + MB;
+    const uint64_t needed = size + size / 100 + MB;
     struct statvfs disk;
     uint64_t free_bytes;
 
@@ -223,32 +287,4 @@ bool extract_fits(int dir, const struct extent *extent, char text[SPACE_TEXT])
                    (unsigned long long)((needed + MB - 1) / MB),
                    (unsigned long long)(free_bytes / MB));
     return free_bytes >= needed;
-}
-
-static int compare(struct step *step, void *context)
-{
-    struct image *image = context;
-    const mode_t kind = step->inode.base.mode & S_IFMT;
-    struct stat info;
-    int result;
-    int fd;
-
-    if (fstatat(step->dir, step->name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
-        (info.st_mode & S_IFMT) != kind ||
-        (S_ISREG(kind) && ((uint64_t)info.st_size != step->inode.xtra.reg.file_size ||
-                           ((info.st_mode ^ step->inode.base.mode) & 0777) != 0)))
-        return TRY_NEXT;
-    if (!S_ISDIR(kind))
-        return 0;
-    fd = openat(step->dir, step->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return TRY_NEXT;
-    result = walk_below(image, step, fd, compare, context);
-    (void)close(fd);
-    return result;
-}
-
-int extract_compare(struct image *image, int root)
-{
-    return walk_image(image, root, compare, image);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "message.h"
+#include "io.h"
 
 #define NAME "tea-appimage"
 
@@ -41,10 +40,7 @@ static bool run_helper(char *const words[], int link)
     int status = -1;
 
     if (child == 0) {
-        int null = open("/dev/null", O_RDWR);
-
-        for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
-            (void)dup2(null, i);
+        standard_streams_to_null();
         if (link >= 0)
             (void)fcntl(link, F_SETFD, 0);
         (void)execvp(words[0], words);
@@ -53,6 +49,31 @@ static bool run_helper(char *const words[], int link)
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The open file that comes over the socket, or -1. */
+static int receive_file(int socket)
+{
+    union {
+        struct cmsghdr header; /* for its alignment */
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    char byte;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    const struct cmsghdr *header;
+    int fd = -1;
+
+    while (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0)
+        if (errno != EINTR)
+            return -1;
+    header = CMSG_FIRSTHDR(&message);
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return fd;
 }
 
 /* The protocol of fusermount 2 and 3: it sends the open /dev/fuse over the socket whose number is
@@ -64,7 +85,6 @@ static int by_helper(const char *helper, const char *dir)
     char number[16];
     int link[2];
     int fd = -1;
-    char status;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) != 0)
         return -1;
@@ -72,8 +92,7 @@ static int by_helper(const char *helper, const char *dir)
     if (setenv("_FUSE_COMMFD", number, 1) == 0 && run_helper(words, link[1])) {
         (void)close(link[1]);
         link[1] = -1;
-        if (message_receive(link[0], &status, 1, &fd, 1) < 0)
-            fd = -1;
+        fd = receive_file(link[0]);
     }
     (void)unsetenv("_FUSE_COMMFD");
     (void)close(link[0]);
@@ -93,7 +112,7 @@ static const char *helper_name(unsigned index)
     return index == 1 ? "fusermount3" : "fusermount";
 }
 
-int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers)
+bool fuse_mount_open(struct fuse_mount *mount, const char *dir, bool helpers)
 {
     mount->dir = dir;
     mount->helper = NULL;
@@ -103,32 +122,16 @@ int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers)
         if (mount->helper != NULL)
             mount->fd = by_helper(mount->helper, dir);
     }
-    return mount->fd < 0 ? -1 : 0;
-}
-
-static bool unmount_by_helper(const char *helper, const char *dir)
-{
-    char *words[] = {(char *)helper, (char *)"-u", (char *)"-q", (char *)"-z", (char *)"--",
-                     (char *)dir, NULL};
-
-    return run_helper(words, -1);
+    return mount->fd >= 0;
 }
 
 void fuse_mount_detach(const struct fuse_mount *mount)
 {
+    char *words[] = {(char *)mount->helper, (char *)"-u", (char *)"-q", (char *)"-z", (char *)"--",
+                     (char *)mount->dir, NULL};
+
     if (mount->helper == NULL)
         (void)umount2(mount->dir, MNT_DETACH | UMOUNT_NOFOLLOW);
     else
-        (void)unmount_by_helper(mount->helper, mount->dir);
-}
-
-void fuse_mount_clear(const char *dir)
-{
-    bool done = umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
-
-    for (unsigned i = 0; !done && i < HELPERS; i++) {
-        const char *helper = helper_name(i);
-
-        done = helper != NULL && unmount_by_helper(helper, dir);
-    }
+        (void)run_helper(words, -1);
 }

@@ -2,6 +2,8 @@
 #ifndef TEA_FUSE_H
 #define TEA_FUSE_H
 
+#include <stdbool.h>
+
 struct fuse_mount {
     int fd;             /* the open /dev/fuse */
     const char *dir;    /* where it is mounted */
@@ -9,13 +11,10 @@ struct fuse_mount {
 };
 
 /* Mount on the folder `dir`. With `helpers`, fall back on $FUSERMOUNT_PROG, fusermount3,
- * fusermount; what they print is dropped. 0 or -1. */
-int fuse_mount_open(struct fuse_mount *mount, const char *dir, int helpers);
+ * fusermount; what they print is dropped. */
+bool fuse_mount_open(struct fuse_mount *mount, const char *dir, bool helpers);
 
 /* Detach it from the tree; files that are open stay readable. */
 void fuse_mount_detach(const struct fuse_mount *mount);
-
-/* Detach what a server that is no more has left on the folder `dir`. */
-void fuse_mount_clear(const char *dir);
 
 #endif

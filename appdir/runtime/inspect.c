@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,24 +36,42 @@ int inspect_section(const struct image *image, const char *name)
     return 0;
 }
 
+/* What matches `pattern`, then what the links among it lead to, each once. */
+static int extract_matching(struct extraction *job, const char *pattern)
+{
+    int result;
+
+    job->pattern = pattern;
+    result = extract_tree(job);
+    for (size_t at = 0; result == 0 && at < job->linked_size;
+         at += strlen(job->linked + at) + 1) {
+        bool seen = false;
+
+        for (size_t before = 0; before < at && !seen; before += strlen(job->linked + before) + 1)
+            seen = strcmp(job->linked + before, job->linked + at) == 0;
+        if (seen)
+            continue;
+        pattern = strdup(job->linked + at); /* the list grows, and may move */
+        job->pattern = pattern;
+        result = pattern != NULL ? extract_tree(job) : EXIT_SYSTEM;
+        free((char *)pattern);
+    }
+    free(job->linked);
+    return result;
+}
+
 static int extract_into(struct image *image, int root, const char *pattern)
 {
     static const char ROOT[] = "squashfs-root";
-    struct extraction job = {.image = image, .root = root, .label = ROOT, .pattern = pattern,
-                             .list = true, .replace = true, .stop = &interrupted};
-    struct extent extent;
+    struct extraction job = {.image = image, .root = root, .label = ROOT, .stop = &interrupted};
     char space[SPACE_TEXT];
     int result;
 
-    if (pattern == NULL) {
-        result = extract_measure(image, &extent);
-        if (result != 0)
-            return result;
-        if (!extract_fits(root, &extent, space))
-            return fail(EXIT_NO_SPACE, "change to a folder on a larger disk",
-                        "not enough space to unpack into ./%s: %s", ROOT, space);
-    }
-    result = extract_tree(&job);
+    if (pattern == NULL &&
+        !extract_fits(root, image->payload.unpacked_size + image->payload.model_size, space))
+        return fail(EXIT_NO_SPACE, "change to a folder on a larger disk",
+                    "not enough space to unpack into ./%s: %s", ROOT, space);
+    result = extract_matching(&job, pattern);
     if (result == 0 && job.matched == 0)
         return fail(EXIT_USAGE, "--appimage-extract without a pattern lists all",
                     "nothing in the AppImage matches %s", pattern);
@@ -79,14 +98,17 @@ int inspect_extract(struct image *image, const char *pattern)
 int inspect_mount(struct image *image)
 {
     struct sigaction action = {.sa_handler = interrupt};
-    struct share alone = SHARE_NOTHING;
     struct mounted mounted;
     struct pollfd gone = {.events = POLLIN};
+    int result;
 
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
-    if (mount_image(image, false, -1, &alone, &mounted) != 0)
+    result = mount_image(image, false, -1, &mounted);
+    if (result != 0 && result != TRY_NEXT)
+        return result;
+    if (result == TRY_NEXT)
         return fail(EXIT_NO_MOUNT, "unpack it instead: --appimage-extract",
                     "cannot mount: FUSE does not work here (/dev/fuse, fusermount3)");
     (void)printf("%s\n", mounted.dir);

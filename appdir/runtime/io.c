@@ -65,34 +65,43 @@ bool join(char *out, const char *folder, const char *name)
     return length >= 0 && length < PATH_MAX;
 }
 
-static bool remove_contents(int dir)
+/* Remove what is in the open folder `dir`, and close it. 0 or the first errno value. */
+static int remove_contents(int dir)
 {
     DIR *list = fdopendir(dir);
     struct dirent *entry;
-    bool empty = true;
+    int error = list == NULL ? errno : 0;
 
     if (list == NULL) {
         (void)close(dir);
-        return false;
+        return error;
     }
     while ((entry = readdir(list)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            empty = remove_tree(dirfd(list), entry->d_name) && empty;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            !remove_tree(dirfd(list), entry->d_name) && error == 0)
+            error = errno;
     }
     (void)closedir(list);
-    return empty;
+    return error;
 }
 
 bool remove_tree(int dir, const char *name)
 {
+    struct stat info;
+    int error = 0;
     int inside;
 
     if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
         return true;
     inside = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (inside >= 0)
-        (void)remove_contents(inside);
-    return unlinkat(dir, name, AT_REMOVEDIR) == 0;
+    if (inside < 0 && errno == EACCES && fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(info.st_mode) && fchmodat(dir, name, 0700, 0) == 0)
+        inside = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    error = inside >= 0 ? remove_contents(inside) : errno;
+    if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
+        return true;
+    errno = error != 0 ? error : errno;
+    return false;
 }
 
 int keep_open(int fd)
@@ -105,4 +114,49 @@ int keep_open(int fd)
     }
     (void)fcntl(fd, F_SETFD, 0);
     return fd;
+}
+
+/* The one that stays open may be a standard stream itself. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-fd-leak"
+void standard_streams_to_null(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0)
+        return;
+    for (int i = 0; i <= STDERR_FILENO; i++)
+        (void)dup2(null, i);
+    if (null > STDERR_FILENO)
+        (void)close(null);
+}
+#pragma GCC diagnostic pop
+
+/* Close first … end - 1. The call needs Linux 5.9; older ones get as far as the loop. */
+static void close_gap(int first, int end)
+{
+    enum { LOOP_END = 4096 };
+
+    if (first < end && close_range((unsigned)first, (unsigned)end - 1, 0) != 0)
+        for (int fd = first; fd < end && fd < LOOP_END; fd++)
+            (void)close(fd);
+}
+
+void close_others(const int *keep, size_t count)
+{
+    int next = STDERR_FILENO + 1;
+
+    standard_streams_to_null();
+    /* In ascending order, the gaps between those to keep. */
+    for (;;) {
+        int stop = INT_MAX;
+
+        for (size_t i = 0; i < count; i++)
+            if (keep[i] >= next && keep[i] < stop)
+                stop = keep[i];
+        close_gap(next, stop);
+        if (stop == INT_MAX)
+            return;
+        next = stop + 1;
+    }
 }

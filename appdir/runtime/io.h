@@ -19,11 +19,19 @@ bool write_text(const char *path, const char *text);
 /* Join into `out` (PATH_MAX bytes): `folder`, a slash, `name`. False when it is too long. */
 bool join(char *out, const char *folder, const char *name);
 
-/* Remove the tree `name` below `dir`, following no link. True when nothing is left of it. */
+/* Remove the tree `name` below `dir`, following no link. Folders that
+ * the user made unreadable are opened up. True when nothing is left of it, else
+ * false with errno. */
 bool remove_tree(int dir, const char *name);
 
 /* An inherited file descriptor must not collide with `exec 3>file` in a script: move `fd` up to
  * 200 or more when there is room, kept open across exec. Returns the new number. */
 int keep_open(int fd);
+
+/* Read from and write to /dev/null, where there is one. */
+void standard_streams_to_null(void);
+
+/* Close every file but the `count` in `keep`; the standard streams become /dev/null. */
+void close_others(const int *keep, size_t count);
 
 #endif

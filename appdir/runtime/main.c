@@ -1,11 +1,10 @@
 /* The AppImage runtime: the program that an AppImage starts with.
  *
- * It makes the squashfs behind it readable as a folder (mounted with FUSE, mounted in a user
- * namespace, or unpacked once into a cache) and becomes that folder's AppRun. */
+ * It makes the squashfs behind it readable as a folder (unpacked once into a cache, or mounted) and
+ * becomes the program in it. The model is not needed there: the program reads it from the AppImage. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,67 +15,53 @@
 #include "io.h"
 #include "mount.h"
 #include "options.h"
+#include "place.h"
+#include "program.h"
 #include "report.h"
 #include "version.h"
 
-/* How long a mount is kept after its last user, in seconds. */
-#define LINGER "TEA_RUNTIME_LINGER"
-enum { LINGER_DEFAULT = 30, LINGER_MOST = 24 * 60 * 60 };
-static const char LINGER_HINT[] = "give a whole number of seconds from 0 to 86400, or unset it";
-
-/* Mounted, by an earlier start or by this one. 0, TRY_NEXT, or a printed exit code. */
-static int mount_or_join(struct image *image, char *appdir)
+static int mount_somehow(struct image *image, char *appdir)
 {
-    const char *target = getenv("TARGET_APPIMAGE");
-    const int seconds = environment_number(LINGER, LINGER_DEFAULT, LINGER_MOST);
     struct mounted mounted;
-    struct share share;
-    int result = TRY_NEXT;
+    int result = mount_image(image, false, getpid(), &mounted);
 
-    if (seconds < 0)
-        return fail(EXIT_USAGE, LINGER_HINT, LINGER " is %s", getenv(LINGER));
-    /* Only of the running file is it sure that nobody writes into it meanwhile. */
-    share_open(&share, image, target != NULL && *target != '\0' ? 0 : (unsigned)seconds);
-    mounted.line = share_join(&share, mounted.dir);
-    if (mounted.line >= 0)
-        result = 0;
-    if (result == TRY_NEXT)
-        result = mount_image(image, false, getpid(), &share, &mounted);
     if (result == TRY_NEXT && !environment_on("TEA_RUNTIME_NO_USERNS"))
-        result = mount_image(image, true, getpid(), &share, &mounted);
+        result = mount_image(image, true, getpid(), &mounted);
     if (result == 0) {
         (void)keep_open(mounted.line);
         (void)strcpy(appdir, mounted.dir);
-    } else {
-        share_close(&share);
     }
     return result;
 }
 
-/* Find a folder with the image's tree. 0 or a printed exit code. */
+/* Find a folder with the image's tree: a copy of it; else a mount, which takes no space; else a copy
+ * where temporary files go. 0 or a printed exit code. */
 static int make_readable(struct image *image, enum action action, char *appdir)
 {
-    int result = TRY_NEXT;
+    static struct refusals refusals;
+    int result = cache_find(image, appdir);
 
-    if (action == ACTION_RUN && access("/dev/fuse", F_OK) == 0)
-        result = mount_or_join(image, appdir);
-    return result == TRY_NEXT ? cache_use(image, appdir) : result;
+    if (result == TRY_NEXT)
+        result = cache_make(image, HOME_PLACE, HOME_PLACE + 1, &refusals, appdir);
+    if (result == TRY_NEXT && action == ACTION_RUN)
+        result = mount_somehow(image, appdir);
+    /* Not for a home that is full: the next places may be a disk in memory. */
+    if (result == TRY_NEXT && !refusals.home_full)
+        result = cache_make(image, HOME_PLACE + 1, PLACES, &refusals, appdir);
+    return result == TRY_NEXT ? cache_refused(&refusals) : result;
 }
 
 /* Become the program. Returns only when that fails. */
 static int run(struct image *image, enum action action, char **words, const char *argv0)
 {
     char appdir[PATH_MAX];
-    char program[PATH_MAX];
     int result = make_readable(image, action, appdir);
 
     if (result != 0)
         return result;
-    if (!join(program, appdir, "AppRun") || !environment_set(image, appdir, argv0))
+    if (!environment_set(image, appdir))
         return fail(EXIT_SYSTEM, NULL, "cannot set the environment: %s", strerror(errno));
-    (void)execv(program, words);
-    return fail(EXIT_NO_EXEC, "the AppImage must hold an executable AppRun for this processor",
-                "cannot start %s: %s", program, strerror(errno));
+    return program_start(appdir, words, argv0);
 }
 
 static int act(struct image *image, enum action action, int count, char **words)
@@ -85,7 +70,7 @@ static int act(struct image *image, enum action action, int count, char **words)
 
     if (action != ACTION_OFFSET && action != ACTION_UPDATE_INFORMATION &&
         action != ACTION_SIGNATURE)
-        result = image_load(image);
+        result = image_check(image);
     if (result != 0)
         return result;
     switch (action) {
@@ -101,7 +86,8 @@ static int act(struct image *image, enum action action, int count, char **words)
     case ACTION_PORTABLE_CONFIG:
         return environment_portable(image, ".config");
     case ACTION_EXTRACT:
-        return inspect_extract(image, count > 2 ? words[2] : NULL);
+        result = image_load(image);
+        return result != 0 ? result : inspect_extract(image, count > 2 ? words[2] : NULL);
     case ACTION_MOUNT:
         return inspect_mount(image);
     default:

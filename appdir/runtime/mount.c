@@ -1,38 +1,29 @@
 #include "mount.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "fuse.h"
 #include "io.h"
 #include "namespace.h"
+#include "place.h"
 #include "report.h"
+#include "serve.h"
 
 enum {
     MOUNT_SECONDS = 60, /* a loaded machine is slow; a hung helper must not be for ever */
     RANDOM = 6,
-};
-
-/* Both sides of an attempt. */
-struct attempt {
-    struct image *image;
-    const char *dir;
-    bool in_namespace;
-    pid_t program; /* the process that becomes the program, or -1 */
-    struct share *share;
-    int line[2]; /* [0] the program's end, [1] the server's */
 };
 
 /* Six characters that nobody has guessed. */
@@ -49,134 +40,93 @@ static bool random_name(char *end)
     return true;
 }
 
-/* A new, empty folder of the user's own to mount on. The word of it is left first: a start can be
- * killed at any moment, and nobody would find a folder that has no record. */
-static bool make_dir(const struct image *image, const struct share *share, char *dir)
+/* A new, empty folder of the user's own to mount on. */
+static bool make_dir(const struct image *image, char *dir)
 {
-    const char *const bases[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", getenv("XDG_RUNTIME_DIR")};
     const char *name = strrchr(image->path, '/') + 1;
-    char leaf[32] = MOUNT_PREFIX;
+    char leaf[32] = ".mount_";
     char *end = leaf + strlen(leaf);
 
     for (const char *stop = end + 6; end < stop && *name != '\0'; name++)
-        if (strchr("-._", *name) == NULL && *name > ' ' && *name < 127)
+        if (isalnum((unsigned char)*name) && *name > 0)
             *end++ = *name;
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
-        if (bases[i] == NULL || bases[i][0] != '/' || !random_name(end) ||
-            !join(dir, bases[i], leaf))
-            continue;
-        (void)share_record(share, dir);
-        if (mkdir(dir, 0700) == 0)
+    for (unsigned i = 0; i < MOUNT_PLACES; i++) {
+        char base[PATH_MAX];
+
+        if (place_to_mount(i, base) && random_name(end) && join(dir, base, leaf) &&
+            mkdir(dir, 0700) == 0)
             return true;
     }
     return false;
 }
 
-/* Close first … end - 1. The call needs Linux 5.9; older ones get as far as the loop. */
-static void close_gap(int first, int end)
-{
-    enum { LOOP_END = 4096 };
-
-    if (first < end && close_range((unsigned)first, (unsigned)end - 1, 0) != 0)
-        for (int fd = first; fd < end && fd < LOOP_END; fd++)
-            (void)close(fd);
-}
-
-/* Nothing of the caller's stays open in the server: a pipe's reader would wait for it. */
-static void close_others(const struct attempt *attempt)
-{
-    const int keep[] = {attempt->image->fd, attempt->line[1], attempt->share->folder,
-                        attempt->share->socket};
-    enum { KEPT = sizeof keep / sizeof *keep };
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int next = STDERR_FILENO + 1;
-
-    for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
-        (void)dup2(null, i);
-    /* In ascending order, the gaps between those to keep. */
-    for (;;) {
-        int stop = INT_MAX;
-
-        for (size_t i = 0; i < KEPT; i++)
-            if (keep[i] >= next && keep[i] < stop)
-                stop = keep[i];
-        close_gap(next, stop);
-        if (stop == INT_MAX)
-            break;
-        next = stop + 1;
-    }
-}
-
 static bool leave_terminal(void)
 {
-    const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU};
+    const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 
-    (void)setsid();
     (void)umask(077);
-    host_catch();
     (void)signal(SIGCHLD, SIG_DFL);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         (void)signal(ignored[i], SIG_IGN);
-    return chdir("/") == 0;
+    return setsid() >= 0 && chdir("/") == 0;
 }
 
-/* The number of the file system on `dir`, with no question to it: the one to answer is this process.
- * 0 when it cannot be told. */
-static uint64_t device_of(const char *dir)
+/* Answer the kernel until the file system is gone. It is detached when nobody uses it any more; what
+ * still has files open there is served to its end. */
+static void answer(struct server *server, const struct fuse_mount *mount, int line, pid_t program)
 {
-    struct statx info;
+    /* Before Linux 5.3 there is no pidfd, and the line alone decides. */
+    struct pollfd events[] = {{.fd = mount->fd, .events = POLLIN},
+                              {.fd = line, .events = POLLIN},
+                              {.fd = (int)syscall(SYS_pidfd_open, program, 0), .events = POLLIN}};
+    bool mounted = true;
 
-    if (statx(AT_FDCWD, dir, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_INO, &info) != 0)
-        return 0;
-    return makedev(info.stx_dev_major, info.stx_dev_minor);
+    for (;;) {
+        if (poll(events, 3, -1) < 0)
+            continue;
+        if (events[0].revents != 0 && !serve_request(server))
+            return;
+        for (int i = 1; i < 3; i++)
+            if (events[i].fd >= 0 && events[i].revents != 0)
+                events[i].fd = -1; /* the line itself stays open: its end is the end of this process */
+        if (mounted && events[1].fd < 0 && events[2].fd < 0) {
+            fuse_mount_detach(mount);
+            mounted = false;
+        }
+    }
 }
 
 /* The server process, from its start to its end. */
-static void serve(const struct attempt *attempt)
+static void serve(struct image *image, bool helpers, int line, pid_t program)
 {
-    struct host host = {.share = attempt->share, .answer = {.namespaces = {-1, -1}}};
+    char dir[PATH_MAX];
     struct fuse_mount mount;
-    int pidfd;
+    struct server *server;
 
-    if (!leave_terminal())
+    if (!leave_terminal() || !make_dir(image, dir))
         return;
-    close_others(attempt);
-    /* Before Linux 5.3 there is none, and the line alone decides. */
-    pidfd = (int)syscall(SYS_pidfd_open, attempt->program, 0);
-    if (attempt->in_namespace)
-        host.answer.mounts = identity_of_mounts();
-    if (attempt->in_namespace && !namespace_enter())
-        return;
-    if (fuse_mount_open(&mount, attempt->dir, !attempt->in_namespace) != 0)
-        return;
-    host.mount = &mount;
-    host.server = serve_open(attempt->image, mount.fd);
-    host.answer.device = device_of(attempt->dir);
-    (void)strcpy(host.answer.dir, attempt->dir);
-    if (attempt->in_namespace)
-        host.answer.count = namespace_files(host.answer.namespaces);
-    /* The line itself stays open: its end of file is the end of this process. */
-    (void)users_add(&host.users, fcntl(attempt->line[1], F_DUPFD_CLOEXEC, 0), pidfd);
-    if (host.server == NULL || (attempt->in_namespace && host.answer.count != MESSAGE_FILES) ||
-        !answer_send(attempt->line[1], &host.answer)) {
-        fuse_mount_detach(&mount);
-        return;
+    /* Nothing of the caller's stays open here: a pipe's reader would wait for it. */
+    close_others((const int[]){image->fd, line}, 2);
+    if (fuse_mount_open(&mount, dir, helpers)) {
+        server = serve_open(image, mount.fd);
+        if (server != NULL && send(line, dir, strlen(dir) + 1, MSG_NOSIGNAL) > 0)
+            answer(server, &mount, line, program);
+        else
+            fuse_mount_detach(&mount);
     }
-    host_run(&host);
+    (void)rmdir(dir);
 }
 
 /* Start the server as a grandchild, so that the program has no child it does not know. */
-static bool start(const struct attempt *attempt)
+static bool start(struct image *image, bool helpers, int line, pid_t program)
 {
     pid_t child = fork();
 
     if (child == 0) {
         pid_t grandchild = fork();
 
-        if (grandchild == 0) {
-            serve(attempt);
-            (void)rmdir(attempt->dir);
-        }
+        if (grandchild == 0)
+            serve(image, helpers, line, program);
         _exit(grandchild < 0);
     }
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
@@ -184,30 +134,38 @@ static bool start(const struct attempt *attempt)
     return child > 0;
 }
 
-int mount_image(struct image *image, bool in_namespace, pid_t program, struct share *share,
-                struct mounted *mounted)
+/* Wait for the server's word: where it has mounted. */
+static bool receive_dir(int line, char *dir)
 {
-    struct attempt attempt = {.image = image,
-                              .dir = mounted->dir,
-                              .in_namespace = in_namespace,
-                              .program = program,
-                              .share = share,
-                              .line = {-1, -1}};
-    struct answer answer;
+    struct pollfd event = {.fd = line, .events = POLLIN};
+    int ready;
+
+    do {
+        ready = poll(&event, 1, MOUNT_SECONDS * 1000);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0 && recv(line, dir, PATH_MAX, 0) > 0;
+}
+
+int mount_image(struct image *image, bool in_namespace, pid_t program, struct mounted *mounted)
+{
+    int line[2]; /* [0] the program's end, [1] the server's */
+    int result;
     bool there;
 
-    if (access("/dev/fuse", F_OK) != 0 || (in_namespace && !namespace_safe()) ||
-        !make_dir(image, share, mounted->dir))
+    if (access("/dev/fuse", F_OK) != 0)
         return TRY_NEXT;
-    there = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, attempt.line) == 0 &&
-            start(&attempt);
-    files_close(&attempt.line[1], 1);
-    if (there && answer_receive(attempt.line[0], MOUNT_SECONDS, &answer) &&
-        answer_follow(&answer)) {
-        mounted->line = attempt.line[0];
+    result = image_load(image);
+    if (result != 0)
+        return result;
+    if ((in_namespace && !namespace_enter()) ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) != 0)
+        return TRY_NEXT;
+    there = start(image, !in_namespace, line[1], program);
+    (void)close(line[1]);
+    if (there && receive_dir(line[0], mounted->dir)) {
+        mounted->line = line[0];
         return 0;
     }
-    files_close(&attempt.line[0], 1);
-    (void)rmdir(mounted->dir);
+    (void)close(line[0]);
     return TRY_NEXT;
 }

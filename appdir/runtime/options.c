@@ -40,8 +40,6 @@ const char OPTIONS_HELP[] =
     "  APPIMAGE_EXTRACT_AND_RUN=1     as --appimage-extract-and-run\n"
     "  TEA_RUNTIME_NO_USERNS=1        never mount in a user namespace (sudo and bubblewrap do not\n"
     "                                 work inside one)\n"
-    "  TEA_RUNTIME_LINGER=SECONDS     how long a mount is kept for the next start after the last\n"
-    "                                 program has ended (default 30; 0: neither kept nor shared)\n"
     "  XDG_CACHE_HOME                 where the unpacked copy is kept (default ~/.cache)\n"
     "  TMPDIR                         where the mount point is made (default /tmp)\n"
     "  FUSERMOUNT_PROG                the program that mounts for an ordinary user\n"

@@ -1,15 +1,17 @@
-/* The facts about the squashfs that the packer writes into the runtime's section .tea_payload.
+/* The facts about the image that the packer writes into the runtime's section .tea_payload.
  *
- * 64 bytes, numbers little-endian. In the runtime as it is built only `magic` is filled:
+ * 136 bytes, numbers little-endian. In the runtime as it is built only `magic` is filled:
  *
  *   offset  size  field
- *        0     8  magic          "TEAPLD1" and a zero byte: the layout's version, do not change
- *        8    32  sha256         of the squashfs, or of something that all of it follows from; names
- *                                the unpacked copy in the cache, never computed at a start
+ *        0     8  magic          "TEAPLD2" and a zero byte: the layout's version, do not change
+ *        8    32  digest         sha256 of the squashfs without the model's bytes; names the
+ *                                unpacked copy in the cache
  *       40     8  squashfs_size  bytes from the end of the ELF file to the end of the AppImage
- *       48     8  unpacked_size  sum of the sizes of all regular files, one that has several
- *                                names counted for each of them
- *       56     8  zero
+ *       48     8  unpacked_size  bytes that all files but the model take on a disk
+ *       56     8  model_offset   where the model begins in the AppImage, a multiple of 4096
+ *       64     8  model_size     its bytes, one run; 0 when there is none
+ *       72    32  model_digest   sha256 of the model
+ *      104    32  check          sha256 of the 104 bytes before it
  */
 #ifndef TEA_PAYLOAD_H
 #define TEA_PAYLOAD_H
@@ -17,25 +19,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAYLOAD_MAGIC "TEAPLD1"
+#define PAYLOAD_MAGIC "TEAPLD2"
+
+enum { DIGEST = 32, DIGEST_TEXT = 2 * DIGEST + 1 /* hexadecimal digits and a zero byte */ };
 
 struct payload {
     char magic[8];
-    uint8_t sha256[32];
+    uint8_t digest[DIGEST];
     uint64_t squashfs_size;
     uint64_t unpacked_size;
-    uint64_t zero;
+    uint64_t model_offset;
+    uint64_t model_size;
+    uint8_t model_digest[DIGEST];
+    uint8_t check[DIGEST];
 };
-_Static_assert(sizeof(struct payload) == 64, "the packer writes 64 bytes");
+_Static_assert(sizeof(struct payload) == 136, "the packer writes 136 bytes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored little-endian");
 
-enum { DIGEST_TEXT = 65 }; /* 64 hexadecimal digits and a zero byte */
+/* Read the section of the image open at `fd`. NULL, or what is wrong with it. `offset`: where the
+ * squashfs begins. */
+const char *payload_read(int fd, uint64_t offset, struct payload *payload);
 
-/* Read the section of the image open at `fd`. False when it has none, or another version's. */
-bool payload_read(int fd, struct payload *payload);
-
-/* True when a packer has filled it. */
-bool payload_filled(const struct payload *payload);
+/* Do the image's bytes have the digest, all but the model's? */
+bool payload_verify(int fd, uint64_t offset, const struct payload *payload);
 
 /* The digest as hexadecimal digits. */
 void payload_name(const struct payload *payload, char name[DIGEST_TEXT]);

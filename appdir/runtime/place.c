@@ -58,19 +58,52 @@ static void make_base(const char *path)
     (void)mkdir(path, 0700);
 }
 
-/* Whoever may rename entries of the base could put a folder of their own in our place. */
-static const char *base_flaw(int base)
+/* Whoever may rename a folder on the way could put another in its place. `root` owns "/". */
+static const char *flaw(int folder, uid_t root)
 {
     struct stat info;
 
-    if (fstat(base, &info) != 0)
+    if (fstat(folder, &info) != 0)
         return strerror(errno);
+    /* With `sudo`, root must not leave its files in the user's home either. */
+    if (info.st_uid != geteuid() && info.st_uid != root)
+        return "it lies in a folder of another user";
     if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (info.st_mode & S_ISVTX) == 0)
-        return "others may rename what is in it (no sticky bit)";
-    /* With `sudo`, root must not leave its files in the user's home. */
-    if (geteuid() == 0 && info.st_uid != 0)
-        return "it belongs to another user";
+        return "others may rename what is in a folder above it (no sticky bit)";
     return NULL;
+}
+
+/* Open the folder `path`, going down from the root, where each folder on the way is safe. -1 with the
+ * reason when one is not. `path` becomes the real one: links may lead through other folders. */
+static int open_safe(char path[PATH_MAX], const char **why)
+{
+    char real[PATH_MAX];
+    char *rest = real;
+    struct stat root;
+    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &root) != 0 || realpath(path, real) == NULL) {
+        *why = strerror(errno);
+        goto refuse;
+    }
+    (void)strcpy(path, real);
+    while ((*why = flaw(fd, root.st_uid)) == NULL) {
+        const char *part = strtok_r(rest, "/", &rest);
+        int next = part != NULL ? openat(fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+
+        if (part == NULL)
+            return fd;
+        if (next < 0) {
+            *why = strerror(errno);
+            break;
+        }
+        (void)close(fd);
+        fd = next;
+    }
+refuse:
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
 }
 
 static const char *own_flaw(int own)
@@ -102,28 +135,24 @@ static int open_own(int base, const char *name, bool create, const char **why)
     return fd;
 }
 
-/* Open our own folder in `base_path`, as place_open says. */
-static bool open_in(const char *base_path, bool create, struct place *place, const char **why)
+bool place_open(unsigned index, bool create, struct place *place, const char **why)
 {
+    char base_path[PATH_MAX];
     char name[64];
     int base;
 
     *why = NULL;
     place->fd = -1;
+    if (!base_of(index, base_path, &place->temporary))
+        return false;
     (void)snprintf(name, sizeof name, place->temporary ? FOLDER "-%u" : FOLDER,
                    (unsigned)geteuid());
-    if (!join(place->path, base_path, name))
-        return false;
     if (create && !place->temporary)
         make_base(base_path);
-    base = open(base_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (base < 0) {
-        *why = strerror(errno);
+    base = open_safe(base_path, why);
+    if (!join(place->path, base_path, name) || base < 0)
         return false;
-    }
-    *why = base_flaw(base);
-    if (*why == NULL)
-        place->fd = open_own(base, name, create, why);
+    place->fd = open_own(base, name, create, why);
     if (place->fd >= 0 && (*why = own_flaw(place->fd)) != NULL) {
         (void)close(place->fd);
         place->fd = -1;
@@ -132,26 +161,18 @@ static bool open_in(const char *base_path, bool create, struct place *place, con
     return place->fd >= 0;
 }
 
-bool place_open(unsigned index, bool create, struct place *place, const char **why)
+bool place_to_mount(unsigned index, char path[PATH_MAX])
 {
-    char base_path[PATH_MAX];
-
-    *why = NULL;
-    place->fd = -1;
-    return base_of(index, base_path, &place->temporary) && open_in(base_path, create, place, why);
-}
-
-int place_meeting(void)
-{
-    const char *const bases[] = {absolute("XDG_RUNTIME_DIR"), absolute("TMPDIR"), "/tmp",
-                                 "/var/tmp"};
-    struct place place = {.temporary = true};
+    const char *const bases[MOUNT_PLACES] = {absolute("TMPDIR"), "/tmp", "/var/tmp",
+                                             absolute("XDG_RUNTIME_DIR")};
     const char *why;
+    int fd = -1;
 
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-        if (bases[i] != NULL && open_in(bases[i], true, &place, &why))
-            return place.fd;
-    return -1;
+    if (bases[index] != NULL && snprintf(path, PATH_MAX, "%s", bases[index]) < PATH_MAX)
+        fd = open_safe(path, &why);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
 }
 
 bool place_runs(const struct place *place, const char **why)

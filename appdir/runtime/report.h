@@ -11,7 +11,7 @@ enum {
     EXIT_NO_PLACE = 121, /* no folder can hold the unpacked copy */
     EXIT_NO_SPACE = 122, /* the disk is full, or would be */
     EXIT_NO_MOUNT = 123, /* --appimage-mount: FUSE does not work here */
-    EXIT_NO_EXEC = 126,  /* AppRun cannot be started */
+    EXIT_NO_EXEC = 126,  /* the program cannot be started */
     EXIT_SYSTEM = 127,   /* a system call failed that should not */
 };
 

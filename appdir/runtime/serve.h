@@ -11,12 +11,7 @@ struct server;
 /* Bind the image to an open and mounted /dev/fuse. NULL when memory is short. */
 struct server *serve_open(struct image *image, int fuse);
 
-/* The open /dev/fuse, to wait for requests. */
-int serve_device(const struct server *server);
-
 /* Answer one request of the kernel's. False when the file system is gone. */
 bool serve_request(struct server *server);
-
-void serve_close(struct server *server);
 
 #endif

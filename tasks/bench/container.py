@@ -32,11 +32,8 @@ FUSE: dict[str, Any] = {
     "security_opt": ("apparmor=unconfined",),
 }
 
-# How an AppImage is told to start in one way rather than another.
-WAYS = {
-    "mounted anew": (("TEA_RUNTIME_LINGER", "0"),),
-    "cached": (("APPIMAGE_EXTRACT_AND_RUN", "1"),),
-}
+# How an AppImage is told to start in another way: it mounts where no copy can be made.
+WAYS = {"mounted": (("XDG_CACHE_HOME", "/proc"),)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +99,7 @@ class Bench:
         return (*self._loader(tree), f"{tree}/usr/bin/python3", "-I", "-S", "-X", "utf8")
 
     def tea(self, place: str, *words: str, stdin: str = "", name: str = "") -> Step:
-        """The program: in the AppImage, ``mounted`` and so kept, ``mounted anew`` at each run, or
-        ``cached``; or in the plain ``tree``.
-        """
+        """The program: in the AppImage, ``mounted`` or ``cached``; or in the plain ``tree``."""
         program = f"{TREE}/AppRun" if place == "tree" else f"/bundle/{self.bundle.name}"
         return Step(name or place, (program, *words), WAYS.get(place, ()), stdin)
 

@@ -91,7 +91,7 @@ class _Ingredients:
             "runtime": files.sha256_of(self.runtime),
             "model": model.sha256 if model else "",
             "layer": build_step.digest_of_files([self.layer.folder], self.layer.folder),
-            "packer": build_step.digest_of_files([Path(pack.__file__)], ROOT),
+            "packer": build_step.digest_of_files([Path(pack.__file__), pack.SORT], ROOT),
             "update": self.update,
         }
 
@@ -180,6 +180,7 @@ def _pack(made: _Ingredients, out: Path) -> float:
 
 def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, Any]:
     """The artefact's record: what it is, which model is in it, how large it is (bytes)."""
+    size, found = out.stat().st_size, pack.read(out)
     model = None
     if bundle.model is not None and stored is not None:
         model = {
@@ -187,13 +188,13 @@ def _facts(bundle: Bundle, stored: StoredModel | None, out: Path) -> dict[str, A
             "file": bundle.model.file,
             "sha256": stored.sha256,
             "size": stored.size,
+            "offset": found.model and found.model.offset,
             "source": stored.source,
             "revision": stored.revision,
             "license": bundle.model.license,
             "license_url": bundle.model.license_url,
             "context": bundle.model.context,
         }
-    size, found = out.stat().st_size, pack.read(out)
     return {
         "file": out.name,
         "version": catalog.version(),

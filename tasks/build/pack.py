@@ -1,7 +1,8 @@
 """AppImages: packed from a runtime, a program's squashfs and a model; and read back.
 
-The model is stored uncompressed, so that it is mapped from the mounted image, and packing costs
-little more than copying it. Sources: AppImage specification, type 2; squashfs-tools' mksquashfs(1).
+The model is stored uncompressed, in one run that begins at a multiple of a page, so that it is
+mapped from the AppImage itself, and packing costs little more than copying it. Sources: AppImage
+specification, type 2; squashfs-tools' mksquashfs(1).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,6 @@ from tasks.base.files import (
     free_bytes,
     replacing,
     require_space,
-    sha256_of,
     syncing,
 )
 from tasks.build import appdir
@@ -36,10 +35,12 @@ from tasks.catalog import Target
 from tasks.fetch.model_store import StoredModel
 
 MAGIC = b"AI\x02"  # at offset 8 of the ELF header
-PAYLOAD = struct.Struct("<8s32sQQQ")  # appdir/runtime/payload.h
-PAYLOAD_MAGIC = b"TEAPLD1\0"
+PAYLOAD = struct.Struct("<8s32sQQQQ32s32s")  # appdir/runtime/payload.h
+PAYLOAD_MAGIC = b"TEAPLD2\0"
+PAGE = 4096  # bytes; the model begins at a multiple of it
+SORT = appdir.SOURCE / "layer.sort"
 SQUASHFS_MAGIC = b"hsqs"
-SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40
+SUPERBLOCK = 96  # bytes; the size of the squashfs is at offset 40, where its data end at 64
 BUFFERS = 16  # MiB that mksquashfs works in; it takes no less
 SPARE = 64 << 20  # bytes that must stay free beside the image while it is packed
 _WHERE = "give a file that nox -s build-MODEL-ARCH made; they are in dist/"
@@ -54,8 +55,17 @@ class AppImage:
     arch: str  # pyelftools' name, such as EM_X86_64
     offset: int  # where the squashfs begins: the size of the runtime
     squashfs_size: int
-    digest: str | None  # of the content, where the runtime is ours
+    digest: str | None  # sha256 of the squashfs without the model, where the runtime is ours
+    model: Run | None  # where the model lies, likewise
     update_information: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of a file, in bytes."""
+
+    offset: int
+    size: int
 
 
 def read(path: Path) -> AppImage:
@@ -92,22 +102,27 @@ def _read(path: Path, image: ELFFile) -> AppImage:
         raise AppImageError(
             f"{path}: cut short, {offset + used - size:,} bytes are missing", hint=_AGAIN
         )
+    digest, model = _payload(image)
     return AppImage(
         path=path,
         arch=str(image["e_machine"]),
         offset=offset,
         squashfs_size=size - offset,
-        digest=_payload_digest(image),
+        digest=digest,
+        model=model,
         update_information=_text(image, ".upd_info"),
     )
 
 
-def _payload_digest(image: ELFFile) -> str | None:
+def _payload(image: ELFFile) -> tuple[str | None, Run | None]:
+    """The digest and the model's place in the runtime's table; nothing where there is none."""
     section = image.get_section_by_name(".tea_payload")
     if section is None or len(section.data()) != PAYLOAD.size:
-        return None
-    magic, digest, *_ = PAYLOAD.unpack(section.data())
-    return digest.hex() if magic == PAYLOAD_MAGIC else None
+        return None, None
+    magic, digest, _, _, offset, size, *_ = PAYLOAD.unpack(section.data())
+    if magic != PAYLOAD_MAGIC:
+        return None, None
+    return digest.hex(), Run(offset, size) if size else None
 
 
 def _text(image: ELFFile, name: str) -> str:
@@ -136,17 +151,6 @@ class Layer:
         """Bytes of all models."""
         return sum(model.path.stat().st_size for model in self.models.values())
 
-    def digest(self, program: Program) -> bytes:
-        """Names the image's content: every byte of it follows from what is hashed here."""
-        total = hashlib.sha256()
-        for path in self.files():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            total.update(f"{path.relative_to(self.folder)} {content}\n".encode())
-        for name, model in sorted(self.models.items()):
-            total.update(f"{name} {model.sha256}\n".encode())
-        total.update(sha256_of(program.squashfs).encode())
-        return total.digest()
-
 
 def pack(
     program: Program,
@@ -171,34 +175,52 @@ def pack(
     """
     sections = check_runtime(runtime, program.target)
     needed = layer.models_size() + program.squashfs.stat().st_size + SPARE
-    unpacked = program.unpacked_size + layer.models_size()
-    unpacked += sum(path.stat().st_size for path in layer.files())
     with disk_errors(out.parent, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
         require_space(out.parent, needed)
-        with replacing(out) as part, ThreadPoolExecutor(1) as pool:
-            content = pool.submit(layer.digest, program)
-            with syncing(part):
-                offset = _begin(part, runtime, program)
-                _append(layer, part, offset, mksquashfs)
-                with part.open("r+b") as file:
-                    _describe(file, sections, content.result(), unpacked, offset)
-                    _tell_updates(file, sections, update)
-                part.chmod(0o755)
+        with replacing(out) as part, syncing(part):
+            offset = _begin(part, runtime, program, ".tea_payload" in sections)
+            end = _append(layer, part, offset, mksquashfs)
+            with part.open("r+b") as file:
+                _describe(file, program, layer, offset, end)
+                _tell_updates(file, elf.sections(ELFFile(file)), update)
+            part.chmod(0o755)
 
 
-def _begin(part: Path, runtime: Path, program: Program) -> int:
-    """Write what is the same for all models; returns where its squashfs begins, in bytes."""
+def _begin(part: Path, runtime: Path, program: Program, padded: bool) -> int:
+    """Write what is the same for all models; returns where its squashfs begins, in bytes.
+
+    Where ``padded``, the program's data end at a multiple of a page: zeros before the runtime's
+    section table, which comes last in it, move the squashfs.
+    """
+    head = bytearray(runtime.read_bytes())
     with part.open("wb") as file, program.squashfs.open("rb") as squashfs:
-        file.write(runtime.read_bytes())
-        offset = file.tell()
+        if padded:
+            table = int.from_bytes(head[40:48], "little")  # e_shoff
+            pad = -(len(head) + _data_end(squashfs)) % PAGE
+            head[table:table] = bytes(pad)
+            head[40:48] = (table + pad).to_bytes(8, "little")
+        file.write(head)
         shutil.copyfileobj(squashfs, file, 1 << 20)
-    return offset
+    return len(head)
 
 
-def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> None:
-    """Add the layer to the squashfs that begins at ``offset`` of ``part``."""
+def _data_end(squashfs: BinaryIO) -> int:
+    """Where the files' data end and the inode table begins, from the start of the squashfs."""
+    superblock = squashfs.read(SUPERBLOCK)
+    squashfs.seek(0)
+    return int.from_bytes(superblock[64:72], "little")
+
+
+def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) -> int:
+    """Add the layer to the squashfs that begins at ``offset`` of ``part``.
+
+    Returns where its first file's data begin in ``part``.
+    """
     _place_models(layer)
+    with part.open("rb") as file:
+        file.seek(offset)
+        start = offset + int.from_bytes(file.read(SUPERBLOCK)[64:72], "little")
     # Beside -mkfs-time the variable is a fatal error, and it would leave the time stamp of an
     # older model as it is.
     # Few buffers stay in the processor's cache, and they are taken from the system in one piece:
@@ -208,7 +230,8 @@ def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) ->
     argv += ["-offset", str(offset), "-mkfs-time", str(EPOCH), "-all-time", str(EPOCH)]
     argv += ["-quiet", "-no-progress", "-no-xattrs", "-all-root", "-no-recovery"]
     # Nothing in the layer can equal anything in the program, and looking costs a read of the model.
-    argv += ["-no-duplicates", "-no-fragments"]
+    # Blocks of zeros are stored, too: the model is one run.
+    argv += ["-no-duplicates", "-no-fragments", "-no-sparse", "-sort", str(SORT)]
     argv += ["-action", "chmod(u=rwX,go=rX)@true", "-action", "uncompressed@name(*.gguf)"]
     try:
         process.run(argv, on_line=lambda _: None)
@@ -221,6 +244,7 @@ def _append(layer: Layer, part: Path, offset: int, mksquashfs: Sequence[str]) ->
             returncode=error.returncode,
             output=error.output,
         ) from error
+    return start
 
 
 def _place_models(layer: Layer) -> None:
@@ -264,21 +288,50 @@ def check_runtime(runtime: Path, target: Target) -> Mapping[str, tuple[int, int]
     return sections
 
 
-def _describe(
-    file: BinaryIO,
-    sections: Mapping[str, tuple[int, int]],
-    content: bytes,
-    unpacked: int,
-    offset: int,
-) -> None:
-    """Write what our runtime needs to know into its section; another's has none."""
-    where, size = sections.get(".tea_payload", (0, 0))
+def _describe(file: BinaryIO, program: Program, layer: Layer, offset: int, start: int) -> None:
+    """Write what our runtime needs to know into its section; another's has none.
+
+    The squashfs begins at ``offset``, the layer's first file at ``start``.
+
+    Raises:
+        BuildError: the model is not there in one run.
+    """
+    where, size = elf.sections(ELFFile(file)).get(".tea_payload", (0, 0))
     if size != PAYLOAD.size:
         console.note("the runtime has no section .tea_payload and is used as it is")
         return
-    squashfs = os.fstat(file.fileno()).st_size - offset
+    end = os.fstat(file.fileno()).st_size
+    model = next(iter(layer.models.values()), None)
+    run = Run(start, model.size) if model else Run(end, 0)
+    if model and not _is_there(file, model.path, run):
+        raise BuildError(f"{model.path.name}: mksquashfs did not store it in one run")
+    rest = hashlib.sha256()
+    for at, stop in ((offset, run.offset), (run.offset + run.size, end)):
+        file.seek(at)
+        rest.update(file.read(stop - at))
+    facts = PAYLOAD.pack(
+        PAYLOAD_MAGIC,
+        rest.digest(),
+        end - offset,
+        program.unpacked_size + sum(path.stat().st_size + PAGE for path in layer.files()),
+        run.offset if model else 0,
+        run.size,
+        bytes.fromhex(model.sha256) if model else bytes(32),
+        bytes(32),
+    )[:-32]
     file.seek(where)
-    file.write(PAYLOAD.pack(PAYLOAD_MAGIC, content, squashfs, unpacked, 0))
+    file.write(facts + hashlib.sha256(facts).digest())
+
+
+def _is_there(file: BinaryIO, model: Path, run: Run) -> bool:
+    """Whether the run's first and last bytes are the model's."""
+    with model.open("rb") as other:
+        for at in (0, max(run.size - PAGE, 0)):
+            other.seek(at)
+            file.seek(run.offset + at)
+            if file.read(min(PAGE, run.size)) != other.read(PAGE):
+                return False
+    return run.offset % PAGE == 0
 
 
 def _tell_updates(file: BinaryIO, sections: Mapping[str, tuple[int, int]], update: str) -> None:

@@ -46,7 +46,7 @@ class Program:
     appdir: Path  # the tree, for checks and measurements
     squashfs: Path  # the same tree, packed
     digest: str  # of everything that it was made from
-    unpacked_size: int  # bytes of all files in the tree
+    unpacked_size: int  # bytes that the tree takes on a disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,6 @@ def no_wheel(error: CommandFailed, target: Target) -> NoWheel | None:
 
 
 def size_of(tree: Path) -> int:
-    """Bytes of all regular files in ``tree``."""
-    return sum(
-        path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()
-    )
+    """Bytes that ``tree`` takes on a disk with blocks of 4 KiB, an inode's with each entry."""
+    sizes = (path.lstat().st_size for path in tree.rglob("*"))
+    return sum(-(-size // 4096) * 4096 + 4096 for size in sizes)

@@ -9,5 +9,6 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     set -eu; \
     apt-get update; \
     apt-get install -y --no-install-recommends \
-        fuse3 libappimage1.0abi1t64 procps python3-minimal libpython3-stdlib squashfs-tools strace; \
+        fuse3 libappimage1.0abi1t64 libasan8 libubsan1 procps python3-minimal libpython3-stdlib \
+        squashfs-tools strace zlib1g; \
     useradd --create-home --uid 1000 tea

@@ -14,6 +14,7 @@ from tests.integration.runtime_support import (
     build_tools,
     docker,
     make_appdir,
+    make_program,
     pack,
 )
 
@@ -44,14 +45,13 @@ def bench(runtime: Path, appdir: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def slow(bench: Bench, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """An image that takes long enough to unpack that something can happen meanwhile."""
-    appdir = make_appdir(tmp_path_factory.mktemp("slow"), model_size=300_000_000)
+    appdir = make_appdir(tmp_path_factory.mktemp("slow"), large=300_000_000)
     image = pack(appdir, runtime, bench.folder / "slow.AppImage")
     return replace(bench, image=image)
 
 
 @pytest.fixture(scope="session")
-def upgrade(bench: Bench, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image with another text in it, of the same size."""
-    appdir = make_appdir(tmp_path_factory.mktemp("upgrade"))
-    (appdir / "text").write_text("The Quick Brown Fox\n" * 3)
-    return pack(appdir, runtime, bench.folder / "upgrade.AppImage")
+def program(bench: Bench, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """An image with a loader of its own, as the bundles have."""
+    appdir = make_program(tmp_path_factory.mktemp("program"))
+    return replace(bench, image=pack(appdir, runtime, bench.folder / "program.AppImage"))

@@ -19,7 +19,7 @@ from tasks.engine.engine import Engine
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = catalog.native_target().debian
 TOOLS = f"tea-test/runtime-tools:{NATIVE}"
-PAYLOAD = struct.Struct("<8s32sQQQ")
+PAYLOAD = struct.Struct("<8s32sQQQQ32s32s")
 MODEL = "usr/share/models/m.gguf"
 CACHE = "/home/tea/.cache/tea-appimage"
 
@@ -28,6 +28,10 @@ APPRUN = r"""#!/bin/sh
 case "${1-}" in
     args) shift; for word in "$@"; do printf '[%s]' "$word"; done ;;
     env) printf '%s|%s|%s|%s' "$APPIMAGE" "$APPDIR" "$ARGV0" "$OWD" ;;
+    model) exec python3 -c 'import os, sys
+fd, at, size = map(int, os.environ["TEA_MODEL_FD"].split(":"))
+sys.stdout.buffer.write(os.pread(fd, size, at))' ;;
+    wait) read -r _ < "$2"; exec "$APPDIR/AppRun" model ;;
     print) eval "printf %s \"\${$2-unset}\"" ;;
     exit) exit "$2" ;;
     kill) kill -"$2" $$ ;;
@@ -70,6 +74,7 @@ class Profile:
         return self.name
 
 
+# Where there is FUSE the tests' home takes no copy, else nothing would be mounted.
 _FUSE = ("--device", "/dev/fuse", "--security-opt", "apparmor=unconfined")
 PLAIN = Profile("no FUSE", ())
 ROOT_MOUNT = Profile("root mounts", (*_FUSE, "--cap-add", "SYS_ADMIN"), user=0)
@@ -113,26 +118,34 @@ def build_runtime(out: Path, arch: str = NATIVE) -> Path:
     return out / "runtime"
 
 
+def build_sanitized(out: Path) -> Path:
+    """The runtime under sanitizers, which looks at a file that ``TARGET_APPIMAGE`` names."""
+    target = ("--target", "export-sanitized")
+    build("docker/runtime/Dockerfile", *target, "--output", f"type=local,dest={out}")
+    return out / "runtime"
+
+
 def build_tools() -> None:
     """The image that the tests run in."""
     build("tests/integration/runtime-tools.Dockerfile", "--load", "-t", TOOLS)
 
 
-def make_appdir(folder: Path, *, model_size: int = 3_000_001) -> Path:
+def make_appdir(folder: Path, *, large: int = 0) -> Path:
     """A small AppDir with every kind of file that the runtime has to carry over.
 
-    The model has a block of zeros in its middle, which squashfs does not store, and ends off a
-    block's border.
+    The model has a block of zeros in its middle and ends off a block's border. The file ``large``
+    has that many bytes.
     """
     noise = random.Random(7)
     block = 128 << 10
     models = folder / Path(MODEL).parent
     models.mkdir(parents=True)
-    model = bytearray(noise.randbytes(min(model_size, 3_000_001)))
+    model = bytearray(noise.randbytes(3_000_001))
     model[4 * block : 5 * block] = bytes(block)
-    with (folder / MODEL).open("wb") as file:
-        for at in range(0, model_size, len(model)):
-            file.write(struct.pack("<Q", at) + model[8 : model_size - at])
+    (folder / MODEL).write_bytes(model)
+    with (folder / "large").open("wb") as file:
+        for at in range(0, large, len(model)):
+            file.write(struct.pack("<Q", at) + model[8 : large - at])
     (folder / "AppRun").write_text(APPRUN)
     (folder / "AppRun").chmod(0o755)
     (folder / "text").write_text("the quick brown fox\n" * 3)
@@ -157,32 +170,90 @@ def make_appdir(folder: Path, *, model_size: int = 3_000_001) -> Path:
     return folder
 
 
-def pack(appdir: Path, runtime: Path, out: Path) -> Path:
-    """Runtime, squashfs and the facts about it, in the file ``out``."""
-    squashfs = out.with_suffix(".squashfs")
-    done = docker(
-        *("run", "--rm", "-v", f"{appdir}:/in:ro", "-v", f"{out.parent}:/out", TOOLS),
-        *("mksquashfs", "/in", f"/out/{squashfs.name}", "-noappend", "-quiet", "-no-progress"),
-        *("-no-xattrs", "-all-root", "-comp", "zstd", "-Xcompression-level", "1"),
-        *("-action", "uncompressed@name(*.gguf)"),
+def make_program(folder: Path) -> Path:
+    """An AppDir as the bundles': a program with a loader, libc and libraries of its own.
+
+    It loads libraries at run time from where Python and the programs do, and says where it is.
+    """
+    script = """
+mkdir -p /out/usr/bin /out/usr/lib/llama; cd /out/usr
+cp -L /usr/bin/python3 bin/python3; version=$(basename $(readlink -f /usr/bin/python3))
+cp -rL /usr/lib/$version lib/; cp -L /lib64/ld-linux* lib/ 2>/dev/null || cp -L /lib/ld-linux* lib/
+for file in bin/python3 lib/$version/lib-dynload/*.so; do ldd $file; done |
+    sed -n 's/.*=> \\(.*\\) (.*/\\1/p' | sort -u | xargs -I{} cp -L {} lib/
+cp lib/libz.so.1 lib/llama/libtest.so; mkdir lib/$version/the_edge_agent; chmod -R a+rX /out
+touch lib/$version/the_edge_agent/__init__.py; cat > lib/$version/the_edge_agent/__main__.py
+"""
+    done = subprocess.run(
+        ("docker", "run", "-i", "--rm", "-v", f"{folder}:/out", TOOLS, "sh", "-ec", script),
+        input=PROGRAM.encode(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    files = [path for path in appdir.rglob("*") if path.is_file() and not path.is_symlink()]
-    data = squashfs.read_bytes()
-    head = bytearray(runtime.read_bytes())
-    facts = PAYLOAD.pack(
-        b"TEAPLD1\0",
-        hashlib.sha256(data).digest(),
-        len(data),
-        sum(path.stat().st_size for path in files),
-        0,
+    model = folder / MODEL
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"GGUF in place")
+    return folder
+
+
+PROGRAM = """
+import ctypes, json, os, subprocess, sys
+
+def main():
+    ctypes.CDLL(os.environ["TEA_LIBRARY_PATH"] + "/libtest.so")
+    fd, at, size = map(int, os.environ["TEA_MODEL_FD"].split(":"))
+    env = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()}
+    child = subprocess.run(["cat", "/proc/self/maps"], capture_output=True, text=True)
+    maps = open("/proc/self/maps", errors="surrogateescape").read()
+    print(ascii(json.dumps({"words": sys.argv[1:], "model": os.pread(fd, size, at).decode(),
+                      "libraries": sorted({line.split(None, 5)[5] for line in maps.splitlines()
+                                           if ".so" in line}),
+                      "child": child.returncode, "env": env})))
+    return 0
+"""
+
+
+def pack(appdir: Path, runtime: Path, out: Path) -> Path:
+    """Runtime, squashfs and the facts about it, in the file ``out``; the model comes first."""
+    squashfs = out.with_suffix(".squashfs")
+    done = docker(
+        *("run", "--rm", "-v", f"{appdir}:/in:ro", "-v", f"{out.parent}:/out", TOOLS, "sh", "-ec"),
+        f"echo {MODEL} 1 > /sort; cd /in; mksquashfs /in /out/{squashfs.name} -noappend -quiet"
+        " -no-progress -no-xattrs -all-root -comp zstd -Xcompression-level 1 -no-sparse"
+        ' -no-fragments -sort /sort -action "uncompressed@name(*.gguf)"',
     )
-    at, _ = section(runtime, ".tea_payload")
-    head[at : at + len(facts)] = facts
+    assert done.returncode == 0, done.stderr
+    data, head = squashfs.read_bytes(), bytearray(runtime.read_bytes())
+    squashfs.unlink()
+    model = (appdir / MODEL).read_bytes() if (appdir / MODEL).exists() else b""
+    at = data.index(model) if model else len(data)
+    table = int.from_bytes(head[40:48], "little")
+    pad = -(len(head) + at) % 4096
+    head[table:table] = bytes(pad)
+    head[40:48] = (table + pad).to_bytes(8, "little")
+    where, _ = section(runtime, ".tea_payload")
+    head[where : where + PAYLOAD.size] = payload(
+        data[:at] + data[at + len(model) :], len(data), model, len(head) + at
+    )
     out.write_bytes(head + data)
     out.chmod(0o755)
-    squashfs.unlink()
     return out
+
+
+def payload(rest: bytes, size: int, model: bytes, offset: int) -> bytes:
+    """The table of an image whose squashfs without the model is ``rest``."""
+    facts = PAYLOAD.pack(
+        b"TEAPLD2\0",
+        hashlib.sha256(rest).digest(),
+        size,
+        10_000_000,
+        offset if model else 0,
+        len(model),
+        hashlib.sha256(model).digest(),
+        bytes(32),
+    )[:-32]
+    return facts + hashlib.sha256(facts).digest()
 
 
 def section(path: Path, name: str) -> tuple[int, bytes]:
@@ -222,7 +293,6 @@ class Bench:
 
         It is root's; ``$U`` before a command runs that as the profile's user, ``settle`` waits
         until a command succeeds, and ``gone`` until nothing is mounted, served, or left in /tmp.
-        No mount is kept after its program, unless the script sets TEA_RUNTIME_LINGER.
         With ``options`` of the engine, or ``fresh``, the container is a new one.
         """
         environment = ("-e", f"A=/w/{self.image.name}")
@@ -249,22 +319,22 @@ class Bench:
         return self.machines[profile.name]
 
 
-# A mount that is kept for the next start ends at SIGTERM; a dead one, of a test that failed, is
-# taken away.
+# A mount of a test that failed is taken away.
 CLEAN = """
-pkill -9 -x sleep; pkill -TERM -f '^/w/'
+pkill -9 -x sleep
 for i in $(seq 100); do pgrep -f '^/w/' > /dev/null || break; sleep 0.02; done; pkill -9 -f '^/w/'
 grep -o '/tmp/.mount_[^ ]*' /proc/mounts | xargs -r umount -l; cd /; shopt -s dotglob
-rm -rf /tmp/* /var/tmp/* /srv/* /root/.cache /home/tea/*; shopt -u dotglob
+chmod -R u+rwX /home/tea; rm -rf /tmp/* /var/tmp/* /srv/* /root/.cache /home/tea/*; shopt -u dotglob
 """
 
 
 def _prelude(profile: Profile) -> str:
     ids = f"--reuid {profile.user} --regid {profile.user} --clear-groups"
     home = "/root" if profile.user == 0 else "/home/tea"
+    home = home if profile is PLAIN else "/nonexistent"
     return f"""
 [ -c /dev/fuse ] && chmod 666 /dev/fuse
-export HOME={home} TEA_RUNTIME_LINGER=0
+export HOME={home}
 U="setpriv {ids}"
 settle() {{
     for i in $(seq 500); do "$@" && return; sleep 0.02; done; echo "never: $*" >&2; return 1
@@ -272,4 +342,5 @@ settle() {{
 unmounted() {{ ! grep -q tea-appimage /proc/mounts && ! compgen -G '/tmp/.mount_*' > /dev/null &&
     ! pgrep -f '^/w/' > /dev/null; }}
 gone() {{ settle unmounted; }}
+synced() {{ [ "$(od -An -t u1 -j 36 -N 1 $HOME/.cache/*/*/.files | tr -d ' ')" = 1 ]; }}
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from tests.integration.runtime_support import (
 
 pytest_plugins = ("tests.integration.runtime_fixtures",)
 pytestmark = pytest.mark.integration
+
+TEMPORARY = "/tmp/tea-appimage-1000/"
 
 
 # --- the file -----------------------------------------------------------------------------------
@@ -66,8 +69,34 @@ def test_the_program_sees_the_tree_as_it_was_packed(
         assert (result.code, result.err) == (0, "")
         return result.out
 
-    packed = seen("APPDIR=/appdir /appdir/AppRun list; APPDIR=/appdir /appdir/AppRun sums")
-    assert seen("$U $A list; $U $A sums; gone") == packed
+    script = "APPDIR=/appdir /appdir/AppRun list; APPDIR=/appdir /appdir/AppRun sums"
+    packed = seen(script).splitlines()
+    if profile is PLAIN:  # the model stays in the image
+        packed = [line for line in packed if support.MODEL not in line]
+    assert seen("$U $A list; $U $A sums; gone").splitlines() == packed
+
+
+@pytest.mark.parametrize("profile", ALL, ids=str)
+def test_the_model_is_read_from_the_open_image_even_when_that_is_gone(
+    profile: Profile, bench: Bench, appdir: Path
+) -> None:
+    result = bench.run(
+        "cp $A /srv/a; chmod 755 /srv; ln -s a /srv/b; cd /srv; $U ./b model | sha256sum;"
+        "mkfifo -m 666 /tmp/go; $U ./a wait /tmp/go | sha256sum & sleep 0.3; rm a;"
+        "echo > /tmp/go; wait",
+        profile=profile,
+    )
+    wanted = hashlib.sha256((appdir / support.MODEL).read_bytes()).hexdigest()
+    assert result.out == f"{wanted}  -\n" * 2, result.err
+
+
+def test_a_place_of_a_model_from_outside_is_not_handed_on(runtime: Path, bench: Bench) -> None:
+    appdir = bench.folder / "thin"
+    appdir.mkdir()
+    (appdir / "AppRun").write_text('#!/bin/sh\necho "${TEA_MODEL_FD-none}"\n')
+    (appdir / "AppRun").chmod(0o755)
+    image = support.pack(appdir, runtime, bench.folder / "thin.AppImage")
+    assert replace(bench, image=image).run("TEA_MODEL_FD=3:0:9 $U $A").out == "none\n"
 
 
 @pytest.mark.parametrize("profile", ALL, ids=str)
@@ -229,7 +258,7 @@ def test_any_fusermount_mounts_silently_or_not_at_all(case: Helpers, bench: Benc
         profile=HELPER,
         fresh=True,
     )
-    assert result.out.startswith("/tmp/.mount_" if case.mounted else CACHE)
+    assert result.out.startswith("/tmp/.mount_" if case.mounted else TEMPORARY)
     assert result.err == ""
 
 
@@ -242,4 +271,18 @@ def test_the_namespace_can_be_off_and_keeps_the_directory(bench: Bench) -> None:
     here, inside, outside = result.out.split("\n")
     assert here == "/srv/here"
     assert inside.startswith("/tmp/.mount_")
-    assert outside.startswith(CACHE)
+    assert outside.startswith(TEMPORARY)
+
+
+def test_a_copy_comes_first_then_a_mount_then_a_copy_among_temporary_files(bench: Bench) -> None:
+    script = (
+        "chmod 755 /home/tea; export HOME=/home/tea; $U $A print APPDIR; echo; rm -r $HOME/.cache;"
+    )
+    script += (
+        "chown root /home/tea; $U $A print APPDIR; echo; chmod 0 /dev/fuse; $U $A print APPDIR;"
+    )
+    script += "chown tea /home/tea"
+    home, mount, temporary = bench.run(script, profile=HELPER, fresh=True).out.splitlines()
+    assert home.startswith(CACHE)
+    assert mount.startswith("/tmp/.mount_")
+    assert temporary.startswith(TEMPORARY)

@@ -20,11 +20,12 @@ NO_PLACE, NO_SPACE = 121, 122
 
 def test_the_second_start_writes_nothing(bench: Bench) -> None:
     result = bench.run(
-        "$U $A; touch /tmp/stamp; cd $HOME/.cache; ls -id */*/AppDir/usr/share/models/*;"
-        f"$U $A; ls -id */*/AppDir/{support.MODEL}; find . -newer /tmp/stamp | wc -l"
+        "$U $A; settle synced; touch /tmp/stamp; cd $HOME/.cache; ls -id */*/AppDir/packed;"
+        "$U $A; ls -id */*/AppDir/packed; find . -newer /tmp/stamp | wc -l;"
+        "find . -name '*.gguf' | wc -l"
     )
-    first, second, newer = result.out.splitlines()
-    assert first == second
+    first, second, newer, models = result.out.splitlines()
+    assert (first, models) == (second, "0")
     assert newer == "0"
     assert support.digest(bench.image) in first
 
@@ -32,8 +33,8 @@ def test_the_second_start_writes_nothing(bench: Bench) -> None:
 def test_first_starts_at_the_same_time_make_one_copy(slow: Bench) -> None:
     result = slow.run(
         "for i in 1 2 3 4; do $U strace -f -e trace=mkdirat -o /tmp/$i.trace"
-        f" $A read {support.MODEL} > /tmp/$i.out & done; wait; chmod 666 /tmp/*.trace;"
-        f"cat /tmp/*.trace | grep -c AppDir; md5sum < {CACHE}/*/AppDir/{support.MODEL};"
+        " $A read large > /tmp/$i.out & done; wait; chmod 666 /tmp/*.trace;"
+        f"cat /tmp/*.trace | grep -c AppDir; md5sum < {CACHE}/*/AppDir/large;"
         "for i in 1 2 3 4; do md5sum < /tmp/$i.out; done"
     )
     made, *sums = result.out.splitlines()
@@ -46,7 +47,7 @@ def test_first_starts_at_the_same_time_make_one_copy(slow: Bench) -> None:
 def test_a_start_killed_in_unpacking_is_not_complete(signal: str, slow: Bench) -> None:
     copy = f"{CACHE}/{support.digest(slow.image)}"
     # Waits without starting a process: on a busy machine the copy would be complete meanwhile.
-    begun = f"[[ -s {copy}.tmp/AppDir/{support.MODEL} ]]"
+    begun = f"[[ -s {copy}.tmp/AppDir/large ]]"
     result = slow.run(
         f"set -m; $U $A & program=$!; until {begun} || ((SECONDS > 30)); do :; done;"
         f"kill -{signal} $program; wait $program; echo $?;"
@@ -155,11 +156,14 @@ class Harm:
 
 HARMS = (
     Harm("a file is gone", "rm many/007"),
-    Harm("the model is shorter", f"truncate -s -1 {support.MODEL}"),
+    Harm("a file is shorter", "truncate -s -1 packed"),
     Harm("a folder is gone", "rm -r deep"),
     Harm("a file became a link", "ln -sf /etc/passwd text"),
     Harm("AppRun may not run", "chmod 644 AppRun"),
-    Harm("the marker is gone", "rm ../.complete"),
+    Harm("the list is gone", "rm ../.files"),
+    Harm("the list is cut short", "truncate -s -1 ../.files"),
+    Harm("a folder was made unreadable", "chmod 0 many"),
+    Harm("the copy was made unreadable", "chmod 0 .."),
     Harm("all is gone", "rm -r ../AppDir"),
 )
 
@@ -184,28 +188,81 @@ def test_what_a_program_adds_to_its_copy_is_left_alone(bench: Bench) -> None:
 OLD, USED, NEW, LEFT, BUSY = (digit * 64 for digit in "abcde")
 
 
-@pytest.mark.parametrize("keep", [False, True], ids=["pruned", "NO_CLEANUP"])
-def test_old_copies_and_leavings_go_but_not_what_is_in_use(keep: bool, bench: Bench) -> None:
+@pytest.mark.parametrize("keep", ["", "0", "1"], ids=["pruned", "NO_CLEANUP=0", "NO_CLEANUP=1"])
+def test_old_copies_and_leavings_go_but_not_what_is_in_use(keep: str, bench: Bench) -> None:
     result = bench.run(
         f"$U mkdir -p -m 700 {CACHE}; cd {CACHE};"
         f"for name in {OLD} {USED} {NEW}; do $U mkdir -p $name/AppDir/x;"
-        "$U touch $name/.complete; done;"
-        f"for name in {OLD} {USED}; do touch -d '31 days ago' $name/.complete; done;"
+        "$U touch $name/.files; done;"
+        f"for name in {OLD} {USED}; do touch -d '31 days ago' $name/.files; done;"
         f"$U mkdir -p {LEFT}.tmp/AppDir {BUSY}.tmp/AppDir other; $U touch {BUSY}.lock;"
-        f"(exec 9<{USED}/.complete; flock -s 9; exec sleep 600) > /dev/null 2>&1 &"
+        f"(exec 9<{USED}/.files; flock -s 9; exec sleep 600) > /dev/null 2>&1 &"
         f"(exec 8<{BUSY}.lock; flock -x 8; exec sleep 600) > /dev/null 2>&1 & sleep 0.2;"
-        f"{'export NO_CLEANUP=1;' if keep else ''} $U $A; ls"
+        f"export NO_CLEANUP={keep}; $U $A; ls"
     )
     own = support.digest(bench.image)
     kept = {USED, NEW, f"{BUSY}.tmp", f"{BUSY}.lock", "other", own, f"{own}.lock"}
     found = {name for name in result.out.split() if not name.startswith(USED + ".")}
-    assert found == (kept | {OLD, f"{LEFT}.tmp"} if keep else kept), result.err
+    assert found == (kept | {OLD, f"{LEFT}.tmp"} if keep == "1" else kept), result.err
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "in use"])
+def test_a_copy_of_an_older_runtime_which_holds_a_model_is_removed(
+    used: bool, bench: Bench
+) -> None:
+    hold = f"(exec 9<{NEW}/.complete; flock -s 9; exec sleep 600) > /dev/null 2>&1 & sleep 0.2;"
+    result = bench.run(
+        f"$U mkdir -p -m 700 {CACHE}/{NEW}/AppDir; cd {CACHE}; $U touch {NEW}/.complete;"
+        f"{hold if used else ''} $U $A; ls -d {NEW} | wc -l"
+    )
+    assert result.out == ("1\n" if used else "0\n")
+
+
+def test_a_copy_that_another_boot_left_unfinished_on_the_disk_is_made_again(bench: Bench) -> None:
+    """As after a power failure: the list is of another boot, and not marked as on the disk."""
+    result = bench.run(
+        f"$U $A; settle synced; cd {CACHE}/*/; stat -c %i AppDir;"
+        "echo 00000000 | dd of=.files conv=notrunc bs=8 count=1 status=none; $U $A;"
+        "stat -c %i AppDir; printf '\\0' | dd of=.files conv=notrunc bs=1 seek=36 status=none;"
+        f"$U $A; stat -c %i {CACHE}/*/AppDir"
+    )
+    first, synced, again = result.out.split()
+    assert first == synced != again
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "nowhere"])
+def test_a_copy_that_cannot_be_replaced_is_passed_over_and_named_with_the_reason(
+    elsewhere: bool, bench: Bench
+) -> None:
+    result = bench.run(
+        f"$U $A; settle synced; cd {CACHE}/*/; rm .files; chown -R 65534 AppDir/many;"
+        f"{'' if elsewhere else 'chmod 777 /tmp /var/tmp;'} $U $A print APPDIR; echo =$?;"
+        "chmod 1777 /tmp /var/tmp"
+    )
+    appdir, code = result.out.strip().split("=")
+    if elsewhere:
+        assert (appdir.startswith(TMP), code, result.err) == (True, "0", "")
+    else:
+        assert (appdir, code) == ("", str(NO_PLACE))
+        assert f"{CACHE}: what is left of a copy: Permission denied" in result.err
+
+
+@pytest.mark.parametrize("mode", ["000", "555"])
+def test_a_cache_folder_without_permissions_is_named_when_nothing_else_will_do(
+    mode: str, bench: Bench
+) -> None:
+    result = bench.run(
+        f"$U mkdir -p {CACHE}; chmod {mode} {CACHE}; chmod 777 /tmp /var/tmp; $U $A; echo $?;"
+        "chmod 1777 /tmp /var/tmp"
+    )
+    assert result.out.strip() == str(NO_PLACE)
+    assert f"{CACHE}: Permission denied" in result.err
 
 
 def test_a_copy_in_use_is_locked_until_the_program_ends(bench: Bench) -> None:
     result = bench.run(
         "$U $A sleep > /tmp/out & program=$!; settle grep -q ready /tmp/out;"
-        f"flock -xn {CACHE}/*/.complete true; echo $?; kill $program; wait $program;"
-        f"flock -xn {CACHE}/*/.complete true; echo $?"
+        f"settle synced; flock -xn {CACHE}/*/.files true; echo $?; kill $program; wait $program;"
+        f"flock -xn {CACHE}/*/.files true; echo $?"
     )
     assert result.out.split() == ["1", "0"]

@@ -38,7 +38,7 @@ OPTIONS = (
     Option("--appimage-updateinfo", "gh-releases-zsync|a|b|latest|c.zsync\n"),
     Option("--appimage-signature", "\n"),
     Option("--appimage-extract-and-run args a", "[a]"),
-    Option("--appimage-extract-and-run print APPDIR", "/root/.cache/tea-app", profile=ROOT_MOUNT),
+    Option("--appimage-extract-and-run print APPDIR", "/tmp/tea-appimage-0/", profile=ROOT_MOUNT),
     Option("args --appimage-version", "[--appimage-version]"),
     Option("--appimage-nonsense", "", code=USAGE),
     Option("--appimage-mount", "", code=NO_MOUNT),
@@ -63,9 +63,9 @@ def test_options_answer_and_everything_else_goes_to_the_program(
     assert ("hint: " in result.err) == (option.code != 0)
 
 
-def test_the_offset_is_where_the_squashfs_starts(bench: Bench, runtime: Path) -> None:
-    result = bench.run("$A --appimage-offset")
-    assert result.out == f"{runtime.stat().st_size}\n"
+def test_the_offset_is_where_the_squashfs_starts(bench: Bench) -> None:
+    at = int(bench.run("$A --appimage-offset").out)
+    assert bench.image.read_bytes()[at : at + 4] == b"hsqs"
 
 
 def test_extract_gives_the_tree_and_replaces_older_files(bench: Bench, appdir: Path) -> None:
@@ -93,7 +93,26 @@ def test_extract_takes_a_pattern_and_makes_no_other_folders(bench: Bench) -> Non
     ]
 
 
-def test_extract_follows_no_link(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "made"),
+    [
+        ("link/models/*", ["link", "usr/share/models/m.gguf"]),
+        ("link", ["link", "usr/share/models/m.gguf"]),
+        ("l?nk/m*/m.gguf", ["link", "usr/share/models/m.gguf"]),
+        ("dangling", ["dangling"]),
+    ],
+)
+def test_extract_takes_what_links_of_the_bundle_lead_to(
+    pattern: str, made: list[str], bench: Bench
+) -> None:
+    result = bench.run(
+        f"cd /tmp; $U $A --appimage-extract '{pattern}' > /dev/null;"
+        "cd squashfs-root; find . ! -type d -printf '%P\\n' | sort"
+    )
+    assert result.out.split() == made, result.err
+
+
+def test_extract_follows_no_link_on_the_disk(bench: Bench) -> None:
     result = bench.run("cd /tmp; mkdir /tmp/x; ln -s x squashfs-root; $A --appimage-extract; ls x")
     assert "symbolic link" in result.err
     assert result.out == ""
@@ -108,6 +127,15 @@ def test_mount_stays_until_interrupted_and_then_unmounts(profile: Profile, bench
         profile=profile,
     )
     assert result.out == "the quick brown fox\n0\n0\n", result.err
+
+
+def test_a_portable_folder_of_another_user_is_not_used_and_said(bench: Bench) -> None:
+    result = bench.run(
+        "mkdir -m 777 /srv/x; cd /srv/x; cp $A a; mkdir -m 777 a.home; $U ./a print HOME;"
+        "$U ./a --appimage-portable-home; echo $?"
+    )
+    assert result.out == "/home/tea127\n"
+    assert "/srv/x/a.home belongs to another user and is not used" in result.err
 
 
 def test_portable_folders_become_home_and_configuration(bench: Bench) -> None:
@@ -155,13 +183,16 @@ class Damage:
 
 DAMAGES = (
     Damage("cut short", "truncate -s -100000 a", "truncated"),
-    Damage("cut to the runtime", "truncate -s $offset a", "no squashfs"),
-    Damage("no superblock", "put $offset", "no squashfs"),
-    Damage("no inodes", "put $((offset + $(at 64) )) 4096", "damaged", (PLAIN,)),
-    Damage("no folders", "put $((offset + $(at 72) )) 64", "damaged", (PLAIN,)),
+    Damage("cut to the runtime", "truncate -s $offset a", "truncated"),
+    Damage("no superblock", "put $offset", "digest"),
+    Damage("a byte of the program's data", "put $(($(at 64) + offset - 1)) 1", "digest"),
+    Damage("no inodes", "put $((offset + $(at 64) )) 4096", "digest"),
+    Damage("the last byte", "put $(($(stat -c %s a) - 1)) 1", "digest"),
     Damage("not filled by a packer", "cp /w/runtime a; dd if=$A bs=$offset skip=1 >> a 2>/dev/null",
-           "packer", (PLAIN,)),
-    Damage("another size than promised", "put $payload 1 48", "packer", (PLAIN,)),
+           "packer"),
+    Damage("a byte of the table", "put $payload 1 48", "digest"),
+    Damage("another place of the model", "put $payload 1 57", "digest"),
+    Damage("an older table", "put $payload 1 6", "missing"),
     Damage("section headers elsewhere", "put 40", "damaged"),
     Damage("no section headers", "dd if=/dev/zero of=a bs=1 seek=60 count=2 conv=notrunc 2>&-",
            "not an AppImage"),
@@ -184,7 +215,7 @@ def test_a_damaged_image_is_refused_in_one_line(
         " conv=notrunc 2>/dev/null; };"
         "at() { od -An -t u8 -j $((offset + $1)) -N 8 a | tr -d ' '; };"
         f"{damage.script}; chmod 755 a; timeout 20 $U ./a; code=$?;"
-        f"find {CACHE} /root/.cache -mindepth 2 ! -name '*.lock' 2>/dev/null | wc -l; exit $code",
+        f"find {CACHE} /tmp/tea-* -mindepth 1 ! -name '*.lock' 2>/dev/null | wc -l; exit $code",
         profile=profile,
     )
     lines = result.err.splitlines()
@@ -192,3 +223,24 @@ def test_a_damaged_image_is_refused_in_one_line(
     assert damage.says in lines[0]
     assert len(lines) == 2
     assert result.out.strip() == "0"
+
+
+def test_a_damaged_model_is_not_unpacked_as_if_it_were_whole(bench: Bench) -> None:
+    result = bench.run(
+        "cd /srv; chmod 777 .; cp $A a; $U ./a print TEA_MODEL_FD > /tmp/at; settle synced;"
+        "at=$(cut -d: -f2 /tmp/at); printf '\\377\\377' | dd of=a bs=1 seek=$((at + 1000000))"
+        " conv=notrunc status=none; $U ./a --appimage-extract > /dev/null; echo $?;"
+        "ls squashfs-root/usr/share/models | wc -l"
+    )
+    assert result.out == "120\n0\n"
+    assert f"damaged: {support.MODEL}" in result.err
+
+
+def test_a_good_copy_serves_an_image_whose_squashfs_was_damaged_since(bench: Bench) -> None:
+    result = bench.run(
+        "cd /srv; cp $A a; $U ./a read text | head -n 1; offset=$(./a --appimage-offset);"
+        "settle synced;"
+        "head -c 96 /dev/urandom | dd of=a bs=1 seek=$offset conv=notrunc status=none;"
+        "$U ./a read text | head -n 1; $U ./a --appimage-extract; echo $?"
+    )
+    assert result.out == "the quick brown fox\nthe quick brown fox\n120\n", result.err

@@ -22,16 +22,16 @@ RUNTIME = bytes(Elf(mark=MAGIC, sections=SECTIONS))
 
 
 def squashfs(content: bytes) -> bytes:
-    """A superblock that tells its size, and ``content``."""
-    size = 96 + len(content)
-    return b"hsqs" + bytes(36) + struct.pack("<Q", size) + bytes(48) + content
+    """A superblock that tells its size, and ``content``, behind which are no tables."""
+    size = struct.pack("<Q", 96 + len(content))
+    return b"hsqs" + bytes(36) + size + bytes(16) + size + bytes(24) + content
 
 
 @dataclass
 class FakePacker:
-    """Stands where mksquashfs runs: appends ``layer`` to the file as it would, or says no."""
+    """Stands where mksquashfs runs: appends the model and ``layer`` as it would, or says no."""
 
-    layer: bytes = b"layer with the model"
+    layer: bytes = b"rest of the layer"
     exit_code: int = 0
     stderr: bytes = b""
     failure: TaskError | None = None
@@ -42,6 +42,8 @@ class FakePacker:
         self.seen.append(argv)
         part = Path(argv[argv.index(COMMAND) + 2])
         with part.open("ab") as file:
+            for model in sorted(Path(argv[argv.index(COMMAND) + 1]).glob("bundle/models/*")):
+                file.write(model.read_bytes())
             file.write(self.layer)
         if self.failure:
             raise self.failure

@@ -18,7 +18,9 @@ from tasks.base.paths import ROOT
 APPRUN = ROOT / "appdir/AppRun"
 LOADER = f"""#!{sys.executable} -ISE
 import json, os, sys
-print(json.dumps({{"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd()}}))
+root = os.environ["TEA_LIBRARY_PATH"].removesuffix("/usr/lib/llama")
+print(json.dumps({{"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd(),
+                  "root": os.path.realpath(root)}}))
 """
 # The system's own first; the others when they are installed.
 SHELLS = [["/bin/sh"], *([name] for name in ("dash", "bash", "ksh", "mksh") if shutil.which(name))]
@@ -32,6 +34,7 @@ class Start:
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    root: str  # the folder that its libraries are read from
 
     @property
     def library_path(self) -> str:
@@ -80,6 +83,9 @@ def apprun(tmp_path: Path) -> Path:
 
 NAMES = [
     "plain",
+    "a:b;c",
+    "$ORIGIN",
+    "$LIB",
     "two words",
     "new\nline",
     "newline at the end\n",
@@ -98,8 +104,11 @@ def test_program_starts_in_a_folder_called(name: str, shell: list[str], tmp_path
     appdir = tmp_path / name
     found = start([*shell, make(appdir)])
     assert found.env["APPDIR"] == str(appdir)
-    assert found.library_path == f"{appdir}/usr/lib:{appdir}/usr/lib/llama"
-    assert found.program == [f"{appdir}/usr/bin/tea"]
+    root = found.env["TEA_LIBRARY_PATH"].removesuffix("/usr/lib/llama")
+    assert found.library_path == f"{root}/usr/lib:{root}/usr/lib/llama"
+    assert found.program == [f"{root}/usr/bin/tea"]
+    assert found.root == str(appdir)
+    assert not set(name) & set(":;$") or not set(root) & set(":;$")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)

@@ -129,6 +129,7 @@ def test_record_tells_inputs_sizes_and_the_model_s_source(workshop: Workshop) ->
         "license": "Apache-2.0",
         "license_url": MODEL.license_url,
         "context": 8192,
+        "offset": 4096,
     }
     assert record["memory"] == {
         "model": 10,

@@ -97,7 +97,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
     monkeypatch.setattr(fetch, "ensure", ensure)
     monkeypatch.setattr(appimage, "pack", pack)
-    monkeypatch.setattr(appimage, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", ""))
+    monkeypatch.setattr(
+        appimage, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", None, "")
+    )
     return made
 
 

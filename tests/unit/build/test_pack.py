@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def image(content: bytes = b"content") -> bytes:
 
 def test_reading_tells_what_the_file_says_of_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.AppImage"
-    payload = PAYLOAD.pack(PAYLOAD_MAGIC, bytes(range(32)), 103, 7, 0)
+    digest, zeros = bytes(range(32)), bytes(32)
+    payload = PAYLOAD.pack(PAYLOAD_MAGIC, digest, 103, 7, 4096, 5, zeros, zeros)
     runtime = bytes(Elf(mark=MAGIC, sections={**SECTIONS, ".tea_payload": payload}))
     path.write_bytes(runtime + squashfs(b"content"))
     found = appimage.read(path)
@@ -47,7 +48,8 @@ def test_reading_tells_what_the_file_says_of_itself(tmp_path: Path) -> None:
         arch="EM_X86_64",
         offset=len(runtime),
         squashfs_size=103,
-        digest=bytes(range(32)).hex(),
+        digest=digest.hex(),
+        model=appimage.Run(4096, 5),
         update_information="zsync|https://example.org/a.zsync",
     )
 
@@ -209,22 +211,49 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
 def test_packed_image_reads_back_as_its_parts(parts: Parts) -> None:
     parts.pack()
     found = appimage.read(parts.out)
-    assert found.offset == len(RUNTIME)
-    assert found.digest == parts.layer.digest(parts.program).hex()
     content = parts.out.read_bytes()[found.offset :]
-    assert b"program" in content and content.endswith(parts.packer.layer)
+    assert content.startswith(b"hsqs") and content.endswith(parts.packer.layer)
+    assert b"program" in content
     assert os.access(parts.out, os.X_OK)
     assert list(parts.left()) == ["a.AppImage"]
 
 
-def test_payload_tells_the_runtime_what_it_must_unpack(parts: Parts) -> None:
+def test_model_lies_at_a_page_and_the_table_says_where(parts: Parts) -> None:
     parts.pack()
-    content = parts.out.read_bytes()
-    at = content.index(PAYLOAD_MAGIC)
-    _, _, size, unpacked, zero = PAYLOAD.unpack_from(content, at)
-    assert size == len(content) - len(RUNTIME)
-    assert unpacked == 1000 + len("{}\n") + parts.model.stat().st_size
-    assert zero == 0
+    found = appimage.read(parts.out)
+    content, model = parts.out.read_bytes(), parts.model.read_bytes()
+    assert found.model is not None and found.model.offset % 4096 == 0
+    start, end = found.model.offset, found.model.offset + found.model.size
+    assert content[start:end] == model
+    facts = content[content.index(PAYLOAD_MAGIC) :][: PAYLOAD.size]
+    _, digest, size, unpacked, _, _, model_digest, check = PAYLOAD.unpack(facts)
+    assert digest == hashlib.sha256(content[found.offset : start] + content[end:]).digest()
+    assert model_digest == hashlib.sha256(model).digest()
+    assert check == hashlib.sha256(facts[:-32]).digest()
+    assert size == len(content) - found.offset
+    assert unpacked == 1000 + len("{}\n") + 4096  # the model stays where it is
+
+
+def test_model_that_is_not_one_run_is_refused(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Compressing(FakePacker):
+        def run(self, argv: Sequence[str], **options: object) -> None:
+            (parts.root / "layer/bundle/models/m.gguf").unlink()
+            (parts.root / "layer/bundle/models/m.gguf").write_bytes(b"GG")
+            super().run(argv, **options)
+
+    monkeypatch.setattr(process, "run", Compressing().run)
+    with pytest.raises(BuildError, match=r"m\.gguf: mksquashfs did not store it in one run"):
+        parts.pack()
+    assert parts.left() == {}
+
+
+def test_runtime_of_another_is_left_as_it_is(parts: Parts) -> None:
+    parts.runtime.write_bytes(bytes(Elf(mark=MAGIC, sections={".upd_info": bytes(1024)})))
+    parts.pack()
+    assert parts.out.read_bytes().startswith(parts.runtime.read_bytes())
+    assert appimage.read(parts.out).model is None
 
 
 UPDATE = "gh-releases-zsync|owner|name|latest|tea-*-x86_64.AppImage.zsync"
@@ -260,23 +289,21 @@ def test_same_parts_give_the_same_bytes(parts: Parts) -> None:
     assert parts.out.read_bytes() == first
 
 
-def another_model(parts: Parts) -> None:
-    parts.model.write_bytes(b"GGUF other")
-
-
 def another_layer(parts: Parts) -> None:
-    (parts.root / "layer/bundle/bundle.json").write_text('{"n_ctx": 1}\n')
+    parts.packer.layer = b"another layer"
 
 
 def another_program(parts: Parts) -> None:
     parts.program.squashfs.write_bytes(squashfs(b"another"))
 
 
-@pytest.mark.parametrize("change", [another_model, another_layer, another_program])
-def test_content_digest_differs_with(change: Callable[[Parts], None], parts: Parts) -> None:
-    before = parts.layer.digest(parts.program)
+@pytest.mark.parametrize("change", [another_layer, another_program])
+def test_digest_differs_with(change: Callable[[Parts], None], parts: Parts) -> None:
+    parts.pack()
+    before = appimage.read(parts.out).digest
     change(parts)
-    assert parts.layer.digest(parts.program) != before
+    parts.pack()
+    assert appimage.read(parts.out).digest != before
 
 
 def mksquashfs_stops(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

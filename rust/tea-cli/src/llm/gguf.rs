@@ -62,8 +62,6 @@ pub struct Gguf {
     pub size: u64,
     /// All tensors.
     pub tensors: Vec<Tensor>,
-    /// Elements of arrays of texts: tokens and their merges.
-    pub texts: u64,
 }
 
 impl Tensor {
@@ -257,13 +255,12 @@ struct Head<'a> {
     file: BufReader<File>,
     size: u64,
     position: u64,
-    texts: u64,
 }
 
 impl Head<'_> {
     /// Of `size` bytes of `file` from where it stands.
     fn new(path: &Path, file: File, size: u64) -> Head<'_> {
-        Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0, texts: 0 }
+        Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0 }
     }
 
     fn read(mut self) -> Result<Gguf, Error> {
@@ -283,8 +280,7 @@ impl Head<'_> {
             Some(_) => return Err(self.damaged("its alignment is not a power of two")),
         };
         let (tensors, parameters) = self.tensors(tensors, alignment.unsigned_abs())?;
-        let (path, size, texts) = (self.path.to_path_buf(), self.size, self.texts);
-        Ok(Gguf { path, metadata, parameters, size, tensors, texts })
+        Ok(Gguf { path: self.path.to_path_buf(), metadata, parameters, size: self.size, tensors })
     }
 
     fn check_version(&mut self) -> Result<(), Error> {
@@ -390,7 +386,6 @@ impl Head<'_> {
                     let length = self.u64()?;
                     self.skip(length)?;
                 }
-                self.texts += count;
                 return Ok(None);
             }
             _ => return Err(self.damaged(&format!("an array has elements of the type {kind}"))),
