@@ -31,8 +31,8 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
-from the_edge_agent.run import Host, run
-from the_edge_agent.workflow import load
+from the_edge_agent.run.run import Host, run
+from the_edge_agent.workflow.model import load
 
 Asked = dict[str, Any]
 

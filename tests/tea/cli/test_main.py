@@ -64,7 +64,7 @@ def test_without_models_neither_httpx_nor_llama_is_imported(tmp_path: Path) -> N
     file = tmp_path / "w.yaml"
     file.write_text("nodes: [{name: a, uses: template, with: {template: hi}, output: text}]\n")
     modules = imported(tmp_path, "run", str(file))
-    assert "the_edge_agent.run" in modules
+    assert "the_edge_agent.run.run" in modules
     assert not modules & {"httpx", "llama_cpp", "the_edge_agent.llm.local", "ctypes", "numpy"}
 
 

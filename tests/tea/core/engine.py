@@ -10,8 +10,8 @@ from typing import Any
 
 from the_edge_agent.actions import ActionSpec, Call, base_registry
 from the_edge_agent.errors import ActionError, InvalidFile, TeaError
-from the_edge_agent.run import Host, run
-from the_edge_agent.workflow import Workflow, load
+from the_edge_agent.run.run import Host, run
+from the_edge_agent.workflow.model import Workflow, load
 
 
 @dataclass
@@ -96,13 +96,13 @@ def play(
 
 def compute(expression: str, given: Mapping[str, Any] | None = None) -> Any:
     """The value of one expression over ``state``."""
-    from the_edge_agent.template import compile_expression
+    from the_edge_agent.template.template import compile_expression
 
     return compile_expression(expression).render(scope(given))
 
 
 def render(text: str, given: Mapping[str, Any] | None = None, **others: Any) -> Any:
-    from the_edge_agent.template import compile_text
+    from the_edge_agent.template.template import compile_text
 
     return compile_text(text).render(scope(given, **others))
 

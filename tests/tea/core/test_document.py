@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from the_edge_agent.document import MAX_DEPTH, Entry, Table, parse, plain
 from the_edge_agent.errors import InvalidFile
+from the_edge_agent.yaml.document import MAX_DEPTH, Entry, Table, parse, plain
 
 SCALARS: dict[str, Any] = {
     "yes": "yes", "on": "on", "No": "No", "off": "off", "y": "y",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from the_edge_agent.errors import LimitError, TeaError, TemplateError
-from the_edge_agent.template import compile_expression
+from the_edge_agent.template.template import compile_expression
 
 from .engine import compute
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from the_edge_agent import filters, keys, kinds, operators
 from the_edge_agent.actions import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm import parameters
 from the_edge_agent.llm.backend import Backends
-from the_edge_agent.workflow import load
+from the_edge_agent.template import operators
+from the_edge_agent.template.filters import filters
+from the_edge_agent.workflow import schema, types
+from the_edge_agent.workflow.model import load
 
 TEXT = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -35,8 +37,8 @@ def test_every_example_of_the_document_is_valid(example: str) -> None:
 
 
 KNOWN = {
-    *filters.FILTERS, *filters.TESTS, *ACTIONS, *keys.FILE.known, *keys.NODE.known,
-    *keys.EDGE.known, *kinds.ERROR_HANDLING, *kinds.RETRY, *parameters.SETTINGS,
+    *filters.FILTERS, *filters.TESTS, *ACTIONS, *schema.FILE.known, *schema.NODE.known,
+    *schema.EDGE.known, *types.ERROR_HANDLING, *types.RETRY, *parameters.SETTINGS,
     *parameters.CHAT, *parameters.EMBED,
 }  # fmt: skip
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from the_edge_agent.condition import compile_condition
 from the_edge_agent.errors import TemplateError
+from the_edge_agent.workflow.condition import compile_condition
 
 
 @pytest.mark.parametrize(

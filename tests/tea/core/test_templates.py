@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from the_edge_agent.condition import compile_condition
 from the_edge_agent.errors import LimitError, TemplateError
-from the_edge_agent.template import compile_text
+from the_edge_agent.template.template import compile_text
+from the_edge_agent.workflow.condition import compile_condition
 
 from .engine import render, scope
 
@@ -37,7 +37,7 @@ def test_runaway_template_ends_with_a_limit_error(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("the_edge_agent.limits.MAX_STEPS", 50_000)
-    monkeypatch.setattr("the_edge_agent.values.MAX_VALUES", 50_000)
+    monkeypatch.setattr("the_edge_agent.value.value.MAX_VALUES", 50_000)
     with pytest.raises(LimitError):
         render(text, {"l": list(range(1000, 2000))})
 

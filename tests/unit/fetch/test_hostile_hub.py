@@ -61,8 +61,8 @@ def all_nonsense() -> Iterator[Nonsense]:
         yield Nonsense(f"body {number}", {"on": "api", "kind": "answer", "body": body})
     for field in FIELDS:
         for number, value in enumerate(VALUES):
-            fault = {"on": "api", "kind": "answer", "body": facts(field, value)}
-            yield Nonsense(f"{field} {number}", fault)
+            told = {"on": "api", "kind": "answer", "body": facts(field, value)}
+            yield Nonsense(f"{field} {number}", told)
     for number, place in enumerate(PLACES):
         fault = {"on": "resolve", "kind": "redirect", "to": place, "times": 9}
         yield Nonsense(f"redirect {number}", fault)

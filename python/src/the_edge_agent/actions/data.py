@@ -7,8 +7,8 @@ from typing import Any
 
 from the_edge_agent.actions import ActionSpec, Call
 from the_edge_agent.errors import ActionError, TemplateError
-from the_edge_agent.scalars import parse_json
-from the_edge_agent.values import describe, json_text
+from the_edge_agent.template.filters.texts import parse_json
+from the_edge_agent.value.value import describe, json_text
 
 MAX_INDENT = 100
 

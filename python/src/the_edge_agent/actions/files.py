@@ -11,7 +11,7 @@ from typing import Any
 from the_edge_agent import files
 from the_edge_agent.actions import ActionSpec, Call
 from the_edge_agent.errors import ActionError, FileError
-from the_edge_agent.values import describe
+from the_edge_agent.value.value import describe
 
 
 def file_actions(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:

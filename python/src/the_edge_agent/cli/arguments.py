@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         UsageError: the arguments do not fit the grammar; the nearest word is in the hint.
         SystemExit: help was asked for and has been printed.
     """
-    from the_edge_agent.nearest import nearest
+    from the_edge_agent.suggest import nearest
 
     parser, commands = _build()
     first = next((word for word in arguments if not word.startswith("-")), None)
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _command_hint(word: str) -> str:
     if word.lower().endswith((".yaml", ".yml")):
         return f"did you mean tea run {word}?"
-    from the_edge_agent.nearest import nearest
+    from the_edge_agent.suggest import nearest
 
     return nearest(word, COMMANDS) or f"the commands are {', '.join(COMMANDS)}; see tea --help"
 

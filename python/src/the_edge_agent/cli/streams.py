@@ -79,9 +79,9 @@ def answer(text: str) -> None:
 
 def say(text: str) -> None:
     """Write a line for people to stderr."""
-    from the_edge_agent import secrets  # slow to import, and not always wanted
+    from the_edge_agent import redact  # slow to import, and not always wanted
 
-    log(f"{secrets.hide(text)}\n")
+    log(f"{redact.hide(text)}\n")
 
 
 def log(text: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from the_edge_agent import json_reader
 from the_edge_agent.errors import UsageError
+from the_edge_agent.value import json_reader
 
 STDIN = "-"
 

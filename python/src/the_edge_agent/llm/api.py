@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from the_edge_agent import secrets
+from the_edge_agent import redact
 from the_edge_agent.errors import ApiError, LimitError, TeaError, Timeout
 from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
@@ -27,7 +27,7 @@ from the_edge_agent.llm.backend import (
     EmbedRequest,
 )
 from the_edge_agent.llm.proxy import proxy_for
-from the_edge_agent.secrets import Masker
+from the_edge_agent.redact import Masker
 
 if TYPE_CHECKING:
     import httpx
@@ -314,7 +314,7 @@ class ApiBackend:
             hint = "name the API's own address in api_base"
         elif status == 404 and "/v1" not in shown:
             hint = f"most addresses of such APIs end with /v1: try {shown}/v1"
-        message = f"{shown} answered {status}: {secrets.shorten(text, _SHOWN)}"
+        message = f"{shown} answered {status}: {redact.shorten(text, _SHOWN)}"
         wait = self._retry_after(response.headers.get("retry-after"))
         if status in _PASSING and wait is not None and wait > _LONGEST_WISH:
             return ApiError(
@@ -355,4 +355,4 @@ async def _start(response: httpx.Response) -> bytes:
 
 
 def _cause(error: Exception) -> str:
-    return secrets.shorten(" ".join(str(error).split()) or type(error).__name__, _SHOWN)
+    return redact.shorten(" ".join(str(error).split()) or type(error).__name__, _SHOWN)

@@ -11,9 +11,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from the_edge_agent import json_reader, secrets
+from the_edge_agent import redact
 from the_edge_agent.errors import ApiError
 from the_edge_agent.llm.backend import ChatReply, EmbedReply, FinishReason
+from the_edge_agent.value import json_reader
 
 MAX_REPLY = 64_000_000  # bytes
 _MAX_COUNT = 2**53  # of tokens; what is more is no count
@@ -256,7 +257,7 @@ def _object(body: bytes) -> dict[str, Any]:
         raise _strange("JSON of another shape", body)
     message = _error_in(data)
     if message is not None:
-        raise ApiError(f"the API answered with an error: {secrets.shorten(message, 300)}")
+        raise ApiError(f"the API answered with an error: {redact.shorten(message, 300)}")
     return data
 
 
@@ -272,7 +273,7 @@ def _finish_reason(word: Any) -> FinishReason | None:
         return None
     if isinstance(word, str):
         return word
-    shown = secrets.shorten(json.dumps(word), _SHOWN)
+    shown = redact.shorten(json.dumps(word), _SHOWN)
     raise ApiError(f"the API ended the answer for a reason that is no text: {shown}")
 
 
@@ -308,5 +309,5 @@ def _is_number(value: Any) -> bool:
 def _strange(what: str, body: bytes) -> ApiError:
     # Far more than is shown, so that no secret is cut before it is masked.
     text = " ".join(body[:1_000_000].decode("utf-8", "replace").split())
-    shown = secrets.shorten(text, _SHOWN)
+    shown = redact.shorten(text, _SHOWN)
     return ApiError(f"the API sent {what}: {shown!r}", hint="is api_base right?")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent import secrets
+from the_edge_agent import redact
 
 BACKENDS = ("local", "api", "auto")
 CACHE_TYPES = ("f16", "q8_0")
@@ -154,7 +154,7 @@ def _shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = type(value).__name__
-    return secrets.shorten(text, 60)
+    return redact.shorten(text, 60)
 
 
 def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

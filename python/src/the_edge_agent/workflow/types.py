@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from the_edge_agent.nearest import nearest
-from the_edge_agent.values import describe, is_number
+from the_edge_agent.suggest import nearest
+from the_edge_agent.value.value import describe, is_number
 
 # Returns what is wrong with a value, or nothing.
 Kind = Callable[[Any], str]

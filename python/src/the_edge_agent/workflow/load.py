@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from the_edge_agent import keys, kinds, settings
 from the_edge_agent.actions import Registry
-from the_edge_agent.condition import Condition
-from the_edge_agent.document import Items, Scalar, Table, Value, plain, shown
 from the_edge_agent.errors import Place
-from the_edge_agent.nearest import nearest
-from the_edge_agent.nodes import NodeReader
-from the_edge_agent.reading import Reader
-from the_edge_agent.rules import read_condition
-from the_edge_agent.template import SCOPES
-from the_edge_agent.values import describe
-from the_edge_agent.workflow import END, START, LoopBody, Node, Rule, Workflow
+from the_edge_agent.suggest import nearest
+from the_edge_agent.template.template import SCOPES
+from the_edge_agent.value.value import describe
+from the_edge_agent.workflow import schema, settings, types
+from the_edge_agent.workflow.condition import Condition
+from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
+from the_edge_agent.workflow.nodes import NodeReader
+from the_edge_agent.workflow.transitions import read_condition
+from the_edge_agent.yaml.document import Items, Scalar, Table, Value, plain, shown
 
 Edges = dict[str, tuple[Rule, ...]]
 
@@ -29,7 +29,7 @@ def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
         got = describe(plain(value))
         reader.problem(value.place, f"a workflow is a map with nodes, got {got}")
         return None
-    reader.keys(value, keys.FILE)
+    reader.keys(value, schema.FILE)
     for key in ("name", "description", "version"):
         entry = reader.value(value, key, _optional_text)
         if entry is not None and key == "version" and plain(entry.value) is None:
@@ -76,7 +76,7 @@ def _refuse_infinity(value: Value, reader: Reader) -> None:
 
 
 def _optional_text(value: Any) -> str:
-    return "" if value is None else kinds.any_text(value)
+    return "" if value is None else types.any_text(value)
 
 
 def _text(table: Table, key: str) -> str | None:
@@ -127,7 +127,7 @@ def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Place], Edges
         if not isinstance(item, Table):
             reader.problem(item.place, "expected an edge: {from, to}")
             continue
-        reader.keys(item, keys.EDGE)
+        reader.keys(item, schema.EDGE)
         for key in ("from", "to"):
             if key not in item and not _is_unsupported(item):
                 reader.problem(item.place, f"the edge has no {key}")
@@ -150,7 +150,7 @@ def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Place], Edges
 
 
 def _is_unsupported(table: Table) -> bool:
-    return bool(keys.EDGE.unsupported & table.entries.keys())
+    return bool(schema.EDGE.unsupported & table.entries.keys())
 
 
 def _edge_condition(table: Table, reader: Reader) -> Condition | None:
@@ -160,7 +160,7 @@ def _edge_condition(table: Table, reader: Reader) -> Condition | None:
     if value is None:
         return expected
     if isinstance(value, Table):
-        reader.keys(value, keys.CONDITION)
+        reader.keys(value, schema.CONDITION)
         kind, inner = value.get("type"), value.get("value")
         if kind is None or shown(kind) != "expression" or inner is None:
             wrong = f"type {shown(kind)} is not supported here" if kind else "it has no type"

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent import pycode, retry, route, settings
 from the_edge_agent.actions import Call, Registry
 from the_edge_agent.errors import (
     ActionError,
@@ -15,10 +14,12 @@ from the_edge_agent.errors import (
     TeaError,
     WorkflowFailed,
 )
-from the_edge_agent.secrets import Masker, StreamMask
-from the_edge_agent.template import Template, render_map
-from the_edge_agent.values import to_data
-from the_edge_agent.workflow import (
+from the_edge_agent.redact import Masker, StreamMask
+from the_edge_agent.run import route
+from the_edge_agent.template.template import Template, render_map
+from the_edge_agent.value.value import to_data
+from the_edge_agent.workflow import code, retry, settings
+from the_edge_agent.workflow.model import (
     END,
     START,
     ActionBody,
@@ -205,7 +206,7 @@ class _Run:
             return Outcome(self._clean(_update(step.output, result, scope)), result)
         if isinstance(step, CodeBody):
             source = step.code.source(scope)
-            done = pycode.run(source, state, self._workflow.variables)
+            done = code.run(source, state, self._workflow.variables)
             update = _update(None, done.result, scope)
             changed = {key: new for key, new in done.changed.items() if key not in update}
             self._warn_of_changes(node, changed)

@@ -7,11 +7,12 @@ import math
 import re
 from typing import Any
 
-from the_edge_agent import json_reader, limits
+from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.operators import needed
-from the_edge_agent.operators import replace as replace_text
-from the_edge_agent.values import Absent, describe, is_number, json_text, text_form
+from the_edge_agent.template.operators import needed
+from the_edge_agent.template.operators import replace as replace_text
+from the_edge_agent.value import json_reader
+from the_edge_agent.value.value import Absent, describe, is_number, json_text, text_form
 
 _NO_DEFAULT = object()
 

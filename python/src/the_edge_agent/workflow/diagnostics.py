@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from the_edge_agent import document, kinds
-from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain
 from the_edge_agent.errors import Place, Problem, TeaError
-from the_edge_agent.keys import Level
-from the_edge_agent.nearest import nearest
-from the_edge_agent.values import describe
+from the_edge_agent.suggest import nearest
+from the_edge_agent.value.value import describe
+from the_edge_agent.workflow import types
+from the_edge_agent.workflow.schema import Level
+from the_edge_agent.yaml import document
+from the_edge_agent.yaml.document import Entry, Items, Scalar, Table, Value, plain
 
 T = TypeVar("T", Items, Table)
 
@@ -68,7 +69,7 @@ class Reader:
         hint = nearest(entry.key, level.known) or f"known: {', '.join(sorted(level.known))}"
         self.problem(entry.place, f'unknown key "{entry.key}" in {level.name}', hint)
 
-    def value(self, table: Table, key: str, kind: kinds.Kind) -> document.Entry | None:
+    def value(self, table: Table, key: str, kind: types.Kind) -> document.Entry | None:
         """Return the entry of ``key`` when it is there and of the right kind."""
         entry = table.entries.get(key)
         if entry is None:
@@ -81,10 +82,10 @@ class Reader:
 
     def text(self, table: Table, key: str) -> str | None:
         """Return the text of ``key``, or None where it is not there or wrong."""
-        entry = self.value(table, key, kinds.text)
+        entry = self.value(table, key, types.text)
         return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else None
 
-    def whole(self, table: Table, key: str, kind: kinds.Kind) -> int | None:
+    def whole(self, table: Table, key: str, kind: types.Kind) -> int | None:
         """Return the whole number of ``key``, or None where it is not there or wrong."""
         entry = self.value(table, key, kind)
         if entry and isinstance(entry.value, Scalar) and isinstance(entry.value.value, int):

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from the_edge_agent import keys, kinds, pycode
 from the_edge_agent.actions import Registry
-from the_edge_agent.condition import Condition
-from the_edge_agent.document import Entry, Items, Scalar, Table, Value, plain, shown
 from the_edge_agent.errors import Place, TeaError
-from the_edge_agent.nearest import nearest
-from the_edge_agent.reading import Reader
-from the_edge_agent.rules import read_condition, read_goto, read_on_error
-from the_edge_agent.template import (
+from the_edge_agent.suggest import nearest
+from the_edge_agent.template.template import (
     RESULT_SCOPES,
     SCOPES,
     compile_expression,
@@ -22,8 +17,11 @@ from the_edge_agent.template import (
     has_template,
     names_in,
 )
-from the_edge_agent.values import describe
-from the_edge_agent.workflow import (
+from the_edge_agent.value.value import describe
+from the_edge_agent.workflow import code, schema, types
+from the_edge_agent.workflow.condition import Condition
+from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.model import (
     ActionBody,
     Body,
     CodeBody,
@@ -33,6 +31,8 @@ from the_edge_agent.workflow import (
     Step,
     StepsBody,
 )
+from the_edge_agent.workflow.transitions import read_condition, read_goto, read_on_error
+from the_edge_agent.yaml.document import Entry, Items, Scalar, Table, Value, plain, shown
 
 _NO_SECRETS = "secrets must not reach the state"
 _NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"})
@@ -75,7 +75,7 @@ class NodeReader:
         reader.value(value, "description", _optional_text)
         if self._refuse_type(value):
             return None
-        reader.keys(value, keys.NODE)
+        reader.keys(value, schema.NODE)
         if in_loop and (entry := value.entries.get("goto")):
             reader.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
@@ -99,8 +99,8 @@ class NodeReader:
 
     def _body(self, table: Table, *, in_loop: bool) -> Body | None:
         styles = {
-            "uses": keys.ACTION_BODY & {"uses", "action"},
-            "run": keys.RUN_BODY,
+            "uses": schema.ACTION_BODY & {"uses", "action"},
+            "run": schema.RUN_BODY,
             "steps": frozenset({"steps"}),
             "type: while_loop": frozenset({"type"}),
         }
@@ -109,23 +109,23 @@ class NodeReader:
             self._reader.problem(table.place, f"a node has one body, this has: {', '.join(found)}")
             return None
         if not found:
-            self._misplaced(table, keys.EMPTY_NODE, "a node without a body")
+            self._misplaced(table, schema.EMPTY_NODE, "a node without a body")
             return None
         if found == ["steps"]:
-            self._misplaced(table, keys.ANY_NODE | {"steps"}, "a node with steps")
+            self._misplaced(table, schema.ANY_NODE | {"steps"}, "a node with steps")
             return self._steps(table)
         if found == ["type: while_loop"]:
             if in_loop:
                 self._reader.problem(table.place, "a loop cannot be inside a loop")
                 return None
-            self._misplaced(table, keys.ANY_NODE | keys.LOOP_BODY, "a while_loop")
+            self._misplaced(table, schema.ANY_NODE | schema.LOOP_BODY, "a while_loop")
             return self._loop(table)
-        return self._step(table, keys.ANY_NODE)
+        return self._step(table, schema.ANY_NODE)
 
     def _misplaced(self, table: Table, allowed: frozenset[str], what: str) -> None:
         """Refuse keys that nodes know but that mean nothing in this one."""
         for entry in table:
-            if entry.key in keys.NODE.known and entry.key not in allowed:
+            if entry.key in schema.NODE.known and entry.key not in allowed:
                 self._reader.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
 
     def _steps(self, table: Table) -> StepsBody | None:
@@ -141,24 +141,24 @@ class NodeReader:
                 self._reader.problem(item.place, "expected a step: a map with uses or run")
                 continue
             self._so_far = len(self._reader.problems)
-            self._reader.keys(item, keys.STEP)
-            self._reader.value(item, "name", kinds.text)
+            self._reader.keys(item, schema.STEP)
+            self._reader.value(item, "name", types.text)
             self._reader.value(item, "description", _optional_text)
-            step = self._step(item, keys.ANY_STEP)
+            step = self._step(item, schema.ANY_STEP)
             steps += [step] if step is not None else []
         return StepsBody(tuple(steps))
 
     def _step(self, table: Table, also: frozenset[str]) -> Step | None:
-        has_run = keys.RUN_BODY & table.entries.keys()
+        has_run = schema.RUN_BODY & table.entries.keys()
         has_action = {"uses", "action"} & table.entries.keys()
         if has_run and has_action:
             self._reader.problem(table.place, "a step has one body, this has: uses, run")
             return None
         if has_run:
-            self._misplaced(table, also | keys.RUN_BODY, "a node with run")
+            self._misplaced(table, also | schema.RUN_BODY, "a node with run")
             return self._run(table)
         if has_action:
-            self._misplaced(table, also | keys.ACTION_BODY, "a node with uses")
+            self._misplaced(table, also | schema.ACTION_BODY, "a node with uses")
             return self._action(table)
         self._reader.problem(table.place, "the step has no body", "give it uses or run")
         return None
@@ -254,9 +254,9 @@ class NodeReader:
 
     def _code(self, value: Scalar, source: str) -> CodeBody | None:
         try:
-            code = pycode.compile_code(source)
-            if code.names <= {"variables"}:
-                pycode.check(code.source({"variables": self._variables}))
+            compiled = code.compile_code(source)
+            if compiled.names <= {"variables"}:
+                code.check(compiled.source({"variables": self._variables}))
         except TeaError as error:
             self._reader.error(value, error)
             return None
@@ -268,7 +268,7 @@ class NodeReader:
             line = f" (line {error.lineno} of the code)" if shown else ""
             self._reader.problem(place, f"not valid Python: {error.msg}{line}")
             return None
-        return CodeBody(code)
+        return CodeBody(compiled)
 
     def _expression(self, table: Table) -> ExpressionBody | None:
         entry = table.entries.get("type")
@@ -280,7 +280,7 @@ class NodeReader:
                 place, f"run: {wrong}", "write type: expression, or Python code as text"
             )
             return None
-        self._reader.keys(table, keys.EXPRESSION)
+        self._reader.keys(table, schema.EXPRESSION)
         key = self._reader.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
         if not isinstance(value, Scalar) or value.value is None or value.value == "":
@@ -305,7 +305,7 @@ class NodeReader:
                 reader.problem(table.place, f"a while_loop needs {key}")
         value = table.get("condition")
         condition = read_condition(reader, value, SCOPES) if value else None
-        limit = reader.whole(table, "max_iterations", kinds.whole(1, 1000))
+        limit = reader.whole(table, "max_iterations", types.whole(1, 1000))
         items = reader.items(table, "body")
         if items is not None and not items.items:
             reader.problem(items.place, "body: there are no nodes")
@@ -319,4 +319,4 @@ class NodeReader:
 
 
 def _optional_text(value: Any) -> str:
-    return "" if value is None else kinds.any_text(value)
+    return "" if value is None else types.any_text(value)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from the_edge_agent import keys, kinds
-from the_edge_agent.document import Table, Value
 from the_edge_agent.errors import TeaError, TemplateError
 from the_edge_agent.llm import parameters
-from the_edge_agent.reading import Reader
-from the_edge_agent.template import SETTINGS_SCOPES, compile_tree, has_template, render_tree
+from the_edge_agent.template.template import (
+    SETTINGS_SCOPES,
+    compile_tree,
+    has_template,
+    render_tree,
+)
+from the_edge_agent.workflow import schema, types
+from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.yaml.document import Table, Value
 
 DEFAULT_MAX_ITERATIONS = 1000
 
@@ -19,16 +24,16 @@ def read(table: Table | None, reader: Reader) -> dict[str, Any]:
     """Read and check settings; strings become templates over ``env`` and ``variables``."""
     if table is None:
         return {}
-    reader.keys(table, keys.SETTINGS)
+    reader.keys(table, schema.SETTINGS)
     parts: dict[str, Table] = {}
-    for key, level in (("llm", keys.LLM), ("error_handling", keys.ERROR_HANDLING)):
+    for key, level in (("llm", schema.LLM), ("error_handling", schema.ERROR_HANDLING)):
         part = reader.table(table, key)
         if part is not None:
             reader.keys(part, level)
             parts[key] = part
     tree: dict[str, Any] = {}
     for entry in table:
-        if entry.key not in keys.SETTINGS.known:
+        if entry.key not in schema.SETTINGS.known:
             continue
         if entry.key in ("llm", "error_handling") and entry.key not in parts:
             continue
@@ -75,11 +80,11 @@ def problems(settings: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str
     for key, message in parameters.problems(parameters.SETTINGS, settings.get("llm") or {}):
         yield ("llm", key), message
     for key, value in (settings.get("error_handling") or {}).items():
-        wrong = kinds.ERROR_HANDLING[key](value) if key in kinds.ERROR_HANDLING else ""
+        wrong = types.ERROR_HANDLING[key](value) if key in types.ERROR_HANDLING else ""
         if wrong:
             yield ("error_handling", key), f"{key}: {wrong}"
     limit = settings.get("max_iterations", DEFAULT_MAX_ITERATIONS)
-    wrong = kinds.MAX_ITERATIONS(limit)
+    wrong = types.MAX_ITERATIONS(limit)
     if wrong:
         yield ("max_iterations",), f"max_iterations: {wrong}"
 

@@ -22,11 +22,12 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from the_edge_agent import limits, operators
+from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.filters import FILTERS, TESTS, call
-from the_edge_agent.nearest import nearest
-from the_edge_agent.values import Absent, elements, text_form
+from the_edge_agent.suggest import nearest
+from the_edge_agent.template import operators
+from the_edge_agent.template.filters.filters import FILTERS, TESTS, call
+from the_edge_agent.value.value import Absent, elements, text_form
 
 _GLOBALS = frozenset({"range"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

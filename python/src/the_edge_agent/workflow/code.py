@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from the_edge_agent.errors import ActionError, CodeError, TemplateError
-from the_edge_agent.template import Template, compile_text
-from the_edge_agent.values import text_form, to_data
+from the_edge_agent.template.template import Template, compile_text
+from the_edge_agent.value.value import text_form, to_data
 
 _FILLED = re.compile(r"(\{\{-?\s*(?:variables|settings)\s*[.\[].*?\}\})", re.DOTALL)
 _STATE = re.compile(r"\{\{-?\s*state\s*[.\[|}-]")

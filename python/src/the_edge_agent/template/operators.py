@@ -10,7 +10,7 @@ from jinja2.runtime import LoopContext
 
 from the_edge_agent import limits
 from the_edge_agent.errors import LimitError, TemplateError
-from the_edge_agent.values import (
+from the_edge_agent.value.value import (
     Absent,
     Group,
     before,

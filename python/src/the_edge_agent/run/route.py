@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.workflow import END, START, Node, Rule, Workflow
+from the_edge_agent.workflow.model import END, START, Node, Rule, Workflow
 
 
 def entry(workflow: Workflow, scope: Mapping[str, Any]) -> str:

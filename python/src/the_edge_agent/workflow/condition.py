@@ -9,8 +9,8 @@ from typing import Any
 
 from the_edge_agent import limits
 from the_edge_agent.errors import TeaError, TemplateError
-from the_edge_agent.template import SCOPES, Template, compile_expression, compile_text
-from the_edge_agent.values import truth
+from the_edge_agent.template.template import SCOPES, Template, compile_expression, compile_text
+from the_edge_agent.value.value import truth
 
 _NAME = re.compile(r"(!?)\s*([A-Za-z_][A-Za-z0-9_]*)\Z")
 _WORDS = frozenset({

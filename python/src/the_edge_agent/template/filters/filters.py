@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import cmp_to_key
 from typing import Any
 
-from the_edge_agent import limits, scalars
+from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.operators import calculate, contains, member, needed
-from the_edge_agent.values import (
+from the_edge_agent.template.filters import texts
+from the_edge_agent.template.operators import calculate, contains, member, needed
+from the_edge_agent.value.value import (
     Absent,
     Group,
     before,
@@ -230,12 +231,12 @@ def call(
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "default": default,
     "join": join,
-    "tojson": scalars.tojson,
-    "fromjson": scalars.fromjson,
-    "upper": scalars.upper,
-    "lower": scalars.lower,
+    "tojson": texts.tojson,
+    "fromjson": texts.fromjson,
+    "upper": texts.upper,
+    "lower": texts.lower,
     "length": length,
-    "trim": scalars.trim,
+    "trim": texts.trim,
     "first": first,
     "last": last,
     "list": to_list,
@@ -247,20 +248,20 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "selectattr": selectattr,
     "rejectattr": rejectattr,
     "groupby": groupby,
-    "replace": scalars.replace,
-    "round": scalars.round_number,
-    "int": scalars.to_int,
-    "float": scalars.to_float,
+    "replace": texts.replace,
+    "round": texts.round_number,
+    "int": texts.to_int,
+    "float": texts.to_float,
     "string": lambda value, /: text_form(value),
-    "abs": scalars.absolute,
+    "abs": texts.absolute,
     "min": least,
     "max": greatest,
     "sum": total,
     "reverse": reverse,
-    "indent": scalars.indent,
-    "truncate": scalars.truncate,
-    "wordcount": scalars.wordcount,
-    "sha256": scalars.sha256,
+    "indent": texts.indent,
+    "truncate": texts.truncate,
+    "wordcount": texts.wordcount,
+    "sha256": texts.sha256,
 }
 TESTS: Mapping[str, Callable[..., bool]] = {
     "defined": lambda value, /: not isinstance(value, Absent) or value.null,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from the_edge_agent import keys, kinds
-from the_edge_agent.condition import Condition, compile_condition
-from the_edge_agent.document import Items, Scalar, Table, Value, plain
 from the_edge_agent.errors import Place, TeaError, TemplateError
-from the_edge_agent.reading import Reader
-from the_edge_agent.retry import from_retry
-from the_edge_agent.template import RESULT_SCOPES
-from the_edge_agent.workflow import Rule
+from the_edge_agent.template.template import RESULT_SCOPES
+from the_edge_agent.workflow import schema, types
+from the_edge_agent.workflow.condition import Condition, compile_condition
+from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.model import Rule
+from the_edge_agent.workflow.retry import from_retry
+from the_edge_agent.yaml.document import Items, Scalar, Table, Value, plain
 
 
 def read_condition(reader: Reader, value: Value, scopes: Iterable[str]) -> Condition | None:
@@ -44,7 +44,7 @@ def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
         if not isinstance(item, Table):
             reader.problem(item.place, "goto: expected a rule: {if, to}")
             continue
-        reader.keys(item, keys.GOTO)
+        reader.keys(item, schema.GOTO)
         to = reader.text(item, "to")
         if "to" not in item:
             reader.problem(item.place, "goto: the rule has no to")
@@ -59,10 +59,10 @@ def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
 def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Place | None]:
     """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
     on_error = reader.table(table, "on_error")
-    told = _told(reader, on_error, keys.ON_ERROR, kinds.ERROR_HANDLING)
+    told = _told(reader, on_error, schema.ON_ERROR, types.ERROR_HANDLING)
     place = on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
     if (entry := table.entries.get("retry")) is not None:
-        retry = from_retry(_told(reader, reader.table(table, "retry"), keys.RETRY, kinds.RETRY))
+        retry = from_retry(_told(reader, reader.table(table, "retry"), schema.RETRY, types.RETRY))
         both = told.keys() & retry.keys() - {"mode"}
         if both or told.get("mode", "retry") != "retry":
             reader.problem(
@@ -81,7 +81,7 @@ def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Place |
 
 
 def _told(
-    reader: Reader, table: Table | None, level: keys.Level, known: Mapping[str, kinds.Kind]
+    reader: Reader, table: Table | None, level: schema.Level, known: Mapping[str, types.Kind]
 ) -> dict[str, Any]:
     """Read the keys of on_error or retry."""
     if table is None:

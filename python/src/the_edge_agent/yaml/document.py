@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from the_edge_agent.errors import InvalidFile, Place, Problem
-from the_edge_agent.json_reader import whole_number
+from the_edge_agent.value.json_reader import whole_number
 
 MAX_ALIAS_BYTES = 1_000_000  # what all aliases of a file may add to it
 MAX_DEPTH = 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from the_edge_agent import kinds
 from the_edge_agent.llm import parameters
+from the_edge_agent.workflow import types
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ LLM = Level(
 )
 ERROR_HANDLING = Level(
     "settings.error_handling",
-    frozenset(kinds.ERROR_HANDLING),
+    frozenset(types.ERROR_HANDLING),
     _WITHOUT_EFFECT | {"error_responses"},
     frozenset({"capture_traceback", "clear_on_success"}),
 )
 ON_ERROR = Level(
     "on_error", ERROR_HANDLING.known, ERROR_HANDLING.ignored, ERROR_HANDLING.unsupported
 )
-RETRY = Level("retry", frozenset(kinds.RETRY), _WITHOUT_EFFECT)
+RETRY = Level("retry", frozenset(types.RETRY), _WITHOUT_EFFECT)
 NODE = Level(
     "a node",
     BODY | {

@@ -16,7 +16,7 @@ from jinja2.utils import missing
 
 from the_edge_agent import limits
 from the_edge_agent.errors import ActionError, LimitError, TemplateError
-from the_edge_agent.secrets import MASK, MIN_PART
+from the_edge_agent.redact import MASK, MIN_PART
 
 MAX_VALUES = 2_000_000
 _GUARD = "give it a value, or write: | default(...)"

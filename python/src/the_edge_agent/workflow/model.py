@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from the_edge_agent.actions import Registry
-from the_edge_agent.condition import Condition
 from the_edge_agent.errors import InvalidFile, Place, Problem
-from the_edge_agent.pycode import Code
-from the_edge_agent.template import Template
+from the_edge_agent.template.template import Template
+from the_edge_agent.workflow.code import Code
+from the_edge_agent.workflow.condition import Condition
 
 START = "__start__"
 END = "__end__"
@@ -106,11 +106,12 @@ def load(text: str, file: str, *, actions: Registry) -> Workflow:
     Raises:
         InvalidFile: with everything that is wrong, in file order.
     """
-    from the_edge_agent import document, validate
-    from the_edge_agent.reading import Reader
+    from the_edge_agent.workflow import load
+    from the_edge_agent.workflow.diagnostics import Reader
+    from the_edge_agent.yaml import document
 
     reader = Reader()
-    workflow = validate.read(document.parse(text, file), reader, actions)
+    workflow = load.read(document.parse(text, file), reader, actions)
     if reader.problems or workflow is None:
         raise InvalidFile(sorted(dict.fromkeys(reader.problems), key=lambda problem: problem.place))
     return workflow

@@ -15,9 +15,11 @@ from jinja2 import TemplateError as JinjaError
 from jinja2 import nodes
 from jinja2.environment import Template as JinjaTemplate
 
-from the_edge_agent import document, language, limits
+from the_edge_agent import limits
 from the_edge_agent.errors import TeaError, TemplateError
-from the_edge_agent.values import to_data
+from the_edge_agent.template import language
+from the_edge_agent.value.value import to_data
+from the_edge_agent.yaml import document
 
 SCOPES = frozenset({"state", "variables", "settings", "env", "secrets"})
 RESULT_SCOPES = SCOPES | {"result", "action_result"}

@@ -1,0 +1,1 @@
+"""A run of a workflow: one node after another on one state."""

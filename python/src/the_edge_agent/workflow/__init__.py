@@ -1,0 +1,1 @@
+"""A workflow file: read, checked, and kept as data."""

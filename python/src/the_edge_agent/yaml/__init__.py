@@ -1,0 +1,1 @@
+"""YAML text into values that know their place in the file."""
