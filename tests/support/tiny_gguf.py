@@ -9,7 +9,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
 
 CHAT_TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
-Q8_0_BLOCK = (1, 34)  # rows and bytes: 32 weights
+Q8_0_BLOCK = 34  # bytes: 32 weights
 
 
 def write(
@@ -44,7 +44,7 @@ def write(
     writer.add_tensor("output_norm.weight", np.ones(8, dtype=np.float32))
     writer.add_tensor(
         "token_embd.weight",
-        np.zeros(Q8_0_BLOCK, dtype=np.uint8),
+        np.zeros((vocabulary, Q8_0_BLOCK), dtype=np.uint8),
         raw_dtype=GGMLQuantizationType.Q8_0,
     )
     writer.write_header_to_file()

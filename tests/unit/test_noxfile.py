@@ -106,6 +106,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of what nox loads."""
     shutil.copy(ROOT / "noxfile.py", tmp_path)
     shutil.copytree(ROOT / "tasks", tmp_path / "tasks")
+    shutil.copytree(ROOT / "python/src", tmp_path / "python/src")
     return tmp_path
 
 

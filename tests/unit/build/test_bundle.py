@@ -33,7 +33,6 @@ BASE = Base("debian@sha256:0", "registry", "sha256:1")
 
 
 FACTS = gguf.GgufFacts(
-    version=3,
     architecture="llama",
     name="Small",
     context=8192,
@@ -41,7 +40,6 @@ FACTS = gguf.GgufFacts(
     license=None,
     has_chat_template=True,
     parts=1,
-    tensor_count=1,
     parameters=1,
     size=10,
     cache=100,
