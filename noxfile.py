@@ -160,7 +160,7 @@ def unit(session: nox.Session) -> None:
 
 @nox.session(tags=["check"], reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Format, lint and types of all languages."""
+    """Format, lint and types of Python, C, shell scripts and workflows."""
     checks.lint(session)
 
 

@@ -1,4 +1,4 @@
-"""The only place that runs another program."""
+"""Runs other programs, with their output shown or kept, and their failures as errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place that talks to Docker: the SDK for containers and images, buildx for builds."""
+"""The Docker engine: the SDK for containers and images, buildx for builds."""
 
 from __future__ import annotations
 
