@@ -9,6 +9,7 @@ import pytest
 from tests.tea.cli import tea_process
 from tests.tea.cli.test_chat import *  # noqa: F403
 from tests.tea.cli.test_main import *  # noqa: F403
+from tests.tea.cli.test_model import *  # noqa: F403
 from tests.tea.cli.test_output import *  # noqa: F403
 from tests.tea.cli.test_run import *  # noqa: F403
 from tests.tea.cli.test_run import SUM, test_a_wrong_option_is_exit_code_2, write
