@@ -35,6 +35,7 @@ from tasks.fetch import sessions as models
 from tasks.host import report
 from tasks.release import assemble, plan, publish
 from tasks.smoke import run as smoke
+from tasks.spec import generate
 from tasks.web import build as web
 
 nox.needs_version = ">=2026.10"
@@ -162,6 +163,14 @@ def unit(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Format, lint and types of Python, C, shell scripts and workflows."""
     checks.lint(session)
+
+
+@task(name="generate", tags=["check"])
+@reported
+def generate_files(session: nox.Session) -> None:
+    """Write what spec/ gives: constants of the engines, tables of documents, editors' schema."""
+    arguments.none("generate", session.posargs)
+    generate.write()
 
 
 @task(name="bench", tags=["check"])

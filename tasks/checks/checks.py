@@ -16,6 +16,7 @@ from tasks.base.paths import BUILD, ROOT
 from tasks.engine.engine import Engine, Mount
 from tasks.host import report
 from tasks.images import Base
+from tasks.spec import generate
 
 SCRIPTS = (
     "nox",
@@ -40,12 +41,13 @@ def unit(session: nox.Session) -> None:
 
 
 def lint(session: nox.Session) -> None:
-    """ruff, mypy, the packages' order, checkers of the workflows, of shell scripts and of C."""
+    """ruff, mypy, the packages' order, what is generated, checkers of workflows, shell and C."""
     _install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "noxfile.py", "tasks", "tests", "python/src")
     session.run("lint-imports", "--no-logo")
+    console.reported(generate.check)()
     _workflows(session)
     console.reported(_in_containers)()
 

@@ -26,6 +26,7 @@ mod scalar;
 pub mod secrets;
 mod settings;
 mod source;
+pub mod spec;
 mod steps;
 pub mod template;
 mod text;

@@ -1,0 +1,1 @@
+"""The table of the workflow format, and what is generated from it."""

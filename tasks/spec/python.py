@@ -1,0 +1,174 @@
+"""Writes the table as constants of the Python engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tasks.spec.table import Key, Level, Option, Table, ValueType
+
+HEAD = '''\
+"""The table of the workflow format and of the command line, as constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """What a key takes; ``least`` and ``most`` are in the range, ``above`` is not."""
+
+    name: str
+    expected: str  # in words
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The keys of one level of the file. ``title`` says in messages where a key is."""
+
+    title: str
+    known: Mapping[str, ValueType]
+    ignored: frozenset[str]
+    unsupported: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of an action, and those that must be there."""
+
+    types: Mapping[str, ValueType]
+    required: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command, or, with ``count``, an argument. Without ``value`` a flag."""
+
+    name: str
+    help: str
+    short: str = ""
+    value: str = ""
+    type: str = "text"
+    words: tuple[str, ...] = ()
+    repeated: bool = False
+    count: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of tea."""
+
+    help: str
+    options: tuple[Option, ...]
+'''
+
+
+def write(table: Table) -> str:
+    """The module the_edge_agent.spec."""
+    lines = [HEAD]
+    lines += ["", "@dataclass(frozen=True, slots=True)", "class Sampling:"]
+    lines += ['    """How to choose the tokens of an answer."""', ""]
+    for key in table.sampling:
+        lines += [f"    {key.name}: {key.more['sampling']} = {key.default!r}"]
+    lines += ["", ""]
+    for level in table.levels.values():
+        lines += _level(level)
+    node = table.levels["node"]
+    lines += [
+        f"{name} = {_set(keys)}"
+        for name, keys in (
+            ("ANY_NODE", node.of_body(None)),
+            ("ANY_STEP", table.levels["step"].of_body(None)),
+            ("ACTION_BODY", node.of_body("action")),
+            ("RUN_BODY", node.of_body("run")),
+            ("LOOP_BODY", node.of_body("loop")),
+            ("EMPTY_NODE", node.empty),
+        )
+    ]
+    lines += ["", "# Null for one of these means that an API is not sent it and chooses itself."]
+    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
+    lines += [f"UNSENT = {_tuple(unsent)}", ""]
+    for place in ("chat", "embed"):
+        keys = table.parameters_of(place)
+        lines += [f"{place.upper()} = {_parameters(keys)}"]
+    lines += ["ACTIONS: Mapping[str, Parameters] = {"]
+    for action in table.actions:
+        value = action.like.upper() if action.like else _parameters(action.params)
+        lines += [f'    "{action.name}": {value},']
+    lines += ["}", ""]
+    lines += [f"EXIT_{each.name.upper()} = {each.code}  # {each.help}" for each in table.exits]
+    lines += ["", "COMMANDS: Mapping[str, Command] = {"]
+    for command in table.commands:
+        options = [*([command.argument] if command.argument else []), *command.options]
+        lines += [f"    {_text(command.name)}: Command({_text(command.help)}, ("]
+        lines += [f"        {_option(option)}," for option in options]
+        lines += ["    )),"]
+    return "\n".join([*lines, "}", ""])
+
+
+def _text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _tuple(texts: Iterable[str]) -> str:
+    inner = ", ".join(map(_text, texts))
+    return f"({inner},)" if inner else "()"
+
+
+def _set(texts: Iterable[str]) -> str:
+    inner = ", ".join(map(_text, texts))
+    return f"frozenset({{{inner}}})" if inner else "frozenset()"
+
+
+def _type(of: ValueType) -> str:
+    parts = [_text(of.name), _text(of.expected)]
+    parts += [
+        f"{name}={bound!r}"
+        for name, bound in (("least", of.least), ("most", of.most), ("above", of.above))
+        if bound is not None
+    ]
+    parts += [f"words={_tuple(of.words)}"] if of.words else []
+    return f"ValueType({', '.join(parts)})"
+
+
+def _types(keys: Iterable[Key]) -> list[str]:
+    return [f"{_text(key.name)}: {_type(key.type)}," for key in keys]
+
+
+def _level(level: Level) -> list[str]:
+    return [
+        f"{level.id.upper()} = Level(",
+        f"    {_text(level.title)},",
+        "    {",
+        *(f"        {each}" for each in _types(level.keys)),
+        "    },",
+        f"    {_set(level.ignored)},",
+        f"    {_set(level.unsupported)},",
+        ")",
+    ]
+
+
+def _parameters(keys: Iterable[Key]) -> str:
+    keys = tuple(keys)
+    inner = "\n".join(f"        {each}" for each in _types(keys))
+    required = _set(key.name for key in keys if key.required)
+    return f"Parameters(\n    {{\n{inner}\n    }},\n    {required},\n)"
+
+
+def _option(option: Option) -> str:
+    parts = [_text(option.name), _text(option.help)]
+    parts += [
+        f"{name}={_text(value)}"
+        for name, value in (("short", option.short), ("value", option.value))
+        if value
+    ]
+    parts += [f"type={_text(option.type)}"] if option.type != "text" else []
+    parts += [f"words={_tuple(option.words)}"] if option.words else []
+    parts += ["repeated=True"] if option.repeated else []
+    parts += [f"count={_text(option.count)}"] if option.count else []
+    return f"Option({', '.join(parts)})"

@@ -1,0 +1,218 @@
+"""Writes the table as constants of the Rust engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tasks.spec.table import Function, Key, Level, Table, ValueType
+
+HEAD = """\
+//! The table of the workflow format, as constants.
+#![cfg_attr(rustfmt, rustfmt_skip)]
+
+/// The kinds of values, each with a check of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+"""
+TYPES = """\
+}
+
+/// What a key takes; `least` and `most` are in the range, `above` is not.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueType {
+    /// What sort of value.
+    pub kind: Kind,
+    /// The same in words.
+    pub expected: &'static str,
+    /// The least of a number.
+    pub least: Option<f64>,
+    /// The most of a number.
+    pub most: Option<f64>,
+    /// A number must be above it.
+    pub above: Option<f64>,
+    /// The words of a choice.
+    pub words: &'static [&'static str],
+}
+
+/// Keys or parameters, and what they take.
+pub type Types = &'static [(&'static str, ValueType)];
+
+/// One level of the file. `title` says in messages where a key is.
+#[derive(Debug)]
+pub struct Level {
+    /// Where.
+    pub title: &'static str,
+    /// Keys and what they take.
+    pub known: Types,
+    /// Keys without effect.
+    pub ignored: &'static [&'static str],
+    /// Keys that are refused by name.
+    pub unsupported: &'static [&'static str],
+}
+
+/// The parameters of an action.
+#[derive(Debug)]
+pub struct Parameters {
+    /// Parameters and what they take.
+    pub types: Types,
+    /// Those that must be there.
+    pub required: &'static [&'static str],
+}
+
+/// A parameter of a filter or a test, after its subject.
+#[derive(Debug)]
+pub struct Argument {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// How a filter or a test is called.
+#[derive(Debug)]
+pub struct Signature {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters after the subject.
+    pub arguments: &'static [Argument],
+    /// Whether more may follow by position.
+    pub more_positions: bool,
+    /// Whether more may follow by name.
+    pub more_names: bool,
+}
+"""
+_RUST_TYPES = {"float": "f64", "int": "u64"}
+
+
+def write(table: Table) -> str:
+    """The module tea_core::spec."""
+    types = [*(key.type for level in table.levels.values() for key in level.keys)]
+    types += [key.type for action in table.actions for key in action.params]
+    kinds = dict.fromkeys(each.name for each in types)
+    lines = [HEAD + "\n".join(f"    /// `{name}`.\n    {_kind(name)}," for name in kinds)]
+    lines += [TYPES]
+    lines += _sampling(table)
+    for level in table.levels.values():
+        lines += _level(level)
+    node = table.levels["node"]
+    lines += [
+        line
+        for name, about, keys in (
+            ("ANY_NODE", "every node may have", node.of_body(None)),
+            ("ANY_STEP", "every step may have", table.levels["step"].of_body(None)),
+            ("ACTION_BODY", "an action has", node.of_body("action")),
+            ("RUN_BODY", "code has", node.of_body("run")),
+            ("STEPS_BODY", "several bodies have", node.of_body("steps")),
+            ("LOOP_BODY", "a loop has", node.of_body("loop")),
+            ("EMPTY_NODE", "a node without a body has", node.empty),
+        )
+        for line in _names(name, f"The keys that {about}.", keys)
+    ]
+    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
+    lines += _names("UNSENT", "Null for one of these lets an API choose itself.", unsent)
+    for place in ("chat", "embed"):
+        keys = table.parameters_of(place)
+        lines += _parameters(place.upper(), f"The parameters of {place}.", keys)
+    lines += ["/// The parameters of the actions.", "pub const ACTIONS: &[(&str, Parameters)] = &["]
+    for action in table.actions:
+        value = action.like.upper() if action.like else _parameters_value(action.params)
+        lines += [f"    ({_text(action.name)}, {value}),"]
+    lines += ["];", ""]
+    for name, about, functions in (
+        ("FILTERS", "filters", table.filters),
+        ("TESTS", "tests", table.tests),
+    ):
+        lines += [f"/// The {about} of templates.", f"pub const {name}: &[Signature] = &["]
+        lines += [f"    {_signature(each)}," for each in functions]
+        lines += ["];", ""]
+    return "\n".join(lines)
+
+
+def _kind(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"&[{', '.join(map(_text, texts))}]"
+
+
+def _names(name: str, about: str, texts: Iterable[str]) -> list[str]:
+    return [f"/// {about}", f"pub const {name}: &[&str] = {_list(texts)};", ""]
+
+
+def _number(bound: float | None) -> str:
+    return "None" if bound is None else f"Some({float(bound)!r})"
+
+
+def _type(of: ValueType) -> str:
+    bounds = ", ".join(
+        f"{name}: {_number(bound)}"
+        for name, bound in (("least", of.least), ("most", of.most), ("above", of.above))
+    )
+    return (
+        f"ValueType {{ kind: Kind::{_kind(of.name)}, expected: {_text(of.expected)}, "
+        f"{bounds}, words: {_list(of.words)} }}"
+    )
+
+
+def _types(keys: Iterable[Key]) -> str:
+    inner = "\n".join(f"        ({_text(key.name)}, {_type(key.type)})," for key in keys)
+    return f"&[\n{inner}\n    ]"
+
+
+def _level(level: Level) -> list[str]:
+    return [
+        f"/// The keys of {level.title}.",
+        f"pub const {level.id.upper()}: Level = Level {{",
+        f"    title: {_text(level.title)},",
+        f"    known: {_types(level.keys)},",
+        f"    ignored: {_list(level.ignored)},",
+        f"    unsupported: {_list(level.unsupported)},",
+        "};",
+        "",
+    ]
+
+
+def _parameters_value(keys: Iterable[Key]) -> str:
+    keys = tuple(keys)
+    required = _list(key.name for key in keys if key.required)
+    return f"Parameters {{ types: {_types(keys)}, required: {required} }}"
+
+
+def _parameters(name: str, about: str, keys: Iterable[Key]) -> list[str]:
+    return [
+        f"/// {about}",
+        f"pub const {name}: Parameters = {_parameters_value(keys)};",
+        "",
+    ]
+
+
+def _signature(function: Function) -> str:
+    arguments = ", ".join(
+        f"Argument {{ name: {_text(each.name)}, required: {str(each.required).lower()} }}"
+        for each in function.arguments
+    )
+    return (
+        f"Signature {{ name: {_text(function.name)}, arguments: &[{arguments}], "
+        f"more_positions: {str(function.more in ('positions', 'both')).lower()}, "
+        f"more_names: {str(function.more in ('names', 'both')).lower()} }}"
+    )
+
+
+def _sampling(table: Table) -> list[str]:
+    lines = [
+        "/// How to choose the tokens of an answer.",
+        "#[derive(Debug, Clone, Copy, PartialEq)]",
+    ]
+    lines += ["pub struct Sampling {"]
+    for key in table.sampling:
+        lines += [f"    /// {key.help[0].upper()}{key.help[1:]}."]
+        lines += [f"    pub {key.name}: {_RUST_TYPES[key.more['sampling']]},"]
+    lines += ["}", "", "impl Default for Sampling {", "    fn default() -> Sampling {"]
+    lines += ["        Sampling {"]
+    lines += [f"            {key.name}: {key.default!r}," for key in table.sampling]
+    return [*lines, "        }", "    }", "}", ""]
