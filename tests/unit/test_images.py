@@ -196,7 +196,7 @@ def test_packages_that_cannot_be_had_end_with_where_to_look(
         raise CommandFailed("mmdebstrap stopped with exit code 25: E: failed", returncode=25)
 
     monkeypatch.setattr(process, "run", run)
-    with pytest.raises(CommandFailed, match=r"no stand-in for .*failed") as caught:
+    with pytest.raises(CommandFailed, match=r"no fallback image for .*failed") as caught:
         ensure(FakeEngine(OFFLINE))
     assert "http_proxy" in caught.value.hint
 

@@ -55,7 +55,7 @@ def test_what_the_file_does_not_tell_is_none(tmp_path: Path) -> None:
 
 def test_the_reader_needs_the_standard_library_and_nothing_else() -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import the_edge_agent.llm.gguf"
-    words = [sys.executable, "-I", "-S", "-c", code, ROOT / "python/src"]
+    words = [sys.executable, "-I", "-S", "-c", code, str(ROOT / "python/src")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
