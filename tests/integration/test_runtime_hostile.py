@@ -42,7 +42,7 @@ sys.path.insert(0, "/w")
 image, runtime, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 good = open(image, "rb").read()
 PAYLOAD = struct.Struct("<8s32sQQQQ32s32s")
-where = good.index(b"TEAPLD2\0")
+where = int(sys.argv[5])
 _, _, size, _, model, model_size, *_ = PAYLOAD.unpack_from(good, where)
 offset = len(good) - size
 tables = offset + struct.unpack_from("<Q", good, offset + 64)[0]
@@ -108,9 +108,12 @@ def test_a_damaged_image_gives_the_good_ones_output_or_an_error(
     (bench.folder / "damage.py").write_text(DAMAGE)
     (bench.folder / "wanted").write_text("the quick brown fox\n" * 3)
     count = 10_000 if large else 500
+    table, _ = support.section(bench.image, ".tea_payload")
     home = "export HOME=/root; mkdir -p /root/.cache; " if profile is PLAIN else ""
     result = bench.run(
-        f"{home}python3 /w/damage.py $A /w/sanitized {count} 7", profile=profile, timeout=7200
+        f"{home}python3 /w/damage.py $A /w/sanitized {count} 7 {table}",
+        profile=profile,
+        timeout=7200,
     )
     assert result.out.startswith("0\n"), result
 
@@ -181,7 +184,7 @@ def test_any_name_will_do_for_bundle_home_and_temporary_folder(
     quoted = "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(name)) + "'"
     result = program.run(
         f"cd /srv; chmod 755 .; mkdir -m 755 -- {quoted}; cd -- {quoted};"
-        f"cp $A {quoted}; mkdir -m 700 -- home tmp; chown tea home tmp; chmod 755 -- {quoted};"
+        f"cp -- $A {quoted}; mkdir -m 700 -- home tmp; chown tea home tmp; chmod 755 -- {quoted};"
         "[ $HOME = /nonexistent ] || export HOME=$PWD/home; export TMPDIR=$PWD/tmp ARGV0=x;"
         f"cd $HOME 2> /dev/null || cd tmp; echo decoy > libc.so.6; $U ../{quoted} 'a b'",
         profile=profile,

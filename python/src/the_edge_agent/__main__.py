@@ -6,6 +6,8 @@ imported: they are asked by scripts, and often.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 from the_edge_agent import __version__
@@ -16,6 +18,7 @@ def main() -> int:
     """Run the command line of this process and return its exit code."""
     streams.prepare()
     signals.install()
+    _restore_locale()
     arguments = sys.argv[1:]
     if arguments and not set(arguments) - {"--version", "--impl"}:
         version = f"tea {__version__}"
@@ -29,6 +32,20 @@ def main() -> int:
     from the_edge_agent.cli.main import run
 
     return run(arguments)
+
+
+def _restore_locale() -> None:
+    """Hand the locale on as it came: where it was C, Python has set LC_CTYPE (PEP 538)."""
+    if "LC_CTYPE" not in os.environ:
+        return
+    try:
+        with io.FileIO("/proc/self/environ") as file:
+            came = [each for each in file.readall().split(b"\0") if each.startswith(b"LC_CTYPE=")]
+    except OSError:
+        return
+    del os.environ["LC_CTYPE"]
+    for each in came:
+        os.environb[b"LC_CTYPE"] = each.partition(b"=")[2]
 
 
 if __name__ == "__main__":

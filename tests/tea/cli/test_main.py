@@ -138,3 +138,14 @@ def test_the_sources_under_test_are_these(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.decode().startswith(os.fspath(SOURCES))
+
+
+@pytest.mark.parametrize("given", [None, "C", "en_US.UTF-8"])
+def test_locale_of_children_is_that_of_the_caller(given: str | None, tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from the_edge_agent.__main__ import main; sys.argv[1:] = ['--impl'];"
+        "main(); print(os.environ.get('LC_CTYPE'))"
+    )
+    env = environment(tmp_path) | ({} if given is None else {"LC_CTYPE": given})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True)
+    assert done.stdout.decode() == f"python\n{given}\n"
