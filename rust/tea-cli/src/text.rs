@@ -12,23 +12,6 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The text in quotes, as messages show what was given.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut shown = String::from(quote);
-    for character in text.chars() {
-        match character {
-            '\\' => shown.push_str("\\\\"),
-            '\'' if quote == '\'' => shown.push_str("\\'"),
-            character if character.is_control() => shown.extend(character.escape_default()),
-            character => shown.push(character),
-        }
-    }
-    shown.push(quote);
-    shown
-}
-
 /// A whole number with commas between groups of three digits.
 #[must_use]
 pub fn grouped(number: impl ToString) -> String {
@@ -52,12 +35,6 @@ mod tests {
     fn large_numbers_are_grouped_by_thousands() {
         assert_eq!(grouped(98_362_432u64), "98,362,432");
         assert_eq!((grouped(123), grouped(-1234)), ("123".into(), "-1,234".into()));
-    }
-
-    #[test]
-    fn what_was_given_is_shown_in_the_quotes_that_it_does_not_have() {
-        assert_eq!((quoted("é"), quoted("it's")), ("'é'".into(), "\"it's\"".into()));
-        assert_eq!(quoted("a\n'\""), "'a\\n\\'\"'");
     }
 
     #[test]

@@ -32,31 +32,6 @@ pub fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The text in quotes, as messages show names.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut shown = String::from(quote);
-    for character in text.chars() {
-        match character {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            '\\' => shown.push_str("\\\\"),
-            character if character == quote => {
-                shown.push('\\');
-                shown.push(character);
-            }
-            character if character.is_control() => {
-                shown.push_str(&format!("\\x{:02x}", character as u32));
-            }
-            character => shown.push(character),
-        }
-    }
-    shown.push(quote);
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,12 +45,5 @@ mod tests {
     #[test]
     fn the_separators_of_ascii_are_white_space() {
         assert_eq!(strip("\u{1c} a\u{1f}\u{a0}"), "a");
-    }
-
-    #[test]
-    fn names_are_shown_in_the_quotes_that_they_do_not_have() {
-        assert_eq!(quoted("a"), "'a'");
-        assert_eq!(quoted("it's"), "\"it's\"");
-        assert_eq!(quoted("a\n'\""), "'a\\n\\'\"'");
     }
 }

@@ -367,7 +367,7 @@ impl Copier<'_> {
                 Value::map(copies)
             }
             Value::Loop(_) => {
-                return Err(Error::action("a value of type LoopContext is not JSON data"));
+                return Err(Error::action("a loop is not JSON data"));
             }
         })
     }

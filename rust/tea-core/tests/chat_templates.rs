@@ -5,21 +5,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDateTime;
+
 use tea_core::document;
 use tea_core::errors::Error;
 use tea_core::llm::backend::{Message, Role};
-use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::value::{Map, Value};
 
-const MOMENT: LocalTime =
-    LocalTime { year: 2024, month: 2, day: 9, hour: 15, minute: 4, second: 5 };
+fn moment() -> NaiveDateTime {
+    "2024-02-09T15:04:05".parse().unwrap()
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn compiled(source: &str) -> ChatTemplate {
-    ChatTemplate::new(source, "<s>", "</s>", || MOMENT).unwrap()
+    ChatTemplate::new(source, "<s>", "</s>", moment).unwrap()
 }
 
 fn map<'m>(map: &'m Map, key: &str) -> &'m Map {
@@ -52,7 +55,7 @@ fn every_conversation_renders_as_its_family_documents() {
         let source =
             read("tests/chat_templates").or_else(|_| read("tasks/catalog/data/chat_templates"));
         let (bos, eos) = (facts["bos"].as_text().unwrap(), facts["eos"].as_text().unwrap());
-        let template = ChatTemplate::new(&source.unwrap(), bos, eos, || MOMENT).unwrap();
+        let template = ChatTemplate::new(&source.unwrap(), bos, eos, moment).unwrap();
         let rendered = |name: &str| -> Result<String, Error> {
             template.render(&messages(&map(data, "conversations")[name]))
         };
@@ -126,11 +129,12 @@ fn a_template_that_fails_or_loses_a_text_is_a_model_error() {
         ("nothing", "leaves out a user text"),
         ("{{ messages[0].content.nope() }}", "chat template failed"),
         ("{{ messages.x.y }}", "chat template failed"),
+        ("{{ strftime_now('%Q') }}", "chat template failed"),
     ] {
         let error = compiled(source).render(&user("x")).unwrap_err();
         assert!(error.message.contains(said), "{error}");
         assert_eq!(error.kind.word(), "ModelError");
     }
-    let damaged = ChatTemplate::new("{% if %}", "", "", || MOMENT).err().unwrap();
+    let damaged = ChatTemplate::new("{% if %}", "", "", moment).err().unwrap();
     assert!(damaged.message.contains("damaged"), "{damaged}");
 }

@@ -1,11 +1,12 @@
 //! Parts of a conversation with a model, for the page that runs one.
 
+use chrono::{DateTime, NaiveDateTime};
 use js_sys::Date;
 use tea_core::errors::{Error, Kind};
 use tea_core::json;
 use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{Message, Role};
-use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::value::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::JsValue;
@@ -93,18 +94,10 @@ impl Answer {
 }
 
 /// The clock of the page, where the visitor is.
-fn now() -> LocalTime {
+fn now() -> NaiveDateTime {
     let now = Date::new_0();
-    // None of these is larger than 60.
-    let small = |number: u32| u8::try_from(number).unwrap_or(0);
-    LocalTime {
-        year: i32::try_from(now.get_full_year()).unwrap_or(1970),
-        month: small(now.get_month() + 1),
-        day: small(now.get_date()),
-        hour: small(now.get_hours()),
-        minute: small(now.get_minutes()),
-        second: small(now.get_seconds()),
-    }
+    let local = now.get_time() - now.get_timezone_offset() * 60_000.0; // minutes behind UTC
+    DateTime::from_timestamp_millis(local as i64).unwrap_or_default().naive_utc()
 }
 
 #[cfg(test)]

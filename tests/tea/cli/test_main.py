@@ -71,29 +71,29 @@ def test_without_models_neither_httpx_nor_llama_is_imported(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rnu", "x.yaml"], 'did you mean "run"?'),
-        (["chta"], 'did you mean "chat"?'),
-        (["frobnicate"], "the commands are run, validate, chat, model"),
-        (["x.yaml"], "did you mean tea run x.yaml?"),
-        (["run"], "the following arguments are required: FILE"),
-        (["run", "x.yaml", "--strem"], 'did you mean "--stream"?'),
-        (["run", "x.yaml", "--backend", "cloud"], "invalid choice: 'cloud'"),
-        (["run", "x.yaml", "y.yaml"], "unknown argument y.yaml"),
-        (["run", "missing.yaml"], "missing.yaml cannot be read: No such file"),
-        (["run", "x.yaml", "--input"], "expected one argument"),
-        (["--verison"], 'did you mean "--version"?'),
-        (["chat", "--temperature", "9", "hi"], "--temperature: temperature must be a number from"),
-        (["chat", "  "], "there is no question"),
-        ([], "no command"),
+        (["rnu", "x.yaml"], ["rnu", "run"]),
+        (["chta"], ["chta", "chat"]),
+        (["frobnicate"], ["frobnicate", "run, validate, chat, model"]),
+        (["x.yaml"], ["tea run x.yaml"]),
+        (["run"], ["FILE", "required"]),
+        (["run", "x.yaml", "--strem"], ["--strem", "--stream"]),
+        (["run", "x.yaml", "--backend", "cloud"], ["--backend", "cloud", "local", "api", "auto"]),
+        (["run", "x.yaml", "y.yaml"], ["y.yaml"]),
+        (["run", "missing.yaml"], ["missing.yaml cannot be read: No such file"]),
+        (["run", "x.yaml", "--input"], ["--input"]),
+        (["--verison"], ["--verison", "--version"]),
+        (["chat", "--temperature", "9", "hi"], ["--temperature", "from 0 to 2"]),
+        (["chat", "  "], ["no question"]),
+        ([], ["command"]),
     ],
 )
 def test_wrong_usage_is_explained_with_exit_code_2(
-    tmp_path: Path, arguments: list[str], words: str
+    tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     done = tea(tmp_path, *arguments)
     assert done.returncode == 2
     assert done.stdout == b""
-    assert words in done.stderr.decode()
+    assert [word for word in words if word not in done.stderr.decode()] == []
     assert "Traceback" not in done.stderr.decode()
 
 

@@ -38,7 +38,7 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.List,
     nodes.Dict, nodes.Pair, nodes.Tuple, nodes.CondExpr, nodes.Not, nodes.And, nodes.Or,
     nodes.Compare, nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
-    nodes.Mod, nodes.Neg, nodes.Pos, nodes.Concat, nodes.Getattr, nodes.Getitem, nodes.Slice,
+    nodes.Mod, nodes.Neg, nodes.Concat, nodes.Getattr, nodes.Getitem, nodes.Slice,
     nodes.Call, nodes.Filter, nodes.Test, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock,
     nodes.Keyword,
 )  # fmt: skip
@@ -47,7 +47,7 @@ _REFUSED = {
     "FromImport": "{% from %}", "ScopedEvalContextModifier": "{% autoescape %}",
     "NSRef": "setting a key of a value", "With": "{% with %}", "Macro": "{% macro %}",
     "Include": "{% include %}", "Import": "{% import %}", "Extends": "{% extends %}",
-    "Block": "{% block %}",
+    "Block": "{% block %}", "Pos": "the sign + before a value",
 }  # fmt: skip
 _TOO_LONG = "not a well-formed template: a number with too many digits"
 _LOOP_METHODS = frozenset({"cycle", "changed"})
@@ -398,10 +398,8 @@ class _Meaning(NodeTransformer):
 
     visit_Add = visit_Sub = visit_Mul = visit_Div = visit_FloorDiv = visit_Mod = _binary  # noqa: N815
 
-    def _unary(self, node: nodes.UnaryExpr) -> nodes.Node:
-        return _call("negate", self.visit(node.node), node.operator)
-
-    visit_Neg = visit_Pos = _unary  # noqa: N815
+    def visit_Neg(self, node: nodes.Neg) -> nodes.Node:  # noqa: N802
+        return _call("negate", self.visit(node.node))
 
 
 def _call(name: str, value: nodes.Node | None, *args: Any) -> nodes.Filter:

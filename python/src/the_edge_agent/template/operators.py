@@ -149,11 +149,11 @@ def _number(left: Any, sign: str, right: Any) -> Any:
     return result
 
 
-def negate(value: Any, sign: str) -> Any:
-    """Return ``-value`` or ``+value``."""
+def negate(value: Any) -> Any:
+    """Return ``-value``."""
     if not is_number(needed(value)):
-        raise TemplateError(f"cannot calculate {sign} {describe(value)}")
-    return -value if sign == "-" else value
+        raise TemplateError(f"cannot calculate - {describe(value)}")
+    return -value
 
 
 def compare(left: Any, sign: str, right: Any) -> bool:

@@ -4,7 +4,8 @@ use tea_core::errors::{Error, InvalidFile, Kind, RunError};
 
 use crate::{stop, streams};
 
-const EXIT_USAGE: u8 = 2;
+/// Wrong usage, or an invalid file.
+pub const EXIT_USAGE: u8 = 2;
 
 /// Why a command did not end well.
 #[derive(Debug)]

@@ -18,7 +18,9 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
 
-use self::arguments::{parse, Request};
+use clap::Parser;
+
+use self::arguments::{Arguments, Command, FactsOptions, ModelOptions};
 use self::error::Failure;
 use crate::{llama, stop, streams};
 
@@ -27,14 +29,6 @@ const VERSION: &str = concat!("tea ", env!("CARGO_PKG_VERSION"));
 /// Run one command line; returns the exit code.
 #[must_use]
 pub fn main(arguments: &[OsString]) -> u8 {
-    // The plain questions are asked by scripts, and often.
-    let is = |word: &OsString, name: &str| word == name;
-    if !arguments.is_empty() && arguments.iter().all(|w| is(w, "--version") || is(w, "--impl")) {
-        let version = arguments.iter().any(|word| is(word, "--version"));
-        let implementation = arguments.iter().any(|word| is(word, "--impl"));
-        streams::answer(&version_line(version, implementation));
-        return streams::exit_code(0);
-    }
     if let Err(error) = take_signals() {
         streams::say(&format!("tea: signals cannot be handled: {error}"));
     }
@@ -60,27 +54,33 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
     if arguments.is_empty() && io::stdin().is_terminal() {
         return chat::chat_command(&arguments::ChatOptions::default());
     }
-    match parse(arguments)? {
-        Request::Help(text) => {
-            streams::answer(text);
-            Ok(0)
+    let given = match Arguments::try_parse_from(arguments) {
+        Ok(given) => given,
+        Err(error) => return Ok(arguments::report(&error)),
+    };
+    match given.command {
+        Some(Command::Run(options)) => run::run_command(&options),
+        Some(Command::Validate(options)) => {
+            validate::validate_command(&options.files, options.json, options.quiet)
         }
-        Request::Facts { version: false, implementation: false, .. } => {
-            let hint = "see tea --help, or chat with tea chat";
-            Err(Failure::Usage("no command".into(), hint.into()))
+        Some(Command::Chat(options)) => chat::chat_command(&options),
+        Some(Command::Model(options)) => {
+            let FactsOptions { json, verify, gguf, low_memory, verbose } = options;
+            let model = ModelOptions { gguf, low_memory, verbose, backend: None };
+            model::model_command(&model, json, verify)
         }
-        Request::Facts { version, implementation, verbose } => {
-            streams::answer(&version_line(version, implementation));
-            if verbose {
+        None if given.version || given.implementation => {
+            streams::answer(&version_line(given.version, given.implementation));
+            if given.verbose {
                 streams::answer(&format!("CPU backend: {}\n", llama::load()?.cpu_backend()));
                 streams::answer(&format!("libraries: {}\n", llama::library_directory()?.display()));
             }
             Ok(0)
         }
-        Request::Run(options) => run::run_command(&options),
-        Request::Validate { files, json, quiet } => validate::validate_command(&files, json, quiet),
-        Request::Chat(options) => chat::chat_command(&options),
-        Request::Model { json, verify, model } => model::model_command(&model, json, verify),
+        None => {
+            let hint = "see tea --help, or chat with tea chat";
+            Err(Failure::Usage("no command".into(), hint.into()))
+        }
     }
 }
 

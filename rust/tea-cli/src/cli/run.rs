@@ -19,7 +19,6 @@ use super::{block_on, values};
 use crate::llm::http;
 use crate::random;
 use crate::streams;
-use crate::text::quoted;
 
 const EXIT_FAILED: u8 = 1;
 
@@ -95,7 +94,7 @@ impl Host for Terminal {
 fn condition(text: &str) -> Result<(&str, &str), Failure> {
     text.split_once('=')
         .filter(|(key, _)| !key.is_empty())
-        .ok_or_else(|| Failure::usage(format!("--fail-on-state {} is not KEY=VALUE", quoted(text))))
+        .ok_or_else(|| Failure::usage(format!("--fail-on-state {text:?} is not KEY=VALUE")))
 }
 
 /// 1 when a value of `state`, in its text form, is one that was named, else 0.

@@ -14,7 +14,7 @@ use tea_core::errors::{Error, Kind};
 use tea_core::llm::model_path::Extent;
 
 use crate::llama::model_file;
-use crate::text::{grouped, quoted, reason};
+use crate::text::{grouped, reason};
 
 const OLDEST: u32 = 2;
 const NEWEST: u32 = 3;
@@ -313,7 +313,7 @@ impl Head<'_> {
             let name = self.string()?;
             let dimensions = self.u32()?;
             if dimensions > MAX_DIMENSIONS {
-                let what = format!("tensor {} has {dimensions} dimensions", quoted(&name));
+                let what = format!("tensor {name:?} has {dimensions} dimensions");
                 return Err(self.damaged(&what));
             }
             let mut shape = Vec::new();
@@ -333,9 +333,9 @@ impl Head<'_> {
             let end = start.saturating_add(offset).saturating_add(size);
             if end > u128::from(self.size) {
                 return Err(model_error(format!(
-                    "{} is cut off: tensor {} ends at byte {}, the file at {}",
+                    "{} is cut off: tensor {:?} ends at byte {}, the file at {}",
                     self.path.display(),
-                    quoted(&name),
+                    name,
                     grouped(end),
                     grouped(u128::from(self.size))
                 ))

@@ -2,11 +2,11 @@
 
 use std::cell::OnceCell;
 
-use chrono::{Datelike, Local, Timelike};
+use chrono::Local;
 
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::Message;
-use tea_core::llm::chat_template::{ChatTemplate, LocalTime};
+use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::llm::control_tokens::Placeholders;
 
 use crate::llama::{Model, Special, Token};
@@ -93,23 +93,9 @@ impl Prompter {
         }
         let text =
             |token: Option<Token>| token.map(|token| model.token_text(token)).unwrap_or_default();
+        let now = || Local::now().naive_local();
         let template = ChatTemplate::new(source, &text(model.bos()), &text(model.eos()), now)?;
         Ok(self.template.get_or_init(|| template))
-    }
-}
-
-/// The clock of this machine, where it is.
-fn now() -> LocalTime {
-    let now = Local::now();
-    // None of these is larger than 60.
-    let small = |number: u32| u8::try_from(number).unwrap_or(0);
-    LocalTime {
-        year: now.year(),
-        month: small(now.month()),
-        day: small(now.day()),
-        hour: small(now.hour()),
-        minute: small(now.minute()),
-        second: small(now.second()),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use chrono::DateTime;
+
 use super::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText, MAX_PROMPT,
 };
@@ -257,7 +259,7 @@ impl ApiBackend {
         let header = header?.trim();
         let seconds = match header.parse::<f64>() {
             Ok(seconds) => seconds,
-            Err(_) => super::http_date::seconds(header)? - self.http.now(),
+            Err(_) => date(header)? - self.http.now(),
         };
         (!seconds.is_nan()).then(|| seconds.max(0.0))
     }
@@ -358,5 +360,24 @@ impl Backend for ApiBackend {
                 Reply::Chat(_) => Err(Error::new(Kind::Api, "an answer came for vectors")),
             }
         })
+    }
+}
+
+/// The seconds since 1970 of a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; None for any other.
+fn date(text: &str) -> Option<f64> {
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn a_date_is_its_seconds_since_1970() {
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777.0));
+        assert_eq!(date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800.0));
+        for wrong in ["", "soon", "Sun, 06 Nov 1994", "Sun, 06 Foo 1994 08:49:37 GMT"] {
+            assert_eq!(date(wrong), None);
+        }
     }
 }

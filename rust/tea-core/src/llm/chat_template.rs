@@ -2,35 +2,19 @@
 //!
 //! Source: Hugging Face's documentation of chat templates (the environment's options and names).
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{context, AutoEscape, Environment, ErrorKind};
 
 use super::backend::{Message, Role};
-use super::http_date::days_since_1970;
 use crate::errors::{Error, Kind};
 use crate::json::{self, Style};
 use crate::text::strip;
 use crate::value::{Map, Value};
-
-/// A moment on the clock of the host.
-#[derive(Debug, Clone, Copy)]
-pub struct LocalTime {
-    /// The year.
-    pub year: i32,
-    /// The month, from 1.
-    pub month: u8,
-    /// The day of the month, from 1.
-    pub day: u8,
-    /// The hour, from 0.
-    pub hour: u8,
-    /// The minute.
-    pub minute: u8,
-    /// The second.
-    pub second: u8,
-}
 
 /// One model's template with its special tokens.
 pub struct ChatTemplate {
@@ -53,7 +37,7 @@ impl ChatTemplate {
         source: &str,
         bos_token: &str,
         eos_token: &str,
-        now: impl Fn() -> LocalTime + Send + Sync + 'static,
+        now: impl Fn() -> NaiveDateTime + Send + Sync + 'static,
     ) -> Result<ChatTemplate, Error> {
         let damaged = |error: &dyn std::fmt::Display| {
             Error::new(Kind::Model, format!("the model's chat template is damaged: {error}"))
@@ -65,7 +49,7 @@ impl ChatTemplate {
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("tojson", tojson);
-        environment.add_function("strftime_now", move |form: &str| strftime(&now(), form));
+        environment.add_function("strftime_now", move |form: &str| strftime(now(), form));
         let refusal = Arc::new(Mutex::new(None));
         let refused = refusal.clone();
         environment.add_function("raise_exception", move |message: String| {
@@ -259,59 +243,11 @@ fn data(value: &minijinja::Value, sorted: bool) -> Result<Value, minijinja::Erro
 }
 
 /// Write a moment the way `form` says, in English.
-fn strftime(time: &LocalTime, form: &str) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    const DAYS: [&str; 7] =
-        ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-    let days = days_since_1970(time.year, time.month.into(), time.day.into());
-    let weekday = DAYS[usize::try_from(days.rem_euclid(7)).unwrap_or(0)];
-    let month = MONTHS[usize::from(time.month.clamp(1, 12)) - 1];
-    let hour12 = (time.hour + 11) % 12 + 1;
+fn strftime(time: NaiveDateTime, form: &str) -> Result<String, minijinja::Error> {
     let mut shown = String::new();
-    let mut letters = form.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            shown.push(letter);
-            continue;
-        }
-        let directive = letters.next();
-        shown.push_str(&match directive {
-            Some('Y') => format!("{:04}", time.year),
-            Some('y') => format!("{:02}", time.year.rem_euclid(100)),
-            Some('m') => format!("{:02}", time.month),
-            Some('d') => format!("{:02}", time.day),
-            Some('e') => format!("{:2}", time.day),
-            Some('H') => format!("{:02}", time.hour),
-            Some('I') => format!("{hour12:02}"),
-            Some('M') => format!("{:02}", time.minute),
-            Some('S') => format!("{:02}", time.second),
-            Some('p') => if time.hour < 12 { "AM" } else { "PM" }.into(),
-            Some('B') => month.into(),
-            Some('b' | 'h') => month[..3].into(),
-            Some('A') => weekday.into(),
-            Some('a') => weekday[..3].into(),
-            Some('j') => {
-                format!("{:03}", days - days_since_1970(time.year, 1, 1) + 1)
-            }
-            Some('F') => format!("{:04}-{:02}-{:02}", time.year, time.month, time.day),
-            Some('T') => format!("{:02}:{:02}:{:02}", time.hour, time.minute, time.second),
-            Some('%') => "%".into(),
-            Some(other) => format!("%{other}"),
-            None => "%".into(),
-        });
-    }
-    shown
+    write!(shown, "{}", time.format(form)).map_err(|_| {
+        let message = format!("{form:?} is no form of a date");
+        minijinja::Error::new(ErrorKind::InvalidOperation, message)
+    })?;
+    Ok(shown)
 }

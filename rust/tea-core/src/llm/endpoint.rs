@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::errors::{Error, Kind};
 use crate::secrets::Masker;
-use crate::text::{quoted, strip};
+use crate::text::strip;
 use crate::value::{Map, Value};
 
 /// What differs between providers of the same protocol.
@@ -70,8 +70,8 @@ impl Endpoint {
             .split_once("://")
             .filter(|(scheme, rest)| matches!(*scheme, "http" | "https") && !rest.is_empty());
         let Some((scheme, rest)) = address else {
-            let shown = quoted(&without_password(&base));
-            let message = format!("settings.llm.api_base {shown} is not an address");
+            let shown = without_password(&base);
+            let message = format!("settings.llm.api_base {shown:?} is not an address");
             return Err(Error::new(Kind::Api, message).hint("write it like https://host/v1"));
         };
         let path = if rest.contains('/') { "" } else { preset.path };

@@ -6,7 +6,6 @@ pub mod backend;
 pub mod chat_template;
 pub mod control_tokens;
 pub mod endpoint;
-mod http_date;
 pub mod model_path;
 pub mod openai_format;
 pub mod parameters;

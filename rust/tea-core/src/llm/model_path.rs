@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::errors::{Error, Kind};
 use crate::json;
-use crate::text::quoted;
 use crate::value::{Map, Value};
 
 const MODEL_PATH: &str = "TEA_MODEL_PATH";
@@ -147,11 +146,10 @@ fn expand(text: &str, env: &Map) -> Result<String, Error> {
             continue;
         }
         let value = env.get(name).and_then(Value::as_text).ok_or_else(|| {
-            let shown = quoted(text);
             Error::new(
                 Kind::Model,
                 format!(
-                    "settings.llm.model_path {shown} names the variable {name}, \
+                    "settings.llm.model_path {text:?} names the variable {name}, \
                      which is not in the environment"
                 ),
             )

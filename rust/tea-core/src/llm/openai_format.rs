@@ -6,7 +6,6 @@ use super::backend::{ChatReply, EmbedReply, FinishReason, OnText};
 use crate::errors::{Error, Kind};
 use crate::json;
 use crate::secrets::shorten;
-use crate::text::quoted;
 use crate::value::{Map, Value};
 
 fn failed(message: impl Into<String>) -> Error {
@@ -364,5 +363,5 @@ fn strange(what: &str, body: &[u8]) -> Error {
     // Far more than is shown, so that no secret is cut before it is masked.
     let text = String::from_utf8_lossy(&body[..body.len().min(1_000_000)]);
     let shown = shorten(&one_line(&text), SHOWN);
-    failed(format!("the API sent {what}: {}", quoted(&shown))).hint("is api_base right?")
+    failed(format!("the API sent {what}: {shown:?}")).hint("is api_base right?")
 }

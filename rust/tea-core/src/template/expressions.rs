@@ -11,7 +11,6 @@ use super::syntax::{refuse_reserved, refused};
 use super::tree::{Arguments, Comparison, Expression, LoopMethod, Sign};
 use crate::errors::Error;
 use crate::nearest::nearest;
-use crate::text::quoted;
 use crate::value::Value;
 
 const NO_STARS: &str = "* and ** arguments are not part of the template language";
@@ -183,7 +182,7 @@ fn used(kind: &str, name: &str, args: &[ast::CallArg<'_>]) -> Result<&'static Fu
     let table = if kind == "filter" { filters::FILTERS } else { filters::TESTS };
     let Some(function) = filters::find(table, name) else {
         let hint = nearest(name, table.iter().map(|each| each.name));
-        return Err(Error::template(format!("there is no {kind} {}", quoted(name))).hint(hint));
+        return Err(Error::template(format!("there is no {kind} {name:?}")).hint(hint));
     };
     let mut count = 0;
     let mut names = Vec::new();

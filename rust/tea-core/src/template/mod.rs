@@ -168,8 +168,7 @@ fn check_names(names: &BTreeSet<Rc<str>>, scopes: &[&str]) -> Result<(), Error> 
         known.sort_unstable();
         hint = format!("known here: {}", known.join(", "));
     }
-    let shown = text::quoted(name);
-    Err(Error::template(format!("there is no name {shown} here")).hint(hint))
+    Err(Error::template(format!("there is no name {name:?} here")).hint(hint))
 }
 
 /// Whether `text` holds anything that rendering would change.

@@ -21,9 +21,8 @@ fn syntax() -> SyntaxConfig {
 /// `TemplateError` where it is not well formed, or uses what is not in the language.
 pub(super) fn parse_text(text: &str) -> Result<Vec<Statement>, Error> {
     let syntax = syntax();
-    let source = tokens::without_plus_signs(text, false, &syntax);
-    tokens::check(&source, false, &syntax)?;
-    match parse(&source, "", syntax) {
+    tokens::check(text, false, &syntax)?;
+    match parse(text, "", syntax) {
         Ok(ast::Stmt::Template(template)) => statements(&template.children),
         Ok(_) => Err(Error::template("not a well-formed template")),
         Err(error) => Err(malformed(&error, text)),
@@ -32,18 +31,12 @@ pub(super) fn parse_text(text: &str) -> Result<Vec<Statement>, Error> {
 
 /// The tree of a bare expression. Errors as for `parse_text`.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
-    let source = tokens::without_plus_signs(text, true, &syntax());
-    tokens::check(&source, true, &syntax())?;
-    expression(&parse_expr(&source).map_err(|error| malformed(&error, text))?)
+    tokens::check(text, true, &syntax())?;
+    expression(&parse_expr(text).map_err(|error| malformed(&error, text))?)
 }
 
 fn malformed(error: &minijinja::Error, text: &str) -> Error {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), ToString::to_string);
-    if let Some(name) = detail.strip_prefix("unknown statement ") {
-        return Error::template(format!(
-            "not a well-formed template: Encountered unknown tag '{name}'."
-        ));
-    }
     let line = error.line().filter(|_| crate::text::strip(text).contains('\n'));
     let place = line.map_or_else(String::new, |line| format!(" in line {line} of the text"));
     Error::template(format!("not a well-formed template{place}: {detail}"))
@@ -161,7 +154,7 @@ fn targets(list: &[ast::Expr<'_>]) -> Result<Vec<Target>, Error> {
 
 pub(super) fn refuse_reserved(name: &str) -> Result<(), Error> {
     match name {
-        "self" => Err(Error::template("there is no name 'self' here")),
+        "self" => Err(Error::template("there is no name \"self\" here")),
         "range" => Err(Error::template("range is not a value").hint("call it: range(3)")),
         _ => Ok(()),
     }

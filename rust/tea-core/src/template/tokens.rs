@@ -4,8 +4,6 @@
 //! The parser and whoever walks its tree call themselves for each level, and a stack that runs
 //! over ends the program. So the levels are counted in the tokens first.
 
-use std::borrow::Cow;
-
 use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
 
@@ -97,38 +95,4 @@ fn check_token(token: &Token<'_>, source: &str) -> Result<(), Error> {
         return Err(Error::template(format!("not a well-formed template: unexpected {source}")));
     }
     Ok(())
-}
-
-/// Write the sign `+`, which the parser does not know, as two signs `-`.
-pub(super) fn without_plus_signs<'t>(
-    text: &'t str,
-    is_expression: bool,
-    syntax: &SyntaxConfig,
-) -> Cow<'t, str> {
-    if !text.contains('+') {
-        return Cow::Borrowed(text);
-    }
-    let mut written = String::new();
-    let mut done = 0;
-    let mut after_operand = false;
-    for (token, span) in tokenize(text, is_expression, syntax.clone()).map_while(Result::ok) {
-        let (start, end) = (span.start_offset as usize, span.end_offset as usize);
-        let is_sign = matches!(token, Token::Plus) && !after_operand;
-        if is_sign {
-            written.push_str(&text[done..start]);
-            written.push_str(" - -");
-            done = end;
-        }
-        after_operand = match token {
-            Token::Ident(word) => {
-                !matches!(word, "and" | "or" | "not" | "if" | "elif" | "else" | "in" | "is")
-            }
-            Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) => true,
-            Token::Float(_) => true,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
-            _ => false,
-        };
-    }
-    written.push_str(&text[done..]);
-    Cow::Owned(written)
 }

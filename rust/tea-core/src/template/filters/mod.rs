@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use crate::errors::Error;
 use crate::limits::Budget;
-use crate::text::quoted;
 use crate::value::Value;
 
 /// A filter or a test.
@@ -69,20 +68,20 @@ impl Function {
     /// Check the number of arguments by position, and the names of the others.
     pub fn fits(&self, count: usize, names: &[&str]) -> Result<(), String> {
         if count > self.parameters.len() && !self.open.0 {
-            return Err("too many positional arguments".into());
+            return Err("it is given too many arguments".into());
         }
         for (index, parameter) in self.parameters.iter().enumerate() {
             let named = names.contains(&parameter.name);
             if named && index < count {
-                return Err(format!("multiple values for argument '{}'", parameter.name));
+                return Err(format!("{} is given twice", parameter.name));
             }
             if parameter.required && !named && index >= count {
-                return Err(format!("missing a required argument: '{}'", parameter.name));
+                return Err(format!("it needs {}", parameter.name));
             }
         }
         let known = |name: &str| self.parameters.iter().any(|each| each.name == name);
         match names.iter().find(|name| !known(name) && !self.open.1) {
-            Some(name) => Err(format!("got an unexpected keyword argument '{name}'")),
+            Some(name) => Err(format!("it takes no argument {name}")),
             None => Ok(()),
         }
     }
@@ -140,12 +139,10 @@ fn lookup(
     kind: &str,
     name: &Value,
 ) -> Result<&'static Function, Error> {
-    let shown = match name {
-        Value::Text(text) => quoted(text),
-        other => crate::json::write(other, None),
-    };
     let found = name.as_text().and_then(|name| find(table, name));
-    found.ok_or_else(|| Error::template(format!("there is no {kind} {shown}")))
+    found.ok_or_else(|| {
+        Error::template(format!("there is no {kind} {}", crate::json::write(name, None)))
+    })
 }
 
 const fn optional(name: &'static str) -> Parameter {
