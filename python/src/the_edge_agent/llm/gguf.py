@@ -87,7 +87,7 @@ class Gguf:
     """What the head of a file (of all its parts, if it is split) says.
 
     ``metadata`` has the single values, and short arrays of numbers. ``parameters`` counts weights,
-    ``size`` bytes on disk.
+    ``size`` bytes on disk, ``texts`` the elements of arrays of texts: tokens and their merges.
     """
 
     path: Path
@@ -95,6 +95,7 @@ class Gguf:
     parameters: int
     size: int
     tensors: tuple[Tensor, ...] = ()
+    texts: int = 0
 
     @property
     def architecture(self) -> str:
@@ -149,6 +150,7 @@ def read(path: Path, extent: Extent | None = None) -> Gguf:
         parameters=sum(head.parameters for head in heads),
         size=sum(head.size for head in heads),
         tensors=tuple(tensor for head in heads for tensor in head.tensors),
+        texts=heads[0].texts,
     )
 
 
@@ -196,6 +198,7 @@ class _Head:
         self._start = start
         self._size = size
         self._position = 4
+        self._texts = 0
 
     def read(self) -> Gguf:
         self._check_version()
@@ -211,7 +214,7 @@ class _Head:
             raise self._damaged("its alignment is not a power of two")
         found = self._tensors(tensors, alignment)
         parameters = sum(math.prod(tensor.shape) for tensor in found)
-        return Gguf(self._path, metadata, parameters, self._size, found)
+        return Gguf(self._path, metadata, parameters, self._size, found, self._texts)
 
     def _check_version(self) -> None:
         head = self._data[self._start : self._start + min(_HEAD, self._size)]
@@ -286,6 +289,7 @@ class _Head:
         except (struct.error, OverflowError) as error:  # a length beyond the file, or beyond any
             raise self._cut_off() from error
         self._position = position - self._start
+        self._texts += count
         self._advance(0)
 
     def _count(self) -> int:

@@ -26,8 +26,9 @@ BATCH = 512  # tokens of a prompt that are computed at a time
 CACHE_TYPES: dict[CacheType, int] = {"f16": 1, "q8_0": 8}  # as ggml.h numbers them
 _PER_ELEMENT = {"f16": 2.0, "q8_0": 34 / 32}  # bytes
 _STEP = 256  # llama.cpp rounds a context up to a multiple of it, in tokens
-_PROGRAM = 30_000_000  # the program, its libraries' data and their smaller buffers
-_PER_TOKEN = 200  # of the vocabulary: its text, and its places in two indices
+# Measured with three models on two threads, see docs/performance.md.
+_PROGRAM = 18_000_000  # the program, its libraries' data and their smaller buffers
+_PER_TEXT = 165  # of the vocabulary's tokens and merges: the text and its places in indices
 
 # Tensors whose rows are looked up, and which nothing is multiplied by.
 _LOOKED_UP = frozenset(
@@ -102,13 +103,18 @@ def need(
     values = _cached_values(head)
     if layers is None or width is None or values is None:
         return None
-    widest = max((int(n) for n in _per_layer(head, "feed_forward_length", layers)), default=0)
-    vocabulary = next((t.shape[1] for t in head.tensors if t.name == "token_embd.weight"), 0)
+    widest = max(_per_layer(head, "feed_forward_length", 1), default=0)
+    vocabulary = next((t.shape[-1] for t in head.tensors if t.name == "token_embd.weight"), 0)
+    # Which tokens see which, once in 32 bits and once in 16; again where a window slides.
+    masks = 6 * cells * (2 if _number(head, "attention.sliding_window") else 1)
+    # The widest step of a layer holds two vectors of the feed-forward network and six of the
+    # model's width; the input of its multiplication is held in 8 bits too.
+    vectors = 4 * (2 * widest + 6 * width) + widest
     return Need(
         repacked=repacked,
         cache=int(values * cells * _PER_ELEMENT[cache_type]),
-        compute=min(batch, cells) * 4 * (2 * widest + 4 * width + cells) + 4 * vocabulary,
-        program=_PROGRAM + _PER_TOKEN * vocabulary,
+        compute=min(batch, cells) * (vectors + masks) + 4 * vocabulary,
+        program=_PROGRAM + _PER_TEXT * head.texts,
     )
 
 

@@ -62,6 +62,8 @@ pub struct Gguf {
     pub size: u64,
     /// All tensors.
     pub tensors: Vec<Tensor>,
+    /// Elements of arrays of texts: tokens and their merges.
+    pub texts: u64,
 }
 
 impl Tensor {
@@ -255,12 +257,13 @@ struct Head<'a> {
     file: BufReader<File>,
     size: u64,
     position: u64,
+    texts: u64,
 }
 
 impl Head<'_> {
     /// Of `size` bytes of `file` from where it stands.
     fn new(path: &Path, file: File, size: u64) -> Head<'_> {
-        Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0 }
+        Head { path, file: BufReader::with_capacity(1 << 16, file), size, position: 0, texts: 0 }
     }
 
     fn read(mut self) -> Result<Gguf, Error> {
@@ -280,7 +283,8 @@ impl Head<'_> {
             Some(_) => return Err(self.damaged("its alignment is not a power of two")),
         };
         let (tensors, parameters) = self.tensors(tensors, alignment.unsigned_abs())?;
-        Ok(Gguf { path: self.path.to_path_buf(), metadata, parameters, size: self.size, tensors })
+        let (path, size, texts) = (self.path.to_path_buf(), self.size, self.texts);
+        Ok(Gguf { path, metadata, parameters, size, tensors, texts })
     }
 
     fn check_version(&mut self) -> Result<(), Error> {
@@ -386,6 +390,7 @@ impl Head<'_> {
                     let length = self.u64()?;
                     self.skip(length)?;
                 }
+                self.texts += count;
                 return Ok(None);
             }
             _ => return Err(self.damaged(&format!("an array has elements of the type {kind}"))),

@@ -18,10 +18,11 @@ use crate::text::grouped;
 pub const BATCH: u32 = 512;
 /// llama.cpp rounds a context up to a multiple of it, in tokens.
 const STEP: u64 = 256;
+// Measured with three models on two threads, see docs/performance.md.
 /// The program, its libraries' data and their smaller buffers.
-const PROGRAM: u64 = 30_000_000;
-/// Of the vocabulary: its text, and its places in two indices.
-const PER_TOKEN: u64 = 200;
+const PROGRAM: u64 = 5_000_000;
+/// Of the vocabulary's tokens and merges: the text and its places in indices.
+const PER_TEXT: u64 = 165;
 /// Tensors whose rows are looked up, and which nothing is multiplied by.
 const LOOKED_UP: [&str; 3] =
     ["per_layer_token_embd.weight", "token_types.weight", "position_embd.weight"];
@@ -119,13 +120,18 @@ pub fn need(head: &Gguf, wanted: Use, repacked: u64) -> Option<Need> {
     let cells = u64::from(wanted.n_ctx).div_ceil(STEP) * STEP;
     let widest = per_layer(head, "feed_forward_length", 1).into_iter().max().unwrap_or(0);
     let vocabulary = head.tensors.iter().find(|tensor| tensor.name == EMBEDDING);
-    let vocabulary = vocabulary.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(0);
+    let vocabulary = vocabulary.and_then(|tensor| tensor.shape.last()).copied().unwrap_or(0);
+    // Which tokens see which, once in 32 bits and once in 16; again where a window slides.
+    let windows = if positive(head, "attention.sliding_window").is_some() { 2 } else { 1 };
+    let masks = 6 * cells * windows;
+    // The widest step of a layer holds two vectors of the feed-forward network and six of the
+    // model's width; the input of its multiplication is held in 8 bits too.
+    let vectors = 4 * (2 * widest + 6 * width) + widest;
     Some(Need {
         repacked,
         cache: wanted.cache_type.bytes(values * cells),
-        compute: u64::from(wanted.batch).min(cells) * 4 * (2 * widest + 4 * width + cells)
-            + 4 * vocabulary,
-        program: PROGRAM + PER_TOKEN * vocabulary,
+        compute: u64::from(wanted.batch).min(cells) * (vectors + masks) + 4 * vocabulary,
+        program: PROGRAM + PER_TEXT * head.texts,
     })
 }
 
