@@ -8,6 +8,7 @@
 #   "huggingface_hub==2.4.0",
 #   "pyelftools==0.33",
 #   "rich==15.0.0",
+#   "socksio==1.0.0",
 #   "tenacity==9.2.1",
 #   "tomli-w==1.2.0",
 # ]

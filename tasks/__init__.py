@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-# Models are read by the Python program's own reader.
+# What the Python program does too is its own module: reading GGUF, choosing a proxy.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "python/src"))

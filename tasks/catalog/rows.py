@@ -13,6 +13,7 @@ from tasks.base import forms
 from tasks.base.errors import CatalogError, UnknownName
 from tasks.base.paths import ROOT
 from tasks.base.toml_table import TomlRow, read_tables
+from the_edge_agent.llm.proxy import without_password
 
 DATA = Path(__file__).with_name("data")
 LICENSES = DATA / "licenses"
@@ -122,7 +123,7 @@ class UrlSource:
     @property
     def label(self) -> str:
         """Names the source in records and messages."""
-        return f"url {self.url}"
+        return f"url {without_password(self.url)}"
 
 
 Source = PackageSource | HubSource | UrlSource

@@ -29,6 +29,7 @@ from tasks.fetch.download import Download
 from tasks.fetch.lock import Locked
 from tasks.fetch.model_store import Store, StoredModel
 from tasks.fetch.retry import TRANSIENT_STATUS, RetryPolicy, TransientError, retry_after
+from the_edge_agent.llm.proxy import without_password
 
 if TYPE_CHECKING:
     import httpx2
@@ -56,13 +57,18 @@ class FetchOptions:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
+    def shown(self) -> str:
+        """The endpoint without a name and password in it."""
+        return without_password(self.endpoint)
+
+    @property
     def lock_written(self) -> Path:
         """Where a new digest goes: what another endpoint says is not for the repository."""
         if self.lock is not None:
             return self.lock
         if self.endpoint == hub.DEFAULT_ENDPOINT:
             return model_lock.REPOSITORY_LOCK
-        host = urlsplit(self.endpoint).netloc.rpartition("@")[2].replace(":", "-")
+        host = urlsplit(self.shown).netloc.replace(":", "-")
         return self.root / "locks" / f"{host}.toml"
 
     @property
@@ -196,7 +202,7 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> Expected:
     )
     model_lock.put(options.lock_written, model.id, entry)
     console.note(
-        f"{model.id}: {options.endpoint} says sha256 {fact.sha256} at commit {fact.commit[:12]}; "
+        f"{model.id}: {options.shown} says sha256 {fact.sha256} at commit {fact.commit[:12]}; "
         f"written to {options.lock_written} and enforced from now on"
     )
     return Expected(fact.size, fact.sha256, fact.commit)
@@ -240,7 +246,7 @@ def _refusal(
             )
         kind = {401: AccessDenied, 403: AccessDenied, 404: NotPublished, 410: NotPublished}
         return kind.get(status, FetchError)(
-            f"{source.url}: the server answers {status}",
+            f"{without_password(source.url)}: the server answers {status}",
             hint="correct the row's address in models.toml",
         )
 

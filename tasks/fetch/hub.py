@@ -6,16 +6,19 @@ without its own way of downloading.
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tasks.base import forms
 from tasks.base.errors import AccessDenied, FetchError, NotLocked, NotPublished, Unreachable
 from tasks.catalog import HubSource
 from tasks.fetch.retry import TRANSIENT_STATUS, Retrier, RetryPolicy, TransientError, retry_after
+from the_edge_agent.llm.proxy import without_password
 
 if TYPE_CHECKING:
     import httpx2
@@ -35,8 +38,23 @@ class HubFile:
 
 
 def endpoint(environ: Mapping[str, str] = os.environ) -> str:
-    """``$HF_ENDPOINT``, else the public Hub; without a slash at the end."""
-    return (environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    """``$HF_ENDPOINT``, else the public Hub; without a slash at the end.
+
+    Raises:
+        FetchError: it is no address; it is not shown, since a password may be in it.
+    """
+    at = (environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    try:
+        parts = urlsplit(at)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise FetchError(
+            "HF_ENDPOINT is no address",
+            hint="write it like https://host; in a name or password / is %2F and @ is %40",
+        )
+    return at
 
 
 def offline(environ: Mapping[str, str] = os.environ) -> bool:
@@ -45,11 +63,31 @@ def offline(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def session() -> httpx2.Client:
-    """The library's HTTP client: proxies and certificates from the environment."""
-    _quiet()
+    """The library's HTTP client, with proxies and certificates as curl has them."""
+    _use_transport()
     from huggingface_hub import get_session
 
     return get_session()
+
+
+@functools.cache
+def _use_transport() -> None:
+    """Give the library's client our transport, once."""
+    _quiet()
+    import httpx2
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import hf_request_event_hook
+
+    from tasks.fetch.transport import Transport
+
+    set_client_factory(
+        lambda: httpx2.Client(
+            transport=Transport(os.environ),
+            event_hooks={"request": [hf_request_event_hook]},
+            follow_redirects=True,
+            timeout=None,  # each request has its own
+        )
+    )
 
 
 def headers() -> dict[str, str]:
@@ -80,7 +118,7 @@ def look_up(source: HubSource, at: str, policy: RetryPolicy) -> HubFile:
 
 
 def _ask(source: HubSource, at: str, policy: RetryPolicy) -> HubFile:
-    _quiet()
+    _use_transport()
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -124,7 +162,7 @@ def _checked(commit: object, size: object, sha256: object, at: str) -> HubFile:
 
 def _no_hub(at: str, what: str) -> FetchError:
     return FetchError(
-        f"{at}: the answer is not a Hub's{what}",
+        f"{without_password(at)}: the answer is not a Hub's{what}",
         hint="a proxy or a log-in page may have answered in its place; check HF_ENDPOINT",
     )
 
@@ -138,11 +176,11 @@ def refusal(
         return TransientError(
             f"{response.url.host} answers {status}", retry_after(response.headers, now)
         )
-    return _refused(response, source, at)
+    return _refused(response, source, without_password(at))
 
 
 def _refused(response: httpx2.Response, source: HubSource, at: str) -> FetchError:
-    """A status that no further try changes."""
+    """A status that no further try changes. ``at`` is shown."""
     status = response.status_code
     code = response.headers.get("X-Error-Code", "")
     page = f"{at}/{source.repo}"

@@ -177,7 +177,7 @@ def pins(check: bool = False, options: FetchOptions | None = None) -> None:
             console.table(f"Differences from {target.name}", columns, changes)
         if changes and check:
             raise NotLocked(
-                f"{target.name}: {len(changes)} entries differ from what {options.endpoint} says",
+                f"{target.name}: {len(changes)} entries differ from what {options.shown} says",
                 hint="look at the differences, then run: nox -s pins",
             )
         if changes:
@@ -185,7 +185,7 @@ def pins(check: bool = False, options: FetchOptions | None = None) -> None:
                 for entry in entries:
                     lock.put(target, name, entry)
         elif not errors:
-            console.note(f"{target.name}: as {options.endpoint} says")
+            console.note(f"{target.name}: as {options.shown} says")
     if errors:
         raise errors[0]
 

@@ -1,4 +1,4 @@
-"""Plays the table of proxies on a program; see proxies.toml."""
+"""Plays the table of proxies on whatever sends requests; see proxies.toml."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import socket
 import subprocess
 import threading
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.tea.cli import tea_process
 from tests.tea.llm.api_server import answer, chat, serve
@@ -20,45 +21,99 @@ CASES: list[dict[str, Any]] = tomllib.loads(
 
 
 @contextlib.contextmanager
-def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy that notes what it is asked, and hangs up."""
-    asked: list[bytes] = []
+def listening(take: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Give the address HOST:PORT of a server that lets ``take`` have each connection in turn."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def take() -> None:
+        def run() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = server.accept()
                     with connection:
-                        asked.append(connection.recv(65536))
+                        take(connection)
 
-        thread = threading.Thread(target=take, daemon=True)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        yield f"127.0.0.1:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)
     thread.join(10)
 
 
-def play(command: Sequence[str | Path], home: Path, case: dict[str, Any]) -> None:
-    """Ask an API in the way of ``case``, and hold what happens against it."""
-    with serve() as api, proxy() as (address, asked):
-        api.scripts = [answer(chat("Hi"))]
-        url = case.get("url", api.url)
-        env = {name: value.replace("PROXY", address) for name, value in case["env"].items()}
-        done = subprocess.run(
-            [*command, "chat", "hi", "--backend", "api", "--api-base", url, "--model", "m"],
-            capture_output=True,
-            env=tea_process.environment(home, **env),
-            cwd=home,
-            timeout=60,
-            check=False,
-        )
-        said = done.stderr.decode()
-        way = "proxy" if asked else "direct" if api.requests else "unreached"
-    if case["way"] in ("proxy", "direct", "unreached"):
+def relay(connection: socket.socket, target: str) -> None:
+    """Speak SOCKS 5, and lead to ``target``. Source: RFC 1928."""
+    host, _, port = target.partition(":")
+    connection.recv(262)  # its ways to log in
+    connection.sendall(b"\x05\x00")
+    connection.recv(262)  # where it wants to go
+    with socket.create_connection((host, int(port))) as onward:
+        connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        back = threading.Thread(target=pass_on, args=(onward, connection), daemon=True)
+        back.start()
+        pass_on(connection, onward)
+        back.join(10)
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def play(
+    case: dict[str, Any],
+    url: str,
+    is_reached: Callable[[], bool],
+    ask: Callable[[str, dict[str, str]], str],
+) -> None:
+    """Let ``ask`` send a request in the way of ``case``, and hold what happens against it.
+
+    ``ask`` takes an address and variables of the environment, and returns what is said.
+    """
+    asked: list[bytes] = []
+    relayed: list[bool] = []
+
+    def lead(connection: socket.socket) -> None:
+        relayed.append(True)
+        relay(connection, urlsplit(url).netloc)
+
+    with (
+        listening(lambda connection: asked.append(connection.recv(65536))) as proxy,
+        listening(lead) as relay_address,
+    ):
+        env = {
+            name: value.replace("://PROXY", f"://{proxy}")
+            .replace("PROXY", f"http://{proxy}")
+            .replace("RELAY", relay_address)
+            for name, value in case["env"].items()
+        }
+        said = ask(case.get("url", url), env)
+    reached = "relay" if relayed else "direct"
+    way = reached if is_reached() else "proxy" if asked else "unreached"
+    if case["way"] in ("proxy", "relay", "direct", "unreached"):
         assert way == case["way"], said
     else:
-        assert (way, done.returncode) == ("unreached", 1), said
+        assert way == "unreached", said
         assert case["way"] in said
     assert "secret-word" not in said
     assert "internal error" not in said
+
+
+def play_on_program(command: Sequence[str | Path], home: Path, case: dict[str, Any]) -> None:
+    """Play ``case`` on the program ``tea`` that ``command`` starts."""
+    with serve() as api:
+        api.scripts = [answer(chat("Hi"))]
+
+        def ask(url: str, env: dict[str, str]) -> str:
+            done = subprocess.run(
+                [*command, "chat", "hi", "--backend", "api", "--api-base", url, "--model", "m"],
+                capture_output=True,
+                env=tea_process.environment(home, **env),
+                cwd=home,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == (0 if api.requests else 1), done.stderr
+            return done.stderr.decode()
+
+        play(case, api.url, lambda: bool(api.requests), ask)

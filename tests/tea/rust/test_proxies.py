@@ -12,4 +12,4 @@ from tests.tea import proxy_cases
 def test_a_request_takes_the_way_that_the_environment_says(
     program: Path, tmp_path: Path, case: dict[str, Any]
 ) -> None:
-    proxy_cases.play([program], tmp_path, case)
+    proxy_cases.play_on_program([program], tmp_path, case)

@@ -178,6 +178,36 @@ def test_environment_says_where_and_how(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not FetchOptions().offline and not FetchOptions().locked
 
 
+def test_password_of_the_endpoint_is_never_shown_nor_kept(
+    hub: LoopbackHub, store: Path, waits: Waits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = hub.endpoint.replace("//", "//user:secret-word@")
+    chosen = replace(fetching.options(hub, store, waits), endpoint=endpoint, lock=None)
+    ensure.ensure(fetching.model(fetching.source(sha256=None)), chosen)
+    shown = [capsys.readouterr().err]
+    assert f"{hub.endpoint} says sha256" in shown[0]
+    absent = fetching.model(fetching.source("owner/none", sha256=None))
+    statuses = [{"kind": "status", "status": status} for status in (401, 403, 404, 418)]
+    for fault in (*statuses, {"kind": "answer", "body": "[]"}, {"kind": "loop"}):
+        hub.plan(faults=[{"on": "api", "times": 99, **fault}])
+        with pytest.raises(errors.FetchError) as caught:
+            ensure.ensure(absent, chosen)
+        shown.append(describe(caught.value) + capsys.readouterr().err)
+    kept = [path for path in store.rglob("*") if path.is_file()]
+    shown += [f"{path} {path.read_bytes()!r}" for path in kept]
+    assert any(path.parent.name == "locks" for path in kept)
+    assert not [text for text in shown if "secret-word" in text or "user" in text.lower()]
+
+
+@pytest.mark.parametrize(
+    "address", ["hub.test", "ftp://hub.test", "https://u:secret/word@hub.test", "https://:80"]
+)
+def test_endpoint_that_is_no_address_is_refused_unshown(address: str) -> None:
+    with pytest.raises(errors.FetchError, match="HF_ENDPOINT is no address") as caught:
+        hub_module.endpoint({"HF_ENDPOINT": address})
+    assert "secret" not in describe(caught.value)
+
+
 def test_proxy_carries_every_request(
     hub: LoopbackHub, store: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

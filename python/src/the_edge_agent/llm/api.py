@@ -26,7 +26,7 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
-from the_edge_agent.llm.proxy import proxy_for
+from the_edge_agent.llm.proxy import proxy_for, without_password
 from the_edge_agent.redact import Masker
 
 if TYPE_CHECKING:
@@ -89,11 +89,6 @@ class Endpoint:
     def shown(self) -> str:
         """The address as messages show it, without a name and password in it."""
         return without_password(self.base)
-
-
-def without_password(address: str) -> str:
-    """Return an address without the name and the password in it."""
-    return re.sub(r"//[^/]*@", "//", address)
 
 
 def endpoint(settings: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint | None:
@@ -259,6 +254,7 @@ class ApiBackend:
         read: Callable[[httpx.Response], Awaitable[T]],
     ) -> T:
         import httpx  # a tenth of a second that local models need not wait for
+        from socksio import SOCKSError  # what httpx lets through
 
         begun = False
         proxy = proxy_for(self._where.base, os.environ)
@@ -272,7 +268,7 @@ class ApiBackend:
                     raise self._refusal(response, await _start(response), body)
                 begun = True
                 return await read(response)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, SOCKSError) as error:
             failure = ApiError(f"{way or self._where.shown}: {_cause(error)}")
             if begun:  # a part of the answer may be out already
                 raise failure from error

@@ -10,6 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 from the_edge_agent.errors import ApiError
 
 DEFAULT_PORT = 1080  # as curl has it, whatever the scheme
+# Which of them finds the host's address is the proxy's matter. GNOME writes socks for SOCKS 5.
+_SCHEMES = dict.fromkeys(("socks", "socks5", "socks5h"), "socks5h") | {
+    scheme: scheme for scheme in ("http", "https")
+}
 
 
 def proxy_for(address: str, env: Mapping[str, str]) -> str | None:
@@ -31,16 +35,22 @@ def proxy_for(address: str, env: Mapping[str, str]) -> str | None:
         port = proxy.port or DEFAULT_PORT
     except ValueError:
         proxy, port = urlsplit(""), 0
-    if proxy.scheme.startswith("socks"):
+    if proxy.scheme in ("socks4", "socks4a"):
         raise ApiError(
-            f"{named} names a SOCKS proxy, which cannot be used here",
-            hint="name a proxy of HTTP, or exempt the API's host with NO_PROXY",
+            f"{named} names a proxy of SOCKS 4, which cannot be used here",
+            hint="name one of SOCKS 5 or HTTP, or exempt the host with NO_PROXY",
         )
-    if proxy.scheme not in ("http", "https") or not proxy.hostname:
+    scheme = _SCHEMES.get(proxy.scheme)
+    if scheme is None or not proxy.hostname:
         raise ApiError(f"{named} is no address of a proxy", hint="write it like http://host:3128")
     user = proxy.netloc.rpartition("@")[0]
     host = f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname
-    return f"{proxy.scheme}://{user}{'@' if user else ''}{host}:{port}"
+    return f"{scheme}://{user}{'@' if user else ''}{host}:{port}"
+
+
+def without_password(address: str) -> str:
+    """Return an address without the name and the password in it."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def _is_exempt(target: SplitResult, listed: str) -> bool:

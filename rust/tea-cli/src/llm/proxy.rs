@@ -32,19 +32,21 @@ pub fn proxy_for(
         return Ok(None);
     }
     let text = if value.contains("://") { value } else { format!("http://{value}") };
-    if text.to_ascii_lowercase().starts_with("socks") {
-        return Err(format!(
-            "{named} names a SOCKS proxy, which cannot be used here (name a proxy of HTTP, or \
-             exempt the API's host with NO_PROXY)"
-        ));
-    }
     let wrong = || format!("{named} is no address of a proxy (write it like http://host:3128)");
     let proxy: Uri = text.parse().map_err(|_| wrong())?;
-    let (Some(scheme @ ("http" | "https")), Some(authority)) =
-        (proxy.scheme_str(), proxy.authority())
-    else {
-        return Err(wrong());
+    let scheme = match proxy.scheme_str().unwrap_or_default() {
+        scheme @ ("http" | "https") => scheme,
+        // Finding the host's address is the proxy's matter. GNOME writes socks for SOCKS 5.
+        "socks" | "socks5" | "socks5h" => "socks5h",
+        "socks4" | "socks4a" => {
+            return Err(format!(
+                "{named} names a proxy of SOCKS 4, which cannot be used here (name one of SOCKS 5 \
+                 or HTTP, or exempt the host with NO_PROXY)"
+            ));
+        }
+        _ => return Err(wrong()),
     };
+    let authority = proxy.authority().ok_or_else(wrong)?;
     let port = if authority.port().is_some() { String::new() } else { format!(":{DEFAULT_PORT}") };
     Ok(Some(format!("{scheme}://{authority}{port}")))
 }
