@@ -112,6 +112,7 @@ def test_a_damaged_image_gives_the_good_ones_output_or_an_error(
 ATTACK = r"""
 cd $TMPDIR
 while :; do
+    mv $TMPDIR $TMPDIR.$RANDOM 2> /dev/null && mkdir -m 777 $TMPDIR && cd $TMPDIR
     for name in tea-appimage-0 .mount_*; do
         [ -O "$name" ] || mv "$name" ".was.$RANDOM" 2> /dev/null
         mkdir -p $name/{00..ff} $name/AppDir 2> /dev/null
