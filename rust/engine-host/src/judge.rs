@@ -4,7 +4,7 @@ use std::io::{stdin, stdout, Write};
 use std::process::exit;
 use std::sync::OnceLock;
 
-use tea_core::json;
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 /// Says and hears one JSON map a line.

@@ -14,15 +14,15 @@ use std::task::{Context, Poll, Waker};
 
 use tea_core::actions::{data, files, llm, LocalFuture, Registry};
 use tea_core::errors::{Error, Problem, RunError};
-use tea_core::events::Event;
-use tea_core::json;
 use tea_core::llm::api::ApiBackend;
 use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::llm::model_path;
+use tea_core::run::events::Event;
 use tea_core::run::{run, Given, Host};
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::load;
+use tea_core::workflow::model::load;
 
 use crate::disk::Disk;
 use crate::judge::{flag, map, text, Judge};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
-use tea_core::json;
 use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
 use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
 };
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use crate::judge::{map, text, Judge};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use rustix::io::Errno;
 use rustix::stdio;
-use tea_core::secrets::hide;
+use tea_core::redact::hide;
 
 use crate::stop;
 use crate::text::reason;

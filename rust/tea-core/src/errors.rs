@@ -202,5 +202,8 @@ fn with_hint(message: &str, hint: &str) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split(crate::text::is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(crate::value::text::is_space)
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

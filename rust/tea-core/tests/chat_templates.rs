@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDateTime;
 
-use tea_core::document;
 use tea_core::errors::Error;
 use tea_core::llm::backend::{Message, Role};
 use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::value::{Map, Value};
+use tea_core::yaml::document;
 
 fn moment() -> NaiveDateTime {
     "2024-02-09T15:04:05".parse().unwrap()

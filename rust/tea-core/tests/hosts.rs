@@ -10,13 +10,13 @@ use std::task::{Context, Poll, Waker};
 
 use tea_core::actions::{data, Action, ActionSpec, Call, LocalFuture, Registry};
 use tea_core::errors::{Error, Kind, RunError};
-use tea_core::events::Event;
 use tea_core::llm::api::{ApiBackend, Http, HttpError, HttpRequest, HttpResponse};
 use tea_core::llm::backend::{Backend, EmbedRequest};
 use tea_core::llm::endpoint::Endpoint;
+use tea_core::run::events::Event;
 use tea_core::run::{run, Given, Host};
 use tea_core::value::{Map, Value};
-use tea_core::workflow::load;
+use tea_core::workflow::model::load;
 
 struct Silent;
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDateTime};
 use js_sys::Date;
 use tea_core::errors::{Error, Kind};
-use tea_core::json;
 use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{Message, Role};
 use tea_core::llm::chat_template::ChatTemplate;
+use tea_core::value::json;
 use tea_core::value::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::JsValue;

@@ -1,9 +1,9 @@
 //! Checking a workflow file without running it.
 
 use tea_core::errors::Problem;
-use tea_core::json;
+use tea_core::value::json;
 use tea_core::value::Value;
-use tea_core::workflow::load;
+use tea_core::workflow::model::load;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::registry::registry_to_check;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
-use tea_core::json;
 use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
+use tea_core::value::json;
 use tea_core::value::Value;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;

@@ -9,10 +9,10 @@ use std::task::Waker;
 
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
-use tea_core::json;
 use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
 };
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};

@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Failure, Kind, RunError};
-use tea_core::events::Event;
-use tea_core::json;
 use tea_core::llm::api::ApiBackend;
 use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
+use tea_core::run::events::Event;
 use tea_core::run::{self, Given};
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::load;
+use tea_core::workflow::model::load;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::JsValue;
 

@@ -1,9 +1,9 @@
 //! `tea model`: which model would be used, and what it is.
 
 use tea_core::errors::{Error, Kind};
-use tea_core::json;
 use tea_core::llm::backend::{NO_MODEL, NO_MODEL_HINT};
 use tea_core::llm::model_path::Found;
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;

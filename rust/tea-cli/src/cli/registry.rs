@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use tea_core::actions::{data, files, llm, Registry};
 use tea_core::errors::Error;
-use tea_core::json;
 use tea_core::llm::api::ApiBackend;
 use tea_core::llm::backend::{Backend, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::llm::model_path::{self, Found};
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;

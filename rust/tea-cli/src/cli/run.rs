@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
-use tea_core::events::Event;
-use tea_core::json;
+use tea_core::run::events::Event;
 use tea_core::run::{run, Given, Host};
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow;
+use tea_core::workflow::model;
 
 use super::arguments::RunOptions;
 use super::error::Failure;
@@ -39,7 +39,7 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
 
     let models = Models::new(&options.model, env.clone());
     let actions = registry(&models.backends, roots(options));
-    let workflow = workflow::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
+    let workflow = model::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
     if !options.quiet {
         for warning in &workflow.warnings {
             streams::say(&format!("{}: warning: {}", warning.place, warning.message));

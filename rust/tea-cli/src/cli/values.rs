@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use tea_core::json;
+use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use super::error::Failure;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{ActionSpec, Call, Check, Immediate, Registry};
 use crate::errors::Error;
-use crate::json;
 use crate::limits::Budget;
+use crate::value::json;
 use crate::value::{Map, Value};
 
 const MAX_INDENT: i128 = 100;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
-use crate::events::Event;
 use crate::llm::backend::{BackendChoice, Backends, ChatReply, ChatRequest, Message, Role};
 use crate::llm::parameters;
+use crate::run::events::Event;
 use crate::value::{Map, Value};
 
 /// Add the llm actions, which ask `backends` for their models.

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::errors::Error;
-use crate::events::Event;
+use crate::run::events::Event;
 use crate::value::{Map, Value};
 
 /// A future on one thread.

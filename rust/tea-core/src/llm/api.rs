@@ -12,9 +12,9 @@ use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
-use crate::json;
-use crate::numbers::short_text;
-use crate::secrets::shorten;
+use crate::redact::shorten;
+use crate::value::json;
+use crate::value::numbers::short_text;
 use crate::value::{Map, Value};
 
 /// Seconds before the first retry, doubled each time.

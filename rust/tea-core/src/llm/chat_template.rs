@@ -12,8 +12,8 @@ use minijinja::{context, AutoEscape, Environment, ErrorKind};
 
 use super::backend::{Message, Role};
 use crate::errors::{Error, Kind};
-use crate::json::{self, Style};
-use crate::text::strip;
+use crate::value::json::{self, Style};
+use crate::value::text::strip;
 use crate::value::{Map, Value};
 
 /// One model's template with its special tokens.

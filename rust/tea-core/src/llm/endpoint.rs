@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::errors::{Error, Kind};
-use crate::secrets::Masker;
-use crate::text::strip;
+use crate::redact::Masker;
+use crate::value::text::strip;
 use crate::value::{Map, Value};
 
 /// What differs between providers of the same protocol.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::errors::{Error, Kind};
-use crate::json;
+use crate::value::json;
 use crate::value::{Map, Value};
 
 const MODEL_PATH: &str = "TEA_MODEL_PATH";

@@ -4,8 +4,8 @@
 
 use super::backend::{ChatReply, EmbedReply, FinishReason, OnText};
 use crate::errors::{Error, Kind};
-use crate::json;
-use crate::secrets::shorten;
+use crate::redact::shorten;
+use crate::value::json;
 use crate::value::{Map, Value};
 
 fn failed(message: impl Into<String>) -> Error {
@@ -281,7 +281,10 @@ pub fn error_text(body: &[u8]) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split(crate::text::is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(crate::value::text::is_space)
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn error_in(data: &Map) -> Option<String> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::backend::{ChatRequest, EmbedRequest};
-use crate::json;
-use crate::keys::LLM;
-use crate::secrets::shorten;
+use crate::redact::shorten;
+use crate::value::json;
 use crate::value::{Map, Value};
+use crate::workflow::schema::LLM;
 
 /// llama.cpp takes the next number for "any".
 pub const MAX_SEED: u32 = u32::MAX - 1;

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 
 use super::{Fault, Outcome, Run};
 use crate::actions::Call;
-use crate::condition::Condition;
 use crate::errors::Error;
-use crate::events::Event;
-use crate::secrets::StreamMask;
+use crate::redact::StreamMask;
+use crate::run::events::Event;
 use crate::template::{Scope, ValueTree};
 use crate::value::{Map, Value};
-use crate::workflow::{Body, Entries, ExpressionValue, Node, Output, Step};
+use crate::workflow::condition::Condition;
+use crate::workflow::model::{Body, Entries, ExpressionValue, Node, Output, Step};
 
 impl Run<'_> {
     pub(super) async fn execute(&mut self, node: &Node, state: &Map) -> Result<Outcome, Fault> {

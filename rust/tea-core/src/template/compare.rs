@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::errors::Error;
 use crate::limits::Budget;
-use crate::numbers::compare_mixed;
+use crate::value::numbers::compare_mixed;
 use crate::value::Value;
 
 /// Whether two values are equal; a truth value equals no number.
@@ -91,7 +91,7 @@ pub(super) fn before(left: &Value, right: &Value, budget: &Budget) -> Result<boo
 pub(super) fn elements(value: &Value, path: &str, budget: &Budget) -> Result<Vec<Value>, Error> {
     let items: Vec<Value> = match value.needed(path)? {
         Value::Text(text) => {
-            budget.charge(crate::text::length(text))?;
+            budget.charge(crate::value::text::length(text))?;
             return Ok(text
                 .chars()
                 .map(|each| Value::text(each.encode_utf8(&mut [0; 4])))

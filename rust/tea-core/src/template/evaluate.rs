@@ -10,7 +10,7 @@ use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Sign, Stat
 use super::{methods, operators, Scope};
 use crate::errors::Error;
 use crate::limits::{Budget, MAX_TEXT};
-use crate::text;
+use crate::value::text;
 use crate::value::{Absent, Loop, Map, Value};
 
 type Result<T> = std::result::Result<T, Error>;

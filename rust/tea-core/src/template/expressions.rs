@@ -10,7 +10,7 @@ use super::methods::METHODS;
 use super::syntax::{refuse_reserved, refused};
 use super::tree::{Arguments, Comparison, Expression, LoopMethod, Sign};
 use crate::errors::Error;
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 use crate::value::Value;
 
 const NO_STARS: &str = "* and ** arguments are not part of the template language";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::errors::Error;
 use crate::limits::{Budget, MAX_STEPS};
-use crate::text;
+use crate::value::text;
 use crate::value::{Map, Value};
 
 /// All methods, of maps and of texts.

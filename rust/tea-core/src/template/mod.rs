@@ -26,8 +26,8 @@ use tree::{Expression, Statement};
 pub use value_tree::{Report, ValueTree};
 
 use crate::errors::Error;
-use crate::nearest::nearest;
-use crate::text;
+use crate::suggest::nearest;
+use crate::value::text;
 use crate::value::Value;
 
 /// The names that every template knows.

@@ -7,8 +7,8 @@ use super::compare::{before, contains, same};
 use super::tree::{Comparison, Sign};
 use crate::errors::Error;
 use crate::limits::{check_integer, Budget, MAX_RANGE};
-use crate::numbers::{float_floor_division, floor_division, true_division};
-use crate::text;
+use crate::value::numbers::{float_floor_division, floor_division, true_division};
+use crate::value::text;
 use crate::value::{Absent, Loop, Value};
 
 /// `value.key` or `value[key]`; what is null or missing is an `Absent` of `path`.

@@ -37,7 +37,7 @@ pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
 
 fn malformed(error: &minijinja::Error, text: &str) -> Error {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), ToString::to_string);
-    let line = error.line().filter(|_| crate::text::strip(text).contains('\n'));
+    let line = error.line().filter(|_| crate::value::text::strip(text).contains('\n'));
     let place = line.map_or_else(String::new, |line| format!(" in line {line} of the text"));
     Error::template(format!("not a well-formed template{place}: {detail}"))
 }

@@ -105,7 +105,7 @@ impl Expression {
             Expression::Member(value, key) => match &**key {
                 Expression::Constant(Value::Text(key)) => format!("{}.{key}", value.path()),
                 Expression::Constant(key) => {
-                    format!("{}[{}]", value.path(), crate::json::write(key, None))
+                    format!("{}[{}]", value.path(), crate::value::json::write(key, None))
                 }
                 _ => format!("{}[…]", value.path()),
             },

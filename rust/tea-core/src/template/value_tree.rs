@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::syntax::variable_name;
 use super::{is_template, Scope, Template};
-use crate::document::{Node, NodeKind};
 use crate::errors::Error;
 use crate::value::{Map, Value};
+use crate::yaml::document::{Node, NodeKind};
 
 /// Takes what is wrong with a template: the value that holds it, and the error.
 pub type Report<'a> = dyn FnMut(&Node, Error) + 'a;
@@ -49,7 +49,7 @@ impl ValueTree {
 
     /// Compile the values of a table.
     pub fn compile_entries(
-        table: &crate::document::Table,
+        table: &crate::yaml::document::Table,
         scopes: &[&str],
         report: &mut Report<'_>,
     ) -> Vec<(Arc<str>, ValueTree)> {

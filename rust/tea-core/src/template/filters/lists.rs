@@ -6,7 +6,7 @@ use crate::limits::Budget;
 use crate::template::compare::{any_same, elements, same, sorted};
 use crate::template::operators::{calculate, member};
 use crate::template::tree::Sign;
-use crate::text;
+use crate::value::text;
 use crate::value::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// `item.attribute`; dots in the name lead deeper.
 fn attribute_of(item: &Value, attribute: &Value) -> Result<Value> {
     let Value::Text(path) = attribute else {
-        let shown = crate::json::write(attribute, None);
+        let shown = crate::value::json::write(attribute, None);
         return member(item, attribute, &format!("[{shown}]"));
     };
     let mut item = item.clone();

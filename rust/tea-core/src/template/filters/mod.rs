@@ -141,7 +141,7 @@ fn lookup(
 ) -> Result<&'static Function, Error> {
     let found = name.as_text().and_then(|name| find(table, name));
     found.ok_or_else(|| {
-        Error::template(format!("there is no {kind} {}", crate::json::write(name, None)))
+        Error::template(format!("there is no {kind} {}", crate::value::json::write(name, None)))
     })
 }
 

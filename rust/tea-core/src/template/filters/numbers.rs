@@ -3,7 +3,7 @@
 use super::{unfit, whole, Given};
 use crate::errors::Error;
 use crate::limits::check_integer;
-use crate::text;
+use crate::value::text;
 use crate::value::Value;
 
 type Result<T> = std::result::Result<T, Error>;

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::{unfit, whole, Given};
 use crate::errors::Error;
-use crate::json;
 use crate::template::methods;
-use crate::text;
+use crate::value::json;
+use crate::value::text;
 use crate::value::Value;
 
 type Result<T> = std::result::Result<T, Error>;

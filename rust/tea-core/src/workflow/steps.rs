@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::document::{self, Entry, NodeKind, Table};
-use crate::keys;
-use crate::nodes::NodeReader;
-use crate::reading::nearest_or_all;
 use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
 use crate::value::Map;
-use crate::workflow::{Entries, ExpressionValue, Output, Step};
+use crate::workflow::diagnostics::nearest_or_all;
+use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
+use crate::workflow::nodes::NodeReader;
+use crate::workflow::schema;
+use crate::yaml::document::{self, Entry, NodeKind, Table};
 
 const NO_SECRETS: &str = "secrets must not reach the state";
 
@@ -24,7 +24,7 @@ impl StepReader<'_, '_> {
         for entry in table.iter() {
             let key = &*entry.key;
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
-            if keys::NODE.known.contains(key) && !is_allowed {
+            if schema::NODE.known.contains(key) && !is_allowed {
                 let message = format!("\"{key}\" has no meaning in {what}");
                 self.nodes.reader.problem(&entry.place, message, "");
             }
@@ -34,18 +34,18 @@ impl StepReader<'_, '_> {
     /// Read a body; `also` are the keys that may stand beside it.
     pub fn step(&mut self, item: &document::Node, table: &Table, also: &[&str]) -> Option<Step> {
         let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
-        match (has(keys::RUN_BODY), has(&["uses", "action"])) {
+        match (has(schema::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
                 let message = "a step has one body, this has: uses, run";
                 self.nodes.reader.problem(&item.place, message, "");
                 None
             }
             (true, false) => {
-                self.misplaced(table, &[also, keys::RUN_BODY], "a node with run");
+                self.misplaced(table, &[also, schema::RUN_BODY], "a node with run");
                 self.run(table)
             }
             (false, true) => {
-                self.misplaced(table, &[also, keys::ACTION_BODY], "a node with uses");
+                self.misplaced(table, &[also, schema::ACTION_BODY], "a node with uses");
                 self.action(table)
             }
             (false, false) => {
@@ -168,7 +168,7 @@ impl StepReader<'_, '_> {
                 let message = format!("{}: expected Python code", entry.key);
                 reader.problem(&entry.value.place, message, "");
             }
-            Some(code) if crate::text::strip(code).is_empty() => {
+            Some(code) if crate::value::text::strip(code).is_empty() => {
                 reader.problem(&entry.place, format!("{}: there is no code", entry.key), "");
             }
             Some(_) => {
@@ -193,7 +193,7 @@ impl StepReader<'_, '_> {
             reader.problem(place, format!("run: {wrong}"), hint);
             return None;
         }
-        reader.keys(table, &keys::EXPRESSION);
+        reader.keys(table, &schema::EXPRESSION);
         let key = match table.contains("output_key") {
             true => reader.text(table, "output_key"),
             false => None,

@@ -1,30 +1,30 @@
 //! The `settings` of a workflow file: checked when loaded, rendered and checked when run.
 
-use crate::document::Table;
 use crate::errors::Error;
-use crate::keys;
-use crate::kinds;
 use crate::llm::parameters;
-use crate::reading::Reader;
 use crate::template::{Scope, ValueTree, SETTINGS_SCOPES};
 use crate::value::{Map, Value};
-use crate::workflow::Entries;
+use crate::workflow::diagnostics::Reader;
+use crate::workflow::model::Entries;
+use crate::workflow::schema;
+use crate::workflow::types;
+use crate::yaml::document::Table;
 
 pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
 
 /// Read and check settings; strings become templates over `env` and `variables`.
 pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
     let Some(table) = table else { return Vec::new() };
-    reader.keys(table, &keys::SETTINGS);
-    for (key, level) in [("llm", &keys::LLM), ("error_handling", &keys::ERROR_HANDLING)] {
+    reader.keys(table, &schema::SETTINGS);
+    for (key, level) in [("llm", &schema::LLM), ("error_handling", &schema::ERROR_HANDLING)] {
         if let Some(part) = reader.table(table, key) {
             reader.keys(part, level);
         }
     }
     let mut tree = Vec::new();
-    for entry in table.iter().filter(|entry| keys::SETTINGS.known.contains(&entry.key)) {
+    for entry in table.iter().filter(|entry| schema::SETTINGS.known.contains(&entry.key)) {
         let is_part = matches!(&*entry.key, "llm" | "error_handling");
-        if is_part && !matches!(entry.value.kind, crate::document::NodeKind::Table(_)) {
+        if is_part && !matches!(entry.value.kind, crate::yaml::document::NodeKind::Table(_)) {
             continue;
         }
         let compiled = ValueTree::compile(&entry.value, SETTINGS_SCOPES, &mut |node, error| {
@@ -38,7 +38,7 @@ pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
         for key in path {
             let node = level.and_then(|table| table.get(key));
             level = node.and_then(|node| match &node.kind {
-                crate::document::NodeKind::Table(table) => Some(table),
+                crate::yaml::document::NodeKind::Table(table) => Some(table),
                 _ => None,
             });
             place = node.map(|node| node.place.clone()).or(place);
@@ -95,13 +95,13 @@ fn problems(settings: &Map) -> Vec<(Vec<&str>, String)> {
         found.push((vec!["llm", key], message));
     }
     for (key, value) in part("error_handling").into_iter().flatten() {
-        let kind = kinds::ERROR_HANDLING.iter().find(|(name, _)| *name == &**key);
+        let kind = types::ERROR_HANDLING.iter().find(|(name, _)| *name == &**key);
         if let Some(wrong) = kind.and_then(|(_, kind)| kind.wrong(value)) {
             found.push((vec!["error_handling", &**key], format!("{key}: {wrong}")));
         }
     }
     if let Some(limit) = settings.get("max_iterations") {
-        if let Some(wrong) = kinds::MAX_ITERATIONS.wrong(limit) {
+        if let Some(wrong) = types::MAX_ITERATIONS.wrong(limit) {
             found.push((vec!["max_iterations"], format!("max_iterations: {wrong}")));
         }
     }

@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use crate::actions::Registry;
-use crate::condition::Condition;
-use crate::document::{self, NodeKind, Table};
-use crate::keys;
-use crate::kinds::Kind;
-use crate::reading::Reader;
-use crate::rules::{read_condition, read_goto, read_on_error};
-use crate::steps::StepReader;
 use crate::template::SCOPES;
 use crate::value::Value;
-use crate::workflow::{Body, Node};
+use crate::workflow::condition::Condition;
+use crate::workflow::diagnostics::Reader;
+use crate::workflow::model::{Body, Node};
+use crate::workflow::schema;
+use crate::workflow::steps::StepReader;
+use crate::workflow::transitions::{read_condition, read_goto, read_on_error};
+use crate::workflow::types::Kind;
+use crate::yaml::document::{self, NodeKind, Table};
 
 const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
 
@@ -60,7 +60,7 @@ impl NodeReader<'_> {
         if self.refuse_type(table) {
             return None;
         }
-        self.reader.keys(table, &keys::NODE);
+        self.reader.keys(table, &schema::NODE);
         if let Some(entry) = table.entry("goto").filter(|_| in_loop) {
             self.reader.problem(&entry.place, "a node in a loop's body cannot have goto", "");
         }
@@ -96,8 +96,8 @@ impl NodeReader<'_> {
     ) -> Option<Body> {
         let styles: [(&str, &[&str]); 4] = [
             ("uses", &["uses", "action"]),
-            ("run", keys::RUN_BODY),
-            ("steps", keys::STEPS_BODY),
+            ("run", schema::RUN_BODY),
+            ("steps", schema::STEPS_BODY),
             ("type: while_loop", &["type"]),
         ];
         let found: Vec<&str> = styles
@@ -107,19 +107,23 @@ impl NodeReader<'_> {
             .collect();
         let mut steps = StepReader { nodes: self, so_far };
         match found[..] {
-            [] => steps.misplaced(table, &[keys::EMPTY_NODE], "a node without a body"),
+            [] => steps.misplaced(table, &[schema::EMPTY_NODE], "a node without a body"),
             ["steps"] => {
-                steps.misplaced(table, &[keys::ANY_NODE, keys::STEPS_BODY], "a node with steps");
+                steps.misplaced(
+                    table,
+                    &[schema::ANY_NODE, schema::STEPS_BODY],
+                    "a node with steps",
+                );
                 return self.steps(table);
             }
             ["type: while_loop"] if in_loop => {
                 self.reader.problem(&item.place, "a loop cannot be inside a loop", "");
             }
             ["type: while_loop"] => {
-                steps.misplaced(table, &[keys::ANY_NODE, keys::LOOP_BODY], "a while_loop");
+                steps.misplaced(table, &[schema::ANY_NODE, schema::LOOP_BODY], "a while_loop");
                 return self.while_loop(item, table);
             }
-            [_] => return Some(Body::Steps(vec![steps.step(item, table, keys::ANY_NODE)?])),
+            [_] => return Some(Body::Steps(vec![steps.step(item, table, schema::ANY_NODE)?])),
             _ => {
                 let message = format!("a node has one body, this has: {}", found.join(", "));
                 self.reader.problem(&item.place, message, "");
@@ -138,8 +142,8 @@ impl NodeReader<'_> {
             return None;
         };
         // What a step leaves out because it was refused may have any of these keys.
-        let unsupported = keys::STEP.unsupported.iter();
-        let any_step: Vec<&str> = unsupported.chain(keys::ANY_STEP.iter().copied()).collect();
+        let unsupported = schema::STEP.unsupported.iter();
+        let any_step: Vec<&str> = unsupported.chain(schema::ANY_STEP.iter().copied()).collect();
         let mut steps = Vec::new();
         for item in items {
             let NodeKind::Table(step) = &item.kind else {
@@ -148,7 +152,7 @@ impl NodeReader<'_> {
                 continue;
             };
             let so_far = self.reader.problems.len();
-            self.reader.keys(step, &keys::STEP);
+            self.reader.keys(step, &schema::STEP);
             self.reader.value(step, "name", Kind::Text);
             self.reader.value(step, "description", Kind::OptionalText);
             let mut reader = StepReader { nodes: self, so_far };

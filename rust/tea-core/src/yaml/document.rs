@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::compose;
 use crate::errors::{InvalidFile, Place};
-use crate::json;
+use crate::value::json;
 use crate::value::{Map, Value};
+use crate::yaml::compose;
 
 /// A value with its place. `size` is that of its source, in bytes.
 #[derive(Debug)]

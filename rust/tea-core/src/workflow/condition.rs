@@ -3,7 +3,7 @@
 use crate::errors::Error;
 use crate::limits::MAX_CONDITION;
 use crate::template::{Scope, Template};
-use crate::text::strip;
+use crate::value::text::strip;
 use crate::value::Value;
 
 const WORDS: &[&str] = &[
@@ -50,7 +50,7 @@ impl Condition {
             expected: None,
         };
         let (negated, word) = match text.strip_prefix('!') {
-            Some(rest) => (true, rest.trim_start_matches(crate::text::is_space)),
+            Some(rest) => (true, rest.trim_start_matches(crate::value::text::is_space)),
             None => (false, text),
         };
         if is_name(word) {

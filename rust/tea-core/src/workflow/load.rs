@@ -6,19 +6,19 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use crate::actions::Registry;
-use crate::condition::Condition;
-use crate::document::{self, NodeKind, Table};
 use crate::errors::Place;
-use crate::keys;
-use crate::kinds::Kind;
-use crate::nearest::nearest;
-use crate::nodes::NodeReader;
-use crate::reading::Reader;
-use crate::rules::read_condition;
-use crate::settings;
+use crate::suggest::nearest;
 use crate::template::SCOPES;
 use crate::value::{Map, Value};
-use crate::workflow::{Body, Node, Rule, Workflow, END, START};
+use crate::workflow::condition::Condition;
+use crate::workflow::diagnostics::Reader;
+use crate::workflow::model::{Body, Node, Rule, Workflow, END, START};
+use crate::workflow::nodes::NodeReader;
+use crate::workflow::schema;
+use crate::workflow::settings;
+use crate::workflow::transitions::read_condition;
+use crate::workflow::types::Kind;
+use crate::yaml::document::{self, NodeKind, Table};
 
 /// Check a document and build its workflow; what is wrong goes to `reader`.
 pub(crate) fn read(
@@ -33,7 +33,7 @@ pub(crate) fn read(
         reader.problem(&document.place, message, "");
         return None;
     };
-    reader.keys(table, &keys::FILE);
+    reader.keys(table, &schema::FILE);
     for key in ["name", "description", "version"] {
         let entry = reader.value(table, key, Kind::OptionalText);
         if let Some(entry) = entry.filter(|entry| key == "version" && entry.value.is_null()) {
@@ -155,8 +155,8 @@ fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<Str
             reader.problem(&item.place, "expected an edge: {from, to}", "");
             continue;
         };
-        reader.keys(table, &keys::EDGE);
-        let is_unsupported = keys::EDGE.unsupported.iter().any(|key| table.contains(key));
+        reader.keys(table, &schema::EDGE);
+        let is_unsupported = schema::EDGE.unsupported.iter().any(|key| table.contains(key));
         for key in ["from", "to"] {
             if !table.contains(key) && !is_unsupported {
                 reader.problem(&item.place, format!("the edge has no {key}"), "");
@@ -185,7 +185,7 @@ fn edge_condition(table: &Table, reader: &mut Reader) -> Option<Condition> {
     let expected = table.get("when").and_then(|when| read_condition(reader, when, SCOPES));
     let Some(mut node) = table.get("condition") else { return expected };
     if let NodeKind::Table(inner) = &node.kind {
-        reader.keys(inner, &keys::CONDITION);
+        reader.keys(inner, &schema::CONDITION);
         let kind = inner.get("type");
         match inner.get("value") {
             Some(value) if kind.and_then(|kind| kind.text()) == Some("expression") => node = value,

@@ -1,5 +1,8 @@
 //! Runs a workflow: one node after another on one state, until a rule leads to the end.
 
+pub mod events;
+pub(crate) mod route;
+
 mod bodies;
 
 use std::cell::RefCell;
@@ -9,14 +12,13 @@ use std::sync::Arc;
 
 use crate::actions::{LocalFuture, Registry};
 use crate::errors::{Error, Failure, Kind, RunError};
-use crate::events::Event;
-use crate::retry::{Mode, Policy, Told};
-use crate::route;
-use crate::secrets::Masker;
-use crate::settings;
+use crate::redact::Masker;
+use crate::run::events::Event;
 use crate::template::Scope;
 use crate::value::{Map, Value};
-use crate::workflow::{Node, Workflow, END, START};
+use crate::workflow::model::{Node, Workflow, END, START};
+use crate::workflow::retry::{Mode, Policy, Told};
+use crate::workflow::settings;
 
 /// What a run is given of the world.
 pub trait Host {

@@ -1,7 +1,7 @@
 //! The kinds of values that keys take: each says what it expects where a value does not fit.
 
-use crate::nearest::nearest;
-use crate::numbers::float_text;
+use crate::suggest::nearest;
+use crate::value::numbers::float_text;
 use crate::value::Value;
 
 /// What a key takes.

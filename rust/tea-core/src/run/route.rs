@@ -3,7 +3,7 @@
 use crate::errors::Error;
 use crate::template::Scope;
 use crate::value::Value;
-use crate::workflow::{Node, Rule, Workflow, END, START};
+use crate::workflow::model::{Node, Rule, Workflow, END, START};
 
 /// The name of the first node, or the end.
 ///

@@ -1,14 +1,14 @@
 //! Reads what a node says beside its body: where to go, and what to do when it fails.
 
-use crate::condition::Condition;
-use crate::document::{Node, NodeKind, Table};
 use crate::errors::{Error, Place};
-use crate::keys::{self, Level};
-use crate::kinds::{self, Kind};
-use crate::reading::Reader;
-use crate::retry::{Mode, Told};
 use crate::template::RESULT_SCOPES;
-use crate::workflow::Rule;
+use crate::workflow::condition::Condition;
+use crate::workflow::diagnostics::Reader;
+use crate::workflow::model::Rule;
+use crate::workflow::retry::{Mode, Told};
+use crate::workflow::schema::{self, Level};
+use crate::workflow::types::{self, Kind};
+use crate::yaml::document::{Node, NodeKind, Table};
 
 /// Read a condition: text or a truth value.
 pub(crate) fn read_condition(
@@ -44,7 +44,7 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>>
             reader.problem(&item.place, "goto: expected a rule: {if, to}", "");
             continue;
         };
-        reader.keys(rule, &keys::GOTO);
+        reader.keys(rule, &schema::GOTO);
         let to = reader.text(rule, "to");
         if !rule.contains("to") {
             reader.problem(&item.place, "goto: the rule has no to", "");
@@ -62,14 +62,14 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>>
 pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option<Place>) {
     const TWICE: &str = "use one of them";
     let on_error = reader.table(table, "on_error");
-    let mut told = read_told(reader, on_error, &keys::ON_ERROR, kinds::ERROR_HANDLING);
+    let mut told = read_told(reader, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
     let mut place = on_error
         .and_then(|table| table.get("fallback"))
         .filter(|_| told.fallback.is_some())
         .map(|node| node.place.clone());
     if let Some(entry) = table.entry("retry") {
         let given = reader.table(table, "retry");
-        let mut retry = read_told(reader, given, &keys::RETRY, kinds::RETRY);
+        let mut retry = read_told(reader, given, &schema::RETRY, types::RETRY);
         retry.mode = Some(Mode::Retry);
         if told.overlaps(&retry) || told.mode.is_some_and(|mode| mode != Mode::Retry) {
             reader.problem(&entry.place, "retry and on_error say different things", TWICE);

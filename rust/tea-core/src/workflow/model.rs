@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::actions::Registry;
-use crate::condition::Condition;
-use crate::document;
 use crate::errors::{InvalidFile, Place, Problem};
-use crate::reading::Reader;
-use crate::retry::Told;
 use crate::template::{Template, ValueTree};
-use crate::validate;
 use crate::value::{Map, Value};
+use crate::workflow::condition::Condition;
+use crate::workflow::diagnostics::Reader;
+use crate::workflow::load;
+use crate::workflow::retry::Told;
+use crate::yaml::document;
 
 /// The name that edges to the first node come from.
 pub const START: &str = "__start__";
@@ -145,7 +145,7 @@ pub fn load(
 ) -> Result<Workflow, InvalidFile> {
     let mut reader = Reader::default();
     let document = document::parse(text, file)?;
-    let workflow = validate::read(&document, &mut reader, actions, engine);
+    let workflow = load::read(&document, &mut reader, actions, engine);
     match workflow {
         Some(workflow) if reader.problems.is_empty() => Ok(workflow),
         _ => {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::numbers::float_text;
+use crate::value::numbers::float_text;
 use crate::value::Value;
 
 /// How a value is written.

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use base64::Engine;
 use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
 
-use crate::json;
-use crate::numbers::float_text;
-use crate::text::{length, strip};
+use crate::value::json;
+use crate::value::numbers::float_text;
+use crate::value::text::{length, strip};
 use crate::value::{Map, Mask, Value};
 
 const MARK: &str = "***";

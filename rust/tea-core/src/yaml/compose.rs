@@ -8,12 +8,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use crate::document::{Entry, Node, NodeKind, Table};
 use crate::errors::{Place, Problem};
 use crate::limits::MAX_DEPTH;
-use crate::scalar;
-use crate::source;
 use crate::value::Value;
+use crate::yaml::document::{Entry, Node, NodeKind, Table};
+use crate::yaml::scalar;
+use crate::yaml::source;
 
 /// What all aliases of a file may add to it, in bytes.
 const MAX_ALIAS_BYTES: usize = 1_000_000;

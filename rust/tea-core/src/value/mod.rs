@@ -1,14 +1,17 @@
 //! Values: JSON data, and what templates compute with besides.
 
+pub mod json;
+pub(crate) mod numbers;
+pub(crate) mod text;
+
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
 use crate::errors::{Error, Kind};
-use crate::json;
 use crate::limits::{Budget, MAX_DEPTH, MAX_TEXT, MAX_VALUES};
-use crate::numbers::float_text;
+use crate::value::numbers::float_text;
 
 /// A map with text keys, in the order written.
 pub type Map = IndexMap<Arc<str>, Value>;
@@ -206,7 +209,7 @@ impl Value {
     pub fn truth(&self) -> bool {
         let Value::Text(text) = self else { return self.is_true() };
         !["", "false", "0", "no", "none", "null"]
-            .contains(&crate::text::strip(text).to_lowercase().as_str())
+            .contains(&crate::value::text::strip(text).to_lowercase().as_str())
     }
 
     /// Name the type for a message.
@@ -292,7 +295,7 @@ fn least_length(data: &Value, indent: usize, level: usize) -> usize {
     let inner = |part: &Value| least_length(part, indent, level + 1);
     let sum = |total: usize, length: usize| total.saturating_add(length);
     match data {
-        Value::Text(text) => crate::text::length(text),
+        Value::Text(text) => crate::value::text::length(text),
         Value::List(items) => parts(items.len(), items.iter().map(inner).fold(0, sum)),
         Value::Map(map) => parts(map.len(), map.values().map(inner).fold(0, sum)),
         _ => 0,

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::document::{Entry, Node, NodeKind, Table};
 use crate::errors::{Error, Place, Problem};
-use crate::keys::Level;
-use crate::kinds::Kind;
-use crate::nearest::nearest;
+use crate::suggest::nearest;
+use crate::workflow::schema::Level;
+use crate::workflow::types::Kind;
+use crate::yaml::document::{Entry, Node, NodeKind, Table};
 
 /// The problems and warnings of one file, and checks that add to them.
 ///

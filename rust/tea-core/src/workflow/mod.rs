@@ -1,0 +1,13 @@
+//! A workflow file: read, checked, and kept as data.
+
+pub mod condition;
+pub(crate) mod diagnostics;
+pub(crate) mod load;
+pub mod model;
+pub(crate) mod nodes;
+pub(crate) mod retry;
+pub(crate) mod schema;
+pub(crate) mod settings;
+pub(crate) mod steps;
+pub(crate) mod transitions;
+pub(crate) mod types;
