@@ -153,7 +153,8 @@ def _memory(bundle: Bundle, stored: StoredModel | None) -> dict[str, int] | None
     if bundle.model is None:
         return None
     assert stored is not None  # as the caller promises
-    return memory_estimate.needed(gguf.check(stored.path, bundle.model), bundle.model.context)
+    facts = gguf.check(stored.path, bundle.model)
+    return memory_estimate.needed(facts.head, bundle.model.context, bundle.impl)
 
 
 @contextmanager

@@ -5,10 +5,9 @@ The Python program's own reader reads it, so that no file is bundled that the pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tasks.base.errors import GgufError
 from tasks.catalog import Model
@@ -31,6 +30,7 @@ class GgufFacts:
     """A whole GGUF file. ``context`` in tokens, as trained; ``size`` in bytes.
 
     What the file does not tell is None. ``parts`` is more than 1 for a piece of a split model.
+    ``head`` is what the program's reader says.
     """
 
     architecture: str
@@ -42,8 +42,7 @@ class GgufFacts:
     parts: int
     parameters: int
     size: int
-    cache: int | None = None  # bytes that the context takes for each token, in 16-bit numbers
-    vocabulary: int | None = None  # tokens that there are
+    head: Gguf = field(compare=False, repr=False)
 
 
 def inspect(path: Path) -> GgufFacts:
@@ -72,7 +71,6 @@ def inspect(path: Path) -> GgufFacts:
 def _facts(head: Gguf) -> GgufFacts:
     license_, parts = head.metadata.get("general.license"), head.metadata.get("split.count", 1)
     kind = head.metadata.get("general.file_type")
-    embedding = next((each for each in head.tensors if each.name == "token_embd.weight"), None)
     return GgufFacts(
         architecture=head.architecture,
         name=head.name,
@@ -83,8 +81,7 @@ def _facts(head: Gguf) -> GgufFacts:
         parts=parts if isinstance(parts, int) else 1,
         parameters=head.parameters,
         size=head.size,
-        cache=_cache(head.metadata, head.architecture),
-        vocabulary=embedding.shape[-1] if embedding and embedding.shape else None,
+        head=head,
     )
 
 
@@ -121,23 +118,3 @@ def _differences(facts: GgufFacts, model: Model) -> Iterator[str]:
         yield f"quantization {facts.quantization}, the row says {model.quantization}"
     if facts.context is not None and facts.context < model.context:
         yield f"trained for {facts.context:,} tokens, the row's context is {model.context:,}"
-
-
-def _cache(values: Mapping[str, Any], architecture: str) -> int | None:
-    """Bytes of keys and values a token, every layer taken for one that keeps all; None: not told.
-
-    Layers with a sliding window keep fewer, so it is an upper bound.
-    """
-
-    def number(key: str) -> int | None:
-        value = values.get(f"{architecture}.{key}")
-        return value if isinstance(value, int) and value > 0 else None
-
-    layers, heads = number("block_count"), number("attention.head_count")
-    kept = number("attention.head_count_kv") or heads
-    width = number("embedding_length")
-    head = width // heads if width and heads else None
-    key, value = number("attention.key_length") or head, number("attention.value_length") or head
-    if not (layers and kept and key and value):
-        return None
-    return 2 * layers * kept * (key + value)

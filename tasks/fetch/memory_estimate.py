@@ -1,24 +1,44 @@
-"""How much memory a model needs to run, from what its file says."""
+"""How much memory a model needs to run: the program's own computation, for the CPU that takes most.
+
+What a program repacks depends on the CPU that it runs on, so the most that any does is told.
+"""
 
 from __future__ import annotations
 
-from tasks.fetch.gguf import GgufFacts
+import dataclasses
+import math
+from collections.abc import Iterable
 
-BATCH = 512  # tokens of a prompt that both programs work on at once
-PROGRAM = 64_000_000  # bytes: interpreter or program, libraries, and the smaller buffers
+from the_edge_agent.llm import memory
+from the_edge_agent.llm.gguf import BLOCKS, Gguf, Tensor
+
+# What the programs take without a model, in bytes: rust/tea-cli/src/llm/memory.rs has Rust's.
+PROGRAMS = {"python": memory.PROGRAM, "rust": 5_000_000}
+
+# Tensor types of which some CPU has copies made, and by how many bytes a block is larger there:
+# with AMX (ggml-cpu/amx/mmq.cpp, get_row_size) or without (ggml-cpu/repack.cpp).
+REPACKED = {2: 0, 3: 0, 8: 4, 10: 0, 12: 4, 13: 4, 14: 0, 20: 0, 23: 2, 39: 0}
 
 
-def needed(facts: GgufFacts, context: int) -> dict[str, int] | None:
+def needed(head: Gguf, context: int, impl: str) -> dict[str, int] | None:
     """Bytes for ``context`` tokens by what takes them, at most; None where the file does not tell.
 
-    ``model``: the weights, which are mapped from the bundle. ``cache``: keys and values of the
-    whole context in 16-bit numbers; models with sliding windows take less. ``compute``: a batch's
-    scores of every token of the vocabulary, which outweigh all other buffers, and the program.
+    The mapped pages of the model are not counted: the kernel takes them back when it has to.
     """
-    if facts.cache is None or facts.vocabulary is None:
-        return None
-    return {
-        "model": facts.size,
-        "cache": facts.cache * context,
-        "compute": BATCH * facts.vocabulary * 4 + PROGRAM,
-    }
+    need = memory.need(
+        head,
+        context,
+        repacked=repacked(memory.multiplied(head)),
+        program=PROGRAMS[impl],
+    )
+    return None if need is None else dataclasses.asdict(need)
+
+
+def repacked(matrices: Iterable[Tensor]) -> int:
+    """Bytes of the copies of ``matrices`` on the CPU that makes the most."""
+    total = 0
+    for matrix in matrices:
+        if matrix.kind in REPACKED:
+            blocks = math.prod(matrix.shape) // BLOCKS[matrix.kind][0]
+            total += matrix.size + blocks * REPACKED[matrix.kind]
+    return total

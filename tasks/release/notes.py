@@ -77,12 +77,12 @@ def _model_cells(artefact: Artefact, size: str) -> tuple[str, ...]:
 
 
 def _memory(artefact: Artefact) -> str:
-    """The sum, and of what; nothing where the model's file does not tell."""
+    """At full speed, and with the weights as they lie in the file."""
     need = artefact.record.get("memory")
     if not need:
         return "not known"
-    share = f"{need['model'] / 1e9:.1f} + {need['cache'] / 1e9:.1f} + {need['compute'] / 1e9:.1f}"
-    return f"{sum(need.values()) / 1e9:.1f} GB ({share})"
+    most = sum(need.values())
+    return f"{most / 1e9:.1f} GB, {(most - need['repacked']) / 1e9:.1f} GB at the least"
 
 
 def _others(others: Sequence[Path]) -> str:

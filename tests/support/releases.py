@@ -62,7 +62,12 @@ def put(dist: Path, of: Bundle, content: bytes = b"content", **record: Any) -> P
         "content": pack.read(path).digest,
         "update_information": "",
         "commit": COMMIT,
-        "memory": {"model": 98_362_432, "cache": 188_743_680, "compute": 164_663_296},
+        "memory": {
+            "repacked": 99_975_168,
+            "cache": 188_743_680,
+            "compute": 39_518_208,
+            "program": 21_178_745,
+        },
         "inputs": {"program": "a" * 64},
         "base_image": {"reference": "debian:x", "origin": "stand-in", "id": "sha256:" + "b" * 64},
         **record,

@@ -21,16 +21,16 @@ from tasks.build.parts import Builder, Program
 from tasks.build.sessions import Request
 from tasks.catalog import Bundle
 from tasks.engine.engine import Engine
-from tasks.fetch import ensure, gguf, sessions
+from tasks.fetch import ensure, gguf, memory_estimate, sessions
 from tasks.fetch.ensure import StoredModel
 from tasks.images import Base
 from tests.support.elf import Elf
 from tests.support.packing import COMMAND, RUNTIME, SECTIONS, FakePacker, squashfs
+from the_edge_agent.llm.gguf import Gguf, Tensor
 
 MODEL = catalog.model("smollm2-135m")
 TARGET = catalog.target("x86_64")
 BASE = Base("debian@sha256:0", "registry", "sha256:1")
-
 
 FACTS = gguf.GgufFacts(
     architecture="llama",
@@ -42,8 +42,19 @@ FACTS = gguf.GgufFacts(
     parts=1,
     parameters=1,
     size=10,
-    cache=100,
-    vocabulary=7,
+    head=Gguf(
+        Path("m.gguf"),
+        {
+            "general.architecture": "llama",
+            "llama.block_count": 1,
+            "llama.embedding_length": 50,
+            "llama.attention.head_count": 1,
+        },
+        parameters=1,
+        size=10,
+        tensors=(Tensor("output.weight", 8, (32, 2), 68),),
+        texts=7,
+    ),
 )
 
 
@@ -130,9 +141,10 @@ def test_record_tells_inputs_sizes_and_the_model_s_source(workshop: Workshop) ->
         "offset": 4096,
     }
     assert record["memory"] == {
-        "model": 10,
-        "cache": 8192 * 100,
-        "compute": 512 * 7 * 4 + 64_000_000,
+        "repacked": 68 + 2 * 4,
+        "cache": 8192 * (50 + 50) * 2,
+        "compute": 512 * (4 * 6 * 50 + 6 * 8192),
+        "program": memory_estimate.PROGRAMS["python"] + 7 * 165,
     }
     assert record["commit"] == git.commit()
     assert record["inputs"].keys() == {"program", "runtime", "model", "layer", "packer", "update"}

@@ -18,7 +18,7 @@ from tasks.base.paths import ROOT
 from tasks.catalog import Model
 from tasks.fetch import gguf
 from tests.support import tiny_gguf
-from the_edge_agent.llm.gguf import BLOCKS
+from the_edge_agent.llm.gguf import BLOCKS, read
 
 ROW = replace(catalog.model("smollm2-135m"), context=4096, quantization="Q8_0")
 
@@ -39,8 +39,7 @@ def test_facts_are_those_that_were_written(tiny: Path) -> None:
         parts=1,
         parameters=8 + 32 * 40,
         size=tiny.stat().st_size,
-        cache=None,
-        vocabulary=40,
+        head=read(tiny),
     )
 
 

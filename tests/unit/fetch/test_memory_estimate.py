@@ -1,4 +1,4 @@
-"""Memory that a model needs, from its file's own facts."""
+"""Memory that a model needs: the program's computation, for the CPU that takes most."""
 
 from __future__ import annotations
 
@@ -8,55 +8,25 @@ from pathlib import Path
 import pytest
 
 from tasks.fetch import gguf, memory_estimate
-from tests.support import tiny_gguf
+from tests.support import standin, tiny_gguf
+from the_edge_agent.llm.gguf import Tensor
 
-# As the files of the table have them; the last number is what a token takes in the cache.
-SHAPES = {
-    "llama": (
-        {
-            "block_count": 30,
-            "embedding_length": 576,
-            "attention.head_count": 9,
-            "attention.head_count_kv": 3,
-        },
-        30 * 3 * (64 + 64) * 2,
-    ),
-    "gemma3": (
-        {
-            "block_count": 26,
-            "embedding_length": 1152,
-            "attention.head_count": 4,
-            "attention.head_count_kv": 1,
-            "attention.key_length": 256,
-            "attention.value_length": 256,
-        },
-        26 * (256 + 256) * 2,
-    ),
-    "phi3": (
-        {
-            "block_count": 32,
-            "embedding_length": 3072,
-            "attention.head_count": 24,
-            "attention.head_count_kv": 8,
-        },
-        131_072,
-    ),
-    "no-groups": (
-        {"block_count": 2, "embedding_length": 64, "attention.head_count": 4},
-        2 * 4 * (16 + 16) * 2,
-    ),
+SHAPE = {
+    "block_count": 30,
+    "embedding_length": 576,
+    "attention.head_count": 9,
+    "attention.head_count_kv": 3,
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_cache_of_a_token_follows_from_the_shape(tmp_path: Path, name: str) -> None:
-    shape, cache = SHAPES[name]
-    facts = gguf.inspect(tiny_gguf.write(tmp_path / "m.gguf", architecture=name, shape=shape))
-    assert facts.cache == cache
-    assert memory_estimate.needed(facts, 1000) == {
-        "model": facts.size,
-        "cache": 1000 * cache,
-        "compute": 512 * 40 * 4 + memory_estimate.PROGRAM,
+@pytest.mark.parametrize("impl", ["python", "rust"])
+def test_what_takes_memory_is_told_apart(tmp_path: Path, impl: str) -> None:
+    facts = gguf.inspect(tiny_gguf.write(tmp_path / "m.gguf", shape=SHAPE))
+    assert memory_estimate.needed(facts.head, 1000, impl) == {
+        "repacked": 40 * (34 + 4),  # of token_embd, which is the output too
+        "cache": 30 * 3 * (64 + 64) * 2 * 1024,
+        "compute": 512 * (4 * 6 * 576 + 6 * 1024) + 4 * 40,
+        "program": memory_estimate.PROGRAMS[impl] + 165 * 40,
     }
 
 
@@ -65,5 +35,18 @@ def test_what_the_file_does_not_tell_is_not_guessed(
     tmp_path: Path, shape: Mapping[str, int]
 ) -> None:
     facts = gguf.inspect(tiny_gguf.write(tmp_path / "m.gguf", shape=shape))
-    assert facts.cache is None
-    assert memory_estimate.needed(facts, 1000) is None
+    assert memory_estimate.needed(facts.head, 1000, "rust") is None
+
+
+def test_copies_are_as_large_as_llama_cpp_made_them_with_amx() -> None:
+    matrices = (
+        Tensor(tensor.name, 8, (tensor.columns, tensor.rows), tensor.nbytes)
+        for tensor in standin.tensors(vocabulary=262_144, depth=standin.BLOCKS)
+        if tensor.rows is not None
+    )
+    assert memory_estimate.repacked(matrices) == 1_187_205_120
+
+
+def test_only_types_that_some_cpu_repacks_are_copied() -> None:
+    kept = [Tensor("a", kind, (32, 2), 64) for kind in (0, 30, 6)]
+    assert memory_estimate.repacked(kept) == 0

@@ -29,7 +29,7 @@ def test_table_has_a_row_for_every_bundle(tmp_path: Path) -> None:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert len(cells) == 6
         assert cells[1] == "SmolLM2 135M Instruct, Q4_1"
-        assert cells[3] == "0.5 GB (0.1 + 0.2 + 0.2)"
+        assert cells[3] == "0.3 GB, 0.2 GB at the least"
         assert cells[4] == "8,192 tokens"
         assert "Apache-2.0" in cells[5] and catalog.model("smollm2-135m").license_url in cells[5]
 

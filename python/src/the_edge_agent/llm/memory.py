@@ -27,7 +27,7 @@ CACHE_TYPES: dict[CacheType, int] = {"f16": 1, "q8_0": 8}  # as ggml.h numbers t
 _PER_ELEMENT = {"f16": 2.0, "q8_0": 34 / 32}  # bytes
 _STEP = 256  # llama.cpp rounds a context up to a multiple of it, in tokens
 # Measured with three models on two threads, see docs/performance.md.
-_PROGRAM = 18_000_000  # the program, its libraries' data and their smaller buffers
+PROGRAM = 18_000_000  # the program, its libraries' data and their smaller buffers
 _PER_TEXT = 165  # of the vocabulary's tokens and merges: the text and its places in indices
 
 # Tensors whose rows are looked up, and which nothing is multiplied by.
@@ -93,10 +93,12 @@ def need(
     repacked: int,
     cache_type: CacheType = "f16",
     batch: int = BATCH,
+    program: int = PROGRAM,
 ) -> Need | None:
     """Return what the model needs for ``n_ctx`` tokens, None where its file does not tell.
 
-    ``repacked`` is what the copy of ``multiplied`` takes.
+    ``repacked`` is what the copy of ``multiplied`` takes, ``program`` what the program takes
+    without a model.
     """
     layers, width = _number(head, "block_count"), _number(head, "embedding_length")
     cells = -(-n_ctx // _STEP) * _STEP
@@ -114,7 +116,7 @@ def need(
         repacked=repacked,
         cache=int(values * cells * _PER_ELEMENT[cache_type]),
         compute=min(batch, cells) * (vectors + masks) + 4 * vocabulary,
-        program=_PROGRAM + _PER_TEXT * head.texts,
+        program=program + _PER_TEXT * head.texts,
     )
 
 
