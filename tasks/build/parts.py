@@ -32,7 +32,7 @@ SOURCES = {  # what the program of each implementation is made of, beside docker
         "rust/engine-host/Cargo.toml",
         "rust/tea-cli",
         "rust/tea-core",
-        "rust/tea-wasm-llm/Cargo.toml",
+        "rust/tea-wasm/Cargo.toml",
     ],
 }
 

@@ -169,7 +169,7 @@ def _web(row: TomlRow) -> Web:
         runner=row.text("runner"),
         file=row.text("file").replace("{version}", catalog.version()),
         session=(row.text("session"),),
-        inputs={"locks": _digests(["rust/Cargo.lock", "rust/tea-wasm-llm/package-lock.json"])},
+        inputs={"locks": _digests(["rust/Cargo.lock", "web/package-lock.json"])},
     )
     row.end()
     return web

@@ -17,9 +17,10 @@ from tasks.base.errors import ReleaseError
 from tasks.base.paths import ROOT
 from tasks.release.plan import Web
 
-FOLDER = ROOT / "rust/tea-wasm-llm"
+FOLDER = ROOT / "web"
 NPM_LOCK = FOLDER / "package-lock.json"
 CRATES_LOCK = ROOT / "rust/Cargo.lock"
+CRATE = "tea-wasm"
 _NOTICE = re.compile(r"(.*/)?(LICEN[CS]E|COPYING|NOTICE)[^/]*|licenses/.+", re.IGNORECASE)
 _NPM = "node_modules/"
 # The package's name alone: a path of a module in it may follow.
@@ -61,7 +62,7 @@ def find(dist: Path, planned: Web | None) -> WebPackage | None:
     """
     if planned is None or not (path := dist / planned.file).exists():
         return None
-    dependencies = (*npm(NPM_LOCK, FOLDER / "ts"), *crates(CRATES_LOCK, FOLDER.name))
+    dependencies = (*npm(NPM_LOCK, FOLDER / "ts"), *crates(CRATES_LOCK, CRATE))
     return WebPackage(planned, path, files.sha256_of(path), dependencies, _notices(path))
 
 

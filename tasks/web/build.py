@@ -22,7 +22,7 @@ from tasks.images import Base
 from tasks.web import model_table, serve
 
 DOCKERFILE = ROOT / "docker/web/Dockerfile"
-PACKAGE = ROOT / "rust/tea-wasm-llm"
+PACKAGE = ROOT / "web"
 SOURCES = [
     ROOT / "LICENSE",
     ROOT / "docker/apt",
@@ -32,10 +32,11 @@ SOURCES = [
     *(ROOT / "rust" / name for name in ("Cargo.toml", "Cargo.lock", ".cargo", "tea-core")),
     ROOT / "rust/engine-host/Cargo.toml",
     ROOT / "rust/tea-cli/Cargo.toml",
-    *(PACKAGE / name for name in (".npmrc", "Cargo.toml", "package.json", "package-lock.json")),
+    *(ROOT / "rust/tea-wasm" / name for name in ("Cargo.toml", "src")),
+    *(PACKAGE / name for name in (".npmrc", "package.json", "package-lock.json")),
     *(PACKAGE / name for name in ("biome.json", "tsconfig.json", "tsconfig.build.json")),
     *(PACKAGE / name for name in ("vitest.config.ts", "vitest.browser.config.ts")),
-    *(PACKAGE / name for name in ("scripts", "src", "tests", "ts")),
+    *(PACKAGE / name for name in ("scripts", "tests", "ts")),
     *(PACKAGE / "demo" / name for name in ("index.html", "policy.ts", "public", "src", "sw")),
     *(PACKAGE / "demo" / name for name in ("tsconfig.json", "vite.config.ts")),
     ROOT / "examples/llm",
@@ -45,7 +46,7 @@ MAX_PACKED = 1_000_000  # bytes of the engine and the glue, gzipped, beside wlla
 NEEDED = {  # in the package
     "dist/index.js",
     "dist/types/ts/index.d.ts",
-    "dist/tea_wasm_llm_bg.wasm",
+    "dist/tea_wasm_bg.wasm",
     "dist/wllama.wasm",
     "dist/LICENSES.txt",
 }
@@ -179,7 +180,7 @@ def check(package: Path) -> int:
     if own > MAX_PACKED:
         raise BuildError(
             f"{package.name}: engine and glue take {own:,} bytes gzipped, more than {MAX_PACKED:,}",
-            hint="see what grew: npm run build in rust/tea-wasm-llm",
+            hint="see what grew: npm run build in web",
         )
     console.note(f"engine and glue: {own:,} bytes gzipped, beside wllama's own files")
     return own

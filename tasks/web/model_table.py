@@ -17,7 +17,7 @@ from tasks.catalog import HubSource, Model, UrlSource
 from tasks.fetch import lock as model_lock
 from tasks.fetch.lock import Entries
 
-OUTPUT = ROOT / "rust/tea-wasm-llm/ts/models.generated.ts"
+OUTPUT = ROOT / "web/ts/models.generated.ts"
 _HEAD = """\
 // Made by tasks/web/model_table.py from tasks/catalog/data; sizes in bytes, context in tokens.
 import type { ModelRow } from './models.js';

@@ -118,9 +118,7 @@ def test_statement_names_the_package_and_its_locks(tmp_path: Path) -> None:
     line = json.loads(provenance.write_web(found).read_text())
     assert line["subject"] == [{"name": found.path.name, "digest": {"sha256": found.sha256}}]
     rows = line["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert {"rust/Cargo.lock", "rust/tea-wasm-llm/package-lock.json"} <= {
-        row["name"] for row in rows
-    }
+    assert {"rust/Cargo.lock", "web/package-lock.json"} <= {row["name"] for row in rows}
 
 
 def test_licences_of_the_package_are_collected(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tasks.web import serve
 GOOD = {
     "dist/index.js": b"import './chunk-1.js';",
     "dist/types/ts/index.d.ts": b"export {};",
-    "dist/tea_wasm_llm_bg.wasm": b"\0asm",
+    "dist/tea_wasm_bg.wasm": b"\0asm",
     "dist/wllama-1.js": b"export {};",
     "dist/wllama.wasm": bytes(10),
     "dist/LICENSES.txt": b"MIT",

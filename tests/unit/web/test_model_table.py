@@ -70,13 +70,13 @@ def test_folder_that_cannot_be_written_is_an_error_with_a_name(tmp_path: Path) -
 
 
 def test_package_has_the_version_of_the_project() -> None:
-    package = json.loads((ROOT / "rust/tea-wasm-llm/package.json").read_text(encoding="utf-8"))
-    lock = json.loads((ROOT / "rust/tea-wasm-llm/package-lock.json").read_text(encoding="utf-8"))
+    package = json.loads((ROOT / "web/package.json").read_text(encoding="utf-8"))
+    lock = json.loads((ROOT / "web/package-lock.json").read_text(encoding="utf-8"))
     assert package["version"] == lock["version"] == catalog.version()
 
 
 def test_lock_file_names_no_address_of_a_registry() -> None:
-    lock = json.loads((ROOT / "rust/tea-wasm-llm/package-lock.json").read_text(encoding="utf-8"))
+    lock = json.loads((ROOT / "web/package-lock.json").read_text(encoding="utf-8"))
     entries = {name: entry for name, entry in lock["packages"].items() if name}
     assert entries and all("resolved" not in entry for entry in entries.values())
     assert all(entry["integrity"].startswith("sha512-") for entry in entries.values())

@@ -1,7 +1,7 @@
 // In the page: runs what the judge says on the engine, and asks the judge for what a host gives.
-import init, { run } from '/wasm/tea_wasm_llm.js';
+import init, { run } from '/wasm/tea_wasm.js';
 
-await init({ module_or_path: '/wasm/tea_wasm_llm_bg.wasm' });
+await init({ module_or_path: '/wasm/tea_wasm_bg.wasm' });
 
 async function chat(request, onText) {
   const answer = await ask('chat', request);

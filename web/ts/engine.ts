@@ -1,4 +1,4 @@
-import initialise, * as glue from '../wasm/tea_wasm_llm.js';
+import initialise, * as glue from '../wasm/tea_wasm.js';
 import { TeaError } from './errors.js';
 import { compilable, wasmBytes } from './wasm_files.js';
 

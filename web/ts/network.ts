@@ -1,4 +1,4 @@
-import type { HttpReply } from '../wasm/tea_wasm_llm.js';
+import type { HttpReply } from '../wasm/tea_wasm.js';
 import { Fault, stopped } from './llm/fault.js';
 
 /** Longer waits are not waited for: what a timer of the browser can hold, in milliseconds. */

@@ -63,7 +63,7 @@ beforeAll(async () => {
     { url: `${server.url}${MODEL}`, size: content.length, sha256: sha256(content) },
   ] as const;
   source = { id: 'smollm2', files };
-  const examples = process.env.TEA_EXAMPLES ?? join(ROOT, '../../examples/llm');
+  const examples = process.env.TEA_EXAMPLES ?? join(ROOT, '../examples/llm');
   example = await readFile(join(examples, 'local-chat.yaml'), 'utf8');
 });
 

@@ -200,7 +200,7 @@ function refused(thrown: unknown): never {
  */
 export async function createTea(options: TeaOptions = {}): Promise<Tea> {
   throwIfAborted(options.signal);
-  const url = options.wasmUrl?.engine ?? new URL('./tea_wasm_llm_bg.wasm', import.meta.url);
+  const url = options.wasmUrl?.engine ?? new URL('./tea_wasm_bg.wasm', import.meta.url);
   const engine = await loadEngine(new URL(url, import.meta.url));
   const model =
     options.model === undefined ? undefined : await openModel(engine, options.model, options);

@@ -3,7 +3,7 @@ import { announce, element, make, show } from './dom.js';
 import { fail } from './problem.js';
 
 // The repository's own examples, as they are when the page is built.
-const EXAMPLES = import.meta.glob<string>('../../../../examples/llm/*.yaml', {
+const EXAMPLES = import.meta.glob<string>('../../../examples/llm/*.yaml', {
   query: '?raw',
   import: 'default',
   eager: true,

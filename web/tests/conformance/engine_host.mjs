@@ -9,13 +9,10 @@ const ORIGIN = 'http://page.test';
 const FILES = {
   '/': ['text/html', '<!doctype html><script type="module" src="/page.mjs"></script>'],
   '/page.mjs': ['text/javascript', new URL('page.mjs', import.meta.url)],
-  '/wasm/tea_wasm_llm.js': [
-    'text/javascript',
-    new URL('../../wasm/tea_wasm_llm.js', import.meta.url),
-  ],
-  '/wasm/tea_wasm_llm_bg.wasm': [
+  '/wasm/tea_wasm.js': ['text/javascript', new URL('../../wasm/tea_wasm.js', import.meta.url)],
+  '/wasm/tea_wasm_bg.wasm': [
     'application/wasm',
-    new URL('../../wasm/tea_wasm_llm_bg.wasm', import.meta.url),
+    new URL('../../wasm/tea_wasm_bg.wasm', import.meta.url),
   ],
 };
 

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { afterEach, expect, test } from 'vitest';
-import type { HttpReply } from '../../wasm/tea_wasm_llm.js';
+import type { HttpReply } from '../../wasm/tea_wasm.js';
 import { post, sleep } from '../../ts/network.js';
 
 let server: Server | undefined;

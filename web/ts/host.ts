@@ -1,4 +1,4 @@
-import type { Host } from '../wasm/tea_wasm_llm.js';
+import type { Host } from '../wasm/tea_wasm.js';
 import { Fault } from './llm/fault.js';
 import type { PageModel } from './llm/model.js';
 import { post, sleep } from './network.js';

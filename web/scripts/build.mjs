@@ -30,7 +30,7 @@ await build({
   chunkNames: '[name]-[hash]',
   legalComments: 'none', // the licences are in a file of their own
 });
-copyFileSync(`${root}wasm/tea_wasm_llm_bg.wasm`, `${dist}/tea_wasm_llm_bg.wasm`);
+copyFileSync(`${root}wasm/tea_wasm_bg.wasm`, `${dist}/tea_wasm_bg.wasm`);
 copyFileSync(`${root}node_modules/@wllama/wllama/esm/wasm/wllama.wasm`, `${dist}/wllama.wasm`);
 execFileSync(
   process.execPath,
@@ -41,7 +41,7 @@ execFileSync(
   },
 );
 mkdirSync(`${dist}/types/wasm`);
-copyFileSync(`${root}wasm/tea_wasm_llm.d.ts`, `${dist}/types/wasm/tea_wasm_llm.d.ts`);
+copyFileSync(`${root}wasm/tea_wasm.d.ts`, `${dist}/types/wasm/tea_wasm.d.ts`);
 
 // The terms of all that is in the bundle; those of the crates are laid down where these are built.
 const texts = ['@wllama/wllama/LICENCE', 'hash-wasm/LICENSE', 'idb/LICENSE'].map((name) => [
