@@ -90,14 +90,16 @@ bool remove_tree(int dir, const char *name)
     struct stat info;
     int error = 0;
     int inside;
+    int why;
 
     if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
         return true;
+    why = errno;
     inside = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (inside < 0 && errno == EACCES && fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISDIR(info.st_mode) && fchmodat(dir, name, 0700, 0) == 0)
         inside = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    error = inside >= 0 ? remove_contents(inside) : errno;
+    error = inside >= 0 ? remove_contents(inside) : errno == ENOTDIR ? why : errno;
     if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
         return true;
     errno = error != 0 ? error : errno;

@@ -324,7 +324,8 @@ CLEAN = """
 pkill -9 -x sleep
 for i in $(seq 100); do pgrep -f '^/w/' > /dev/null || break; sleep 0.02; done; pkill -9 -f '^/w/'
 grep -o '/tmp/.mount_[^ ]*' /proc/mounts | xargs -r umount -l; cd /; shopt -s dotglob
-chmod -R u+rwX /home/tea; rm -rf /tmp/* /var/tmp/* /srv/* /root/.cache /home/tea/*; shopt -u dotglob
+chmod -R u+rwX /home/tea; chmod 755 /srv; chmod 1777 /tmp /var/tmp
+rm -rf /tmp/* /var/tmp/* /srv/* /root/.cache /home/tea/*; shopt -u dotglob
 """
 
 

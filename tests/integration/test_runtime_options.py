@@ -55,6 +55,7 @@ def test_options_answer_and_everything_else_goes_to_the_program(
     text = b"gh-releases-zsync|a|b|latest|c.zsync"
     data[at : at + len(text)] = text
     copy = bench.folder / "options.AppImage"
+    copy.unlink(missing_ok=True)  # the last one may still bring its copy to the disk
     copy.write_bytes(data)
     copy.chmod(0o755)
     result = bench.run(f"cd /tmp; $U /w/{copy.name} {option.words}", profile=option.profile)
