@@ -171,10 +171,8 @@ def _event(data: dict[str, Any]) -> bytes:
 
 
 def _recorded(asked: Request, body: dict[str, Any]) -> Request:
-    """Return a request in the words of the cases, whichever of two names the API has."""
+    """Return a request in the words of the cases."""
     fields = dict(body)
-    if "max_completion_tokens" in fields:
-        fields["max_tokens"] = fields.pop("max_completion_tokens")
     if "input" in fields:
         texts = fields.pop("input")
         fields["texts"] = [texts] if isinstance(texts, str) else texts
