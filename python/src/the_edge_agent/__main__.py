@@ -29,9 +29,21 @@ def main() -> int:
         except KeyboardInterrupt:
             return signals.exit_code()
         return 0
+    _ignore_openssl_conf()
     from the_edge_agent.cli.main import run
 
     return run(arguments)
+
+
+def _ignore_openssl_conf() -> None:
+    """Set OpenSSL up without OPENSSL_CONF, which is for the host's own; children have it still."""
+    came = os.environ.pop("OPENSSL_CONF", None)
+    if came is None:
+        return
+    import ssl
+
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the settings are read here, once
+    os.environ["OPENSSL_CONF"] = came
 
 
 def _restore_locale() -> None:

@@ -149,3 +149,22 @@ def test_locale_of_children_is_that_of_the_caller(given: str | None, tmp_path: P
     env = environment(tmp_path) | ({} if given is None else {"LC_CTYPE": given})
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True)
     assert done.stdout.decode() == f"python\n{given}\n"
+
+
+def test_openssl_settings_of_the_host_are_not_read_but_handed_on(tmp_path: Path) -> None:
+    settings = tmp_path / "openssl.cnf"
+    settings.write_text(
+        "openssl_conf = all\n[all]\nproviders = some\n[some]\nnone = none\n"
+        "[none]\nmodule = /nowhere.so\nactivate = 1\n"
+    )
+    code = (
+        "import os, sys; from the_edge_agent.__main__ import main;"
+        "sys.argv[1:] = ['validate', 'x']; main(); import ssl;"
+        "print(len(ssl.create_default_context().get_ciphers()) > 0);"
+        "print(os.environ['OPENSSL_CONF'])"
+    )
+    env = environment(tmp_path, OPENSSL_CONF=str(settings))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.stdout.decode() == f"True\n{settings}\n", done.stderr

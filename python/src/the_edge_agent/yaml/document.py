@@ -117,6 +117,10 @@ def parse(text: str, file: str) -> Value:
     return _Composer(text, file).document()
 
 
+# A byte order mark may begin a document: behind the marker, PyYAML takes it for text.
+_MARK_OF_DOCUMENT = re.compile(r"^(---[ \t]*\r?\n)\ufeff", re.MULTILINE)
+
+
 @dataclass(slots=True)
 class _Open:
     """A mapping while it is read."""
@@ -135,7 +139,7 @@ class _Composer:
         spare = (chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
         self._restore = {ord(new): old for old, new in zip(_OLD_BREAKS, spare, strict=False)}
         hidden = str.maketrans({old: chr(new) for new, old in self._restore.items()})
-        self._text = text.translate(hidden)
+        self._text = _MARK_OF_DOCUMENT.sub(r"\1", text.translate(hidden))
         self._anchors: dict[str, Value | None] = {}  # None while the value is being read
         self._alias_bytes = 0
         self._depth = 0

@@ -18,13 +18,32 @@ use crate::yaml::source;
 /// What all aliases of a file may add to it, in bytes.
 const MAX_ALIAS_BYTES: usize = 1_000_000;
 
+/// `text` without the byte order marks that begin a document behind its marker: the parser takes
+/// them for text.
+fn without_marks_of_documents(text: &str) -> Cow<'_, str> {
+    if !text.contains("\n\u{feff}") {
+        return text.into();
+    }
+    let mut is_marker = false;
+    let lines = text.split_inclusive('\n').map(|line| {
+        let begins = std::mem::replace(&mut is_marker, line.trim_end() == "---");
+        if begins {
+            line.strip_prefix('\u{feff}').unwrap_or(line)
+        } else {
+            line
+        }
+    });
+    lines.collect::<String>().into()
+}
+
 /// Read one YAML document, or say what is wrong with it.
 pub(crate) fn document(text: &str, file: &Arc<str>) -> Result<Rc<Node>, Vec<Problem>> {
     if let Some(problem) = source::forbidden_character(text, file) {
         return Err(vec![problem]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (source, mark) = hide_halves(text);
+    let text = without_marks_of_documents(text);
+    let (source, mark) = hide_halves(&text);
     let source = &*source;
     let mut composer = Composer {
         file: file.clone(),
