@@ -1,4 +1,4 @@
-"""The row of a chat's memory: the program's peak against the model's file and its context."""
+"""The rows of a chat's memory: the program's peak against the model's file and its context."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ BUFFER = re.compile(r"(KV|RS|output|compute) buffer size += +(\d+\.\d+) MiB")
 
 
 def memory(bench: Bench) -> Iterator[BenchRow]:
-    """The most memory that `tea chat QUESTION` has, mapped pages of the model's file included."""
+    """The most memory that `tea chat QUESTION` has, mapped pages of the model's file included.
+
+    At full speed, and with the weights as they lie in the file.
+    """
     chat = bench.tea("tree", "chat", QUESTION, name="chat")
+    low = bench.tea("tree", "chat", "--low-memory", QUESTION, name="low")
     talking = bench.tea("tree", "chat", "-v", QUESTION, name="talking")
     with bench.inside() as inside:
-        results = inside.measure([chat], bench.runs)["chat"]
+        results = inside.measure([chat, low], bench.runs)
         said = inside.measure([talking], 1)["talking"][0].stderr
-    peak = Figure.of("peak", [result.peak / 1e6 for result in results])
+    peaks = {
+        name: Figure.of("peak", [result.peak / 1e6 for result in results[name]])
+        for name in ("chat", "low")
+    }
     needed = (bench.model.size + context_bytes(said)) / 1e6
     goal = Goal(30) if bench.program.impl == "rust" else None
     model = Figure("model and context", needed, 1)
-    yield BenchRow("memory of a chat", "MB", peak, model, goal, difference=True)
+    yield BenchRow("memory of a chat", "MB", peaks["chat"], model, goal, difference=True)
+    yield BenchRow("memory of a chat, low", "MB", peaks["low"], model, goal, difference=True)
 
 
 def context_bytes(log: str) -> int:

@@ -222,7 +222,7 @@ class LocalBackend:
             head,
             n_ctx,
             repacked=repacked,
-            cache_type=self._options.cache_type,
+            cache_type="f16" if whole_texts else self._options.cache_type,
             batch=n_ctx if whole_texts else memory.BATCH,
         )
         if free is None or needed is None:

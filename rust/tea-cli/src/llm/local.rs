@@ -221,7 +221,8 @@ impl LocalBackend {
         let options = self.options;
         let repacked = llama::repacked(library, memory::multiplied(head));
         let batch = if whole_texts { n_ctx } else { memory::BATCH };
-        let wanted = memory::Use { n_ctx, cache_type: options.cache_type, batch };
+        let cache_type = if whole_texts { CacheType::F16 } else { options.cache_type };
+        let wanted = memory::Use { n_ctx, cache_type, batch };
         let on_gpu = options.n_gpu_layers != Some(0) && library.has_gpu();
         let free = if on_gpu { None } else { memory::available() };
         let (Some(free), Some(needed)) = (free, memory::need(head, wanted, repacked)) else {

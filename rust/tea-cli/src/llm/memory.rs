@@ -329,3 +329,88 @@ fn parts(needed: Need, repack: bool) -> String {
 fn mb(size: u64) -> String {
     format!("{} MB", grouped(size.div_ceil(1_000_000)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    const MEMINFO: &str = "MemTotal: 8000 kB\nMemAvailable:    5000 kB\nSwapFree: 300 kB\n";
+    const KIB: u64 = 1024;
+
+    fn machine(mounts: &str, group: &str, files: &[(&str, u64)]) -> Option<Available> {
+        let folder = Folder::new();
+        folder.write("proc/meminfo", MEMINFO);
+        folder.write("proc/self/mountinfo", mounts);
+        folder.write("proc/self/cgroup", group);
+        for (name, number) in files {
+            folder.write(name, number.to_string());
+        }
+        available_at(folder.path())
+    }
+
+    fn kib(memory: u64, with_swap: u64) -> Option<Available> {
+        Some(Available { memory: memory * KIB, with_swap: with_swap * KIB })
+    }
+
+    #[test]
+    fn the_tightest_limit_of_version_2_counts() {
+        let files = [
+            ("sys/fs/cgroup/a/memory.max", 3000 * KIB),
+            ("sys/fs/cgroup/a/memory.high", 9000 * KIB),
+            ("sys/fs/cgroup/a/memory.current", 1000 * KIB),
+            ("sys/fs/cgroup/a/memory.swap.max", 50 * KIB),
+            ("sys/fs/cgroup/a/memory.swap.current", 10 * KIB),
+        ];
+        let mounts = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(machine(mounts, "0::/a/b\n", &files), kib(2000, 2040));
+        assert_eq!(machine(mounts, "0::/c\n", &files), kib(5000, 5300));
+    }
+
+    #[test]
+    fn version_1_limits_memory_and_swap_together() {
+        let files = [
+            ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", 1000 * KIB),
+            ("sys/fs/cgroup/memory/x/memory.usage_in_bytes", 600 * KIB),
+            ("sys/fs/cgroup/memory/x/memory.memsw.limit_in_bytes", 1000 * KIB),
+            ("sys/fs/cgroup/memory/x/memory.memsw.usage_in_bytes", 600 * KIB),
+        ];
+        let mounts = "32 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        assert_eq!(machine(mounts, "4:memory:/x\n", &files), kib(400, 400));
+    }
+
+    const MB: u64 = 1_000_000;
+    const NEED: Need =
+        Need { repacked: 1000 * MB, cache: 200 * MB, compute: 50 * MB, program: 50 * MB };
+
+    fn free(mb: u64) -> Available {
+        Available { memory: mb * MB, with_swap: mb * MB }
+    }
+
+    #[test]
+    fn weights_are_repacked_where_there_is_room() {
+        let repacks = |mb, low| plan(1100 * MB, NEED, free(mb), low, 8192).unwrap();
+        assert!(repacks(1300, LowMemory::Auto).repack);
+        assert!(repacks(1300, LowMemory::No).repack);
+        let tight = repacks(1299, LowMemory::Auto);
+        assert!(!tight.repack);
+        assert!(tight.remarks[1].contains("a copy of them does not fit (1,000 MB more)"));
+        assert!(tight.remarks[2].contains("read again for each token"));
+        assert_eq!(repacks(2400, LowMemory::Yes).remarks.len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_with_what_would() {
+        for (mb, low, hint) in [
+            (299, LowMemory::Auto, "a context of 7,936 tokens"),
+            (107, LowMemory::Yes, "a context of 256 tokens"),
+            (106, LowMemory::Auto, "raise the limit of the control group"),
+            (1299, LowMemory::No, "low_memory: auto"),
+            (200, LowMemory::No, "4,096 tokens would fit"),
+        ] {
+            let error = plan(MB, NEED, free(mb), low, 8192).unwrap_err();
+            assert!(error.message.contains("for a context of 8,192 tokens"), "{}", error.message);
+            assert!(error.hint.contains(hint), "{}", error.hint);
+        }
+    }
+}
