@@ -20,7 +20,7 @@ from tasks.fetch.lock import Entries
 OUTPUT = ROOT / "web/ts/models.generated.ts"
 _HEAD = """\
 // Made by tasks/web/model_table.py from tasks/catalog/data; sizes in bytes, context in tokens.
-import type { ModelRow } from './models.js';
+import type { ModelRow } from './types.js';
 
 export const ROWS: readonly ModelRow[] = """
 

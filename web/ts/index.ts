@@ -2,8 +2,8 @@
 
 export { TeaError, type TeaErrorCode } from './errors.js';
 export type { Json, State, TeaEvent } from './host.js';
-export { type ModelRow, modelOf, models } from './models.js';
-export type { Warning } from './opening.js';
+export { modelOf, models } from './models.js';
+export type { TeaOptions, Warning } from './options.js';
 export { openModelStore, type StoreOptions } from './store/store.js';
 export {
   createTea,
@@ -11,12 +11,12 @@ export {
   type Problem,
   type RunOptions,
   type Tea,
-  type TeaOptions,
   WorkflowFailed,
 } from './tea.js';
 export type {
   LongOptions,
   ModelFile,
+  ModelRow,
   ModelSource,
   ModelStore,
   Progress,

@@ -4,14 +4,8 @@ import { type GgufHead, readHead } from './llm/gguf.js';
 import { checkMemory } from './llm/memory.js';
 import { PageModel } from './llm/model.js';
 import { openModelStore } from './store/store.js';
-import type { TeaOptions } from './tea.js';
+import type { TeaOptions } from './options.js';
 import type { ModelSource } from './types.js';
-
-/** What the user of a page should know. */
-export interface Warning {
-  readonly code: 'one-thread';
-  readonly message: string;
-}
 
 const DEFAULT_CONTEXT = 8192; // tokens
 const MIB = 1024 * 1024;

@@ -2,30 +2,9 @@ import { type Engine, loadEngine } from './engine.js';
 import { aborted, TeaError, throwIfAborted } from './errors.js';
 import { host, type Json, type State, type TeaEvent } from './host.js';
 import type { PageModel } from './llm/model.js';
-import { openModel, type Warning } from './opening.js';
+import { openModel } from './opening.js';
+import type { TeaOptions } from './options.js';
 import { Queue } from './queue.js';
-import type { LongOptions, ModelSource, ModelStore } from './types.js';
-
-/** How to make a Tea. */
-export interface TeaOptions extends LongOptions {
-  /**
-   * The model: one of the table (`modelOf`), an address, or GGUF files that are at hand already.
-   * Without one, workflows can use an API alone.
-   */
-  readonly model?: ModelSource | string | Blob | readonly Blob[];
-  /** Where models are kept; one in IndexedDB, when none is given. */
-  readonly store?: ModelStore;
-  /** Where the .wasm files are, if not beside this module. */
-  readonly wasmUrl?: { readonly engine?: string | URL; readonly wllama?: string | URL };
-  /** Tokens; the model's default, when none is given. */
-  readonly context?: number;
-  /** As many as the processor has, but for one, when none is given. */
-  readonly threads?: number;
-  /** Seconds that loading the model into memory may take; grows with its size, when not given. */
-  readonly loadTimeout?: number;
-  /** What the user of the page should know. */
-  readonly onWarning?: (warning: Warning) => void;
-}
 
 /** How to run a workflow. */
 export interface RunOptions {

@@ -25,6 +25,27 @@ export interface ModelSource {
   readonly chatSystem?: string;
 }
 
+/** A model that the project knows, as in its model table. */
+export interface ModelRow {
+  readonly id: string;
+  readonly title: string;
+  readonly architecture: string;
+  readonly quantization: string;
+  /** The default context in tokens. */
+  readonly context: number;
+  readonly license: string;
+  readonly licenseUrl: string;
+  /** The name of the file. */
+  readonly file: string;
+  /** Where it can be fetched from; a model that has none must be served beside the page. */
+  readonly url?: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly sha256: string;
+  readonly chatTemplate?: string;
+  readonly chatSystem?: string;
+}
+
 /** How far something long is. */
 export interface Progress {
   readonly phase:

@@ -1,7 +1,7 @@
 import type { RawCompletionChunk, Wllama } from '@wllama/wllama/esm/index.js';
 import type { Engine } from '../engine.js';
 import { Fault } from './fault.js';
-import type { ChatReply, ChatRequest } from './model.js';
+import type { ChatReply, ChatRequest } from './messages.js';
 
 /** llama.cpp takes it for "any". */
 const ANY_SEED = 0xffffffff;
