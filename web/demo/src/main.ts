@@ -8,33 +8,33 @@ import {
 } from 'tea-wasm-llm';
 import { Chat } from './chat.js';
 import { announce, element, show } from './dom.js';
-import { Flow } from './flow.js';
-import { Getting } from './getting.js';
+import { WorkflowPanel } from './workflow_panel.js';
+import { DownloadPanel } from './download_panel.js';
 import { Picker, sourceOf } from './picker.js';
 import { fail } from './problem.js';
-import { Shelf } from './shelf.js';
+import { ModelList } from './model_list.js';
 import { tabs } from './tabs.js';
 
 const ONE_THREAD = 'This visit computes on one thread. Load the page again, and it may use more.';
-const PANELS = ['setup', 'getting', 'work'] as const;
+const PANELS = ['setup', 'download', 'work'] as const;
 
 /** The page: which panel is to be seen, and the model that it works with. */
 class Page {
   readonly #store: ModelStore;
   readonly #picker: Picker;
-  readonly #getting: Getting;
+  readonly #download: DownloadPanel;
   readonly #chat = new Chat();
-  readonly #flow = new Flow();
-  readonly #shelf: Shelf;
+  readonly #workflow = new WorkflowPanel();
+  readonly #list: ModelList;
   #stop: AbortController | undefined;
   #tea: Tea | undefined;
   #row: ModelRow | undefined;
 
   constructor(store: ModelStore) {
     this.#store = store;
-    this.#shelf = new Shelf(store, () => void this.refresh());
+    this.#list = new ModelList(store, () => void this.refresh());
     this.#picker = new Picker((row) => void this.#start(row));
-    this.#getting = new Getting({
+    this.#download = new DownloadPanel({
       onPause: () => this.#stop?.abort(),
       onResume: () => this.#row && void this.#start(this.#row),
       onBack: () => void this.#choose(),
@@ -43,7 +43,7 @@ class Page {
     addEventListener('keydown', (event) => {
       if (event.key !== 'Escape') return;
       this.#chat.stop();
-      this.#flow.stop();
+      this.#workflow.stop();
     });
     // A download that lost the network goes on by itself.
     addEventListener('online', () => {
@@ -54,7 +54,7 @@ class Page {
   async refresh(): Promise<void> {
     const stored = await this.#store.list();
     this.#picker.refresh(stored);
-    this.#shelf.refresh(stored, this.#tea ? this.#row?.id : undefined);
+    this.#list.refresh(stored, this.#tea ? this.#row?.id : undefined);
   }
 
   #panel(shown: (typeof PANELS)[number]): void {
@@ -68,15 +68,15 @@ class Page {
     this.#row = row;
     const stop = new AbortController();
     this.#stop = stop;
-    this.#panel('getting');
-    this.#getting.begin(row.title);
+    this.#panel('download');
+    this.#download.begin(row.title);
     try {
       void this.#store.persist();
       this.#tea = await createTea({
         model: sourceOf(row),
         store: this.#store,
         signal: stop.signal,
-        onProgress: (progress) => this.#getting.update(progress),
+        onProgress: (progress) => this.#download.update(progress),
         onWarning: ({ code }) => {
           if (code === 'one-thread') element('threads').textContent = ONE_THREAD;
         },
@@ -92,7 +92,7 @@ class Page {
     this.#panel('work');
     element('ready').textContent = `${row.title} is ready`;
     announce(`${row.title} is ready`);
-    this.#flow.open(tea);
+    this.#workflow.open(tea);
     this.#chat.open(tea, row.chatSystem);
   }
 
@@ -101,14 +101,14 @@ class Page {
     const code = error instanceof TeaError ? error.code : undefined;
     if (code !== 'aborted' && code !== 'offline') fail(error);
     const why = code === 'aborted' ? 'Paused' : code === 'offline' ? 'Offline' : 'Not finished';
-    this.#getting.paused(why, stored, row.size);
+    this.#download.paused(why, stored, row.size);
   }
 
   /** Back to the choice; the model leaves the memory and stays in the store. */
   async #choose(): Promise<void> {
     fail(null);
     this.#chat.stop();
-    this.#flow.stop();
+    this.#workflow.stop();
     this.#panel('setup');
     element('threads').textContent = '';
     const tea = this.#tea;

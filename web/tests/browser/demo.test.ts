@@ -116,21 +116,21 @@ async function textOf(selector: string): Promise<string> {
 
 /** Run the example as it is; its answer is the same each time. */
 async function runExample(): Promise<string> {
-  await page.click('#tab-flow');
+  await page.click('#tab-workflow');
   await page.click('#run');
   await page.waitForSelector('#result:visible', { timeout: LOAD });
   return textOf('#result');
 }
 
 describe.sequential('the page', () => {
-  test('offers the smallest model first, and breaks no rule of accessibility', async () => {
+  test('offers the smallest model first, and is accessible', async () => {
     await page.waitForSelector('#models input:checked');
     expect(await page.inputValue('#models input:checked')).toBe(MODEL?.id);
     expect(await textOf('#start')).toBe('Download: 98 MB');
     expect(await faults()).toEqual([]);
   });
 
-  test('downloads at the press of a key, pauses, and goes on where it was', async () => {
+  test('downloads at a key, pauses, and goes on where it was', async () => {
     server.rate = 10e6;
     await page.keyboard.press('Tab');
     expect(await textOf(':focus')).toBe("Skip to the page's content");
@@ -173,8 +173,8 @@ describe.sequential('the page', () => {
     expect(complaints).toEqual([]);
   });
 
-  test('stops an answer at a press of Escape, and keeps what has come of it', async () => {
-    await page.click('#tab-flow');
+  test('stops an answer at Escape, and keeps what has come', async () => {
+    await page.click('#tab-workflow');
     await page.selectOption('#example', { label: 'stream-a-story.yaml' });
     await page.click('#run');
     await page.waitForFunction(
@@ -193,7 +193,7 @@ describe.sequential('the page', () => {
     expect(complaints).toEqual([]);
   });
 
-  test('runs an example of the repository, and says what is wrong in a workflow', async () => {
+  test('runs an example, and says what is wrong in a workflow', async () => {
     expect(await runExample()).toContain('Paris');
     expect(await faults()).toEqual([]);
     await page.fill('#yaml', 'nodes: [{name: a, uses: nonsense}]');

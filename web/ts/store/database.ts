@@ -128,17 +128,17 @@ export class Database {
 }
 
 /** The record of a model of which nothing is stored yet. */
-export function fresh(
+export function newRecord(
   model: ModelSource,
   files: readonly SizedFile[],
   chunkBytes: number,
   since: number,
 ): ModelRecord {
   const { id, title = id } = model;
-  return { id, title, chunkBytes, files: files.map(freshFile), since };
+  return { id, title, chunkBytes, files: files.map(newFileRecord), since };
 }
 
-function freshFile({ url, size, sha256 }: SizedFile): FileRecord {
+function newFileRecord({ url, size, sha256 }: SizedFile): FileRecord {
   return { url, size, sha256: sha256 ?? null, etag: null, chunks: [], complete: false };
 }
 
@@ -147,7 +147,7 @@ function freshFile({ url, size, sha256 }: SizedFile): FileRecord {
  *
  * A file of the same digest may have moved; what it is stored as is then kept.
  */
-export function moved(
+export function rebase(
   record: ModelRecord,
   model: ModelSource,
   chunkBytes: number,

@@ -1,7 +1,7 @@
 import type { TeaError } from '../errors.js';
 
 /** A failure that may be gone the next time; `error` is what it is called if it is not. */
-export class PassingFailure extends Error {
+export class TransientError extends Error {
   constructor(
     readonly error: TeaError,
     /** The wait that the server asks for, in milliseconds. */
@@ -12,4 +12,4 @@ export class PassingFailure extends Error {
 }
 
 /** The server's file is another one than the one that was begun. */
-export class Changed extends Error {}
+export class FileChangedError extends Error {}

@@ -9,13 +9,13 @@ import {
   storedBytes,
   withFile,
 } from './database.js';
-import { Changed } from './failures.js';
-import { type Pace, Patience } from './patience.js';
+import { FileChangedError } from './failures.js';
+import { type RetryPolicy, Retrier } from './retry.js';
 import type { Meter } from './progress.js';
 import { ask, bytes, type Part } from './range.js';
 import { total } from './source.js';
-import type { Surroundings } from './surroundings.js';
-import type { Watch } from './watch.js';
+import type { Environment } from './environment.js';
+import type { StallTimer } from './stall_timer.js';
 
 const RESTARTS = 2;
 
@@ -25,8 +25,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export interface Job {
   readonly db: Database;
   record: ModelRecord;
-  readonly from: Surroundings;
-  readonly pace: Pace;
+  readonly environment: Environment;
+  readonly policy: RetryPolicy;
   readonly meter: Meter;
   readonly signal: AbortSignal;
 }
@@ -35,7 +35,7 @@ export interface Job {
 export class FileWork {
   readonly #job: Job;
   readonly #index: number;
-  readonly #patience: Patience;
+  readonly #retrier: Retrier;
   /** Bytes of the files before this one. */
   readonly #before: number;
   /** That the bytes came with, also those that are not stored yet. */
@@ -48,7 +48,7 @@ export class FileWork {
     this.#index = index;
     this.#before = total(job.record.files.slice(0, index));
     this.#etag = this.#file.etag;
-    this.#patience = new Patience(job.pace, job.from, job.signal, () => job.meter.pause());
+    this.#retrier = new Retrier(job.policy, job.environment, job.signal, () => job.meter.pause());
   }
 
   get #file(): FileRecord {
@@ -68,7 +68,7 @@ export class FileWork {
       try {
         return await this.#once();
       } catch (error) {
-        if (!(error instanceof Changed)) throw error;
+        if (!(error instanceof FileChangedError)) throw error;
         await this.#clear();
         if (restarts === RESTARTS) {
           const text = `${this.#file.url} is another file at each try`;
@@ -86,7 +86,8 @@ export class FileWork {
     await this.#download(hasher);
     const digest = hasher.digest();
     if (sha256 !== null && digest !== sha256) {
-      if (chunks.length > 0) throw new Changed('what was stored before does not fit the rest');
+      if (chunks.length > 0)
+        throw new FileChangedError('what was stored before does not fit the rest');
       await this.#clear();
       throw new TeaError('digest-mismatch', `the sha256 of ${url} is ${digest}`, {
         hint: `${sha256} was expected; the download was deleted`,
@@ -121,21 +122,21 @@ export class FileWork {
     return content;
   }
 
-  /** Fetch one chunk again. Rejects with Changed where the server has other bytes for it. */
+  /** Fetch one chunk again. Rejects with FileChangedError where the server has other bytes for it. */
   async #repair(chunk: number): Promise<Bytes> {
     const { start, length } = this.#range(chunk);
     const content = new Uint8Array(length);
     const part = { ...this.#part(start), end: start + length, pinned: true };
-    await this.#patience.run(async (watch) => {
-      const answer = await ask(part, this.#job.from, watch);
+    await this.#retrier.run(async (timer) => {
+      const answer = await ask(part, this.#job.environment, timer);
       let filled = 0;
-      for await (const piece of bytes(answer, part, this.#job.from, watch)) {
+      for await (const piece of bytes(answer, part, this.#job.environment, timer)) {
         content.set(piece, filled);
         filled += piece.length;
       }
     });
     if ((await digestOf(content)) !== this.#file.chunks[chunk]) {
-      throw new Changed('the file has other bytes than the ones stored');
+      throw new FileChangedError('the file has other bytes than the ones stored');
     }
     await this.#store(this.#job.record, chunk, content);
     return content;
@@ -145,22 +146,22 @@ export class FileWork {
     const { size } = this.#file;
     const { chunkBytes } = this.#job.record;
     const buffer = new ChunkBuffer(size, chunkBytes, storedBytes(this.#file, chunkBytes));
-    await this.#patience.run(async (watch) => {
-      if (buffer.position < size) await this.#receive(buffer, hasher, watch);
+    await this.#retrier.run(async (timer) => {
+      if (buffer.position < size) await this.#receive(buffer, hasher, timer);
     });
   }
 
   /** One request for all that is missing. */
-  async #receive(buffer: ChunkBuffer, hasher: IHasher, watch: Watch): Promise<void> {
+  async #receive(buffer: ChunkBuffer, hasher: IHasher, timer: StallTimer): Promise<void> {
     const part = this.#part(buffer.position);
-    const answer = await ask(part, this.#job.from, watch);
+    const answer = await ask(part, this.#job.environment, timer);
     this.#etag = answer.etag ?? this.#etag;
     this.#job.meter.enter('download', this.#before + buffer.position);
-    for await (const piece of bytes(answer, part, this.#job.from, watch)) {
+    for await (const piece of bytes(answer, part, this.#job.environment, timer)) {
       hasher.update(piece);
       for (const content of buffer.fill(piece)) await this.#append(content);
       this.#job.meter.advance(piece.length);
-      this.#patience.progressed();
+      this.#retrier.progressed();
     }
   }
 

@@ -1,8 +1,8 @@
 import { TeaError } from '../errors.js';
 import type { ModelFile, ModelSource } from '../types.js';
-import type { Patience } from './patience.js';
+import type { Retrier } from './retry.js';
 import { sizeAt } from './range.js';
-import type { Surroundings } from './surroundings.js';
+import type { Environment } from './environment.js';
 
 /** A file whose length is known, in bytes. */
 export interface SizedFile extends ModelFile {
@@ -32,12 +32,12 @@ export function check({ id, files }: ModelSource): void {
 /** The files with their lengths; the server is asked where the source does not say. */
 export async function sized(
   files: readonly ModelFile[],
-  from: Surroundings,
-  patience: Patience,
+  environment: Environment,
+  retrier: Retrier,
 ): Promise<SizedFile[]> {
   const found: SizedFile[] = [];
   for (const file of files) {
-    const size = file.size ?? (await patience.run((watch) => sizeAt(file.url, from, watch)));
+    const size = file.size ?? (await retrier.run((timer) => sizeAt(file.url, environment, timer)));
     found.push({ ...file, size });
   }
   return found;

@@ -1,12 +1,19 @@
 import { TeaError } from '../errors.js';
 import type { LongOptions, ModelSource, ModelStore, StoredModel } from '../types.js';
-import { CHUNK_BYTES, Database, fresh, type ModelRecord, moved, storedBytes } from './database.js';
+import {
+  CHUNK_BYTES,
+  Database,
+  newRecord,
+  type ModelRecord,
+  rebase,
+  storedBytes,
+} from './database.js';
 import { FileWork, type Job } from './file.js';
-import { PACE, type Pace, Patience } from './patience.js';
+import { RETRY_POLICY, type RetryPolicy, Retrier } from './retry.js';
 import { Meter } from './progress.js';
-import { alone } from './sharing.js';
+import { withTabLock } from './tab_lock.js';
 import { check, sized, total } from './source.js';
-import { browser, type Surroundings } from './surroundings.js';
+import { browser, type Environment } from './environment.js';
 
 /** Where the store is. */
 export interface StoreOptions {
@@ -27,32 +34,32 @@ export async function openModelStore(options: StoreOptions = {}): Promise<ModelS
 /** @internal How a store works; what is not the page's business. */
 export interface StoreTuning {
   readonly chunkBytes: number;
-  readonly pace: Pace;
+  readonly policy: RetryPolicy;
 }
 
 /** @internal */
 export class IndexedDbStore implements ModelStore {
   readonly #name: string;
   readonly #db: Database;
-  readonly #from: Surroundings;
+  readonly #environment: Environment;
   readonly #tuning: StoreTuning;
   readonly #closing = new AbortController();
   /** Models that this page has verified: once is enough. */
   readonly #verified = new Map<string, number>();
 
-  private constructor(name: string, db: Database, from: Surroundings, tuning: StoreTuning) {
+  private constructor(name: string, db: Database, environment: Environment, tuning: StoreTuning) {
     this.#name = name;
     this.#db = db;
-    this.#from = from;
+    this.#environment = environment;
     this.#tuning = tuning;
   }
 
   static async open(
     name: string,
-    from: Surroundings,
-    tuning: StoreTuning = { chunkBytes: CHUNK_BYTES, pace: PACE },
+    environment: Environment,
+    tuning: StoreTuning = { chunkBytes: CHUNK_BYTES, policy: RETRY_POLICY },
   ): Promise<IndexedDbStore> {
-    return new IndexedDbStore(name, await Database.open(name), from, tuning);
+    return new IndexedDbStore(name, await Database.open(name), environment, tuning);
   }
 
   async get(model: ModelSource, options: LongOptions = {}): Promise<Blob[]> {
@@ -61,14 +68,27 @@ export class IndexedDbStore implements ModelStore {
     const signal = AbortSignal.any(signals);
     const report = options.onProgress ?? (() => undefined);
     try {
-      return await alone(this.#lock(model.id), this.#from, signal, report, async (tell) => {
-        const record = await this.#record(model, signal);
-        const meter = new Meter(total(record.files), this.#from.now, tell);
-        const { pace } = this.#tuning;
-        const job: Job = { db: this.#db, record, from: this.#from, pace, meter, signal };
-        await this.#complete(job);
-        return await this.#blobs(job.record);
-      });
+      return await withTabLock(
+        this.#lock(model.id),
+        this.#environment,
+        signal,
+        report,
+        async (tell) => {
+          const record = await this.#record(model, signal);
+          const meter = new Meter(total(record.files), this.#environment.now, tell);
+          const { policy } = this.#tuning;
+          const job: Job = {
+            db: this.#db,
+            record,
+            environment: this.#environment,
+            policy,
+            meter,
+            signal,
+          };
+          await this.#complete(job);
+          return await this.#blobs(job.record);
+        },
+      );
     } catch (error) {
       throw signal.aborted ? new TeaError('aborted', 'stopped', { cause: signal.reason }) : error;
     }
@@ -86,16 +106,17 @@ export class IndexedDbStore implements ModelStore {
 
   async remove(id: string): Promise<void> {
     const { signal } = this.#closing;
-    await this.#from.locks.request(this.#lock(id), { signal }, () => this.#db.remove(id));
+    await this.#environment.locks.request(this.#lock(id), { signal }, () => this.#db.remove(id));
   }
 
   async persist(): Promise<boolean> {
-    const { storage } = this.#from;
+    const { storage } = this.#environment;
     return (await storage?.persisted?.()) || ((await storage?.persist?.()) ?? false);
   }
 
   async estimate(): Promise<{ usage: number; quota: number } | undefined> {
-    const { usage, quota } = (await this.#from.storage?.estimate?.().catch(() => null)) ?? {};
+    const { usage, quota } =
+      (await this.#environment.storage?.estimate?.().catch(() => null)) ?? {};
     return usage === undefined || quota === undefined ? undefined : { usage, quota };
   }
 
@@ -112,12 +133,12 @@ export class IndexedDbStore implements ModelStore {
   /** What is stored of a model, or a new record where that is nothing, or another model. */
   async #record(model: ModelSource, signal: AbortSignal): Promise<ModelRecord> {
     const old = await this.#db.model(model.id);
-    const kept = old && moved(old, model, this.#tuning.chunkBytes);
+    const kept = old && rebase(old, model, this.#tuning.chunkBytes);
     if (kept) return kept;
-    const patience = new Patience(this.#tuning.pace, this.#from, signal, () => undefined);
-    const files = await sized(model.files, this.#from, patience);
+    const retrier = new Retrier(this.#tuning.policy, this.#environment, signal, () => undefined);
+    const files = await sized(model.files, this.#environment, retrier);
     if (old) await this.#db.remove(model.id);
-    return fresh(model, files, this.#tuning.chunkBytes, Date.now());
+    return newRecord(model, files, this.#tuning.chunkBytes, Date.now());
   }
 
   async #complete(job: Job): Promise<void> {

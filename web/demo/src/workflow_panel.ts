@@ -10,7 +10,7 @@ const EXAMPLES = import.meta.glob<string>('../../../examples/llm/*.yaml', {
 });
 
 /** Runs a workflow that the visitor may change. */
-export class Flow {
+export class WorkflowPanel {
   readonly #example = element<HTMLSelectElement>('example');
   readonly #yaml = element<HTMLTextAreaElement>('yaml');
   readonly #input = element<HTMLTextAreaElement>('input');
@@ -23,7 +23,7 @@ export class Flow {
       this.#example.append(make('option', { value: path }, name));
     }
     this.#example.addEventListener('change', () => this.#choose());
-    element('flow').addEventListener('submit', (event) => {
+    element('workflow').addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#run();
     });

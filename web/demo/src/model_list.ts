@@ -3,7 +3,7 @@ import { announce, element, make, show } from './dom.js';
 import { ofSize, size } from './format.js';
 
 /** What is stored, and a way to be rid of it. */
-export class Shelf {
+export class ModelList {
   readonly #store: ModelStore;
   readonly #onChange: () => void;
 

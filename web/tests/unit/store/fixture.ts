@@ -3,7 +3,7 @@ import 'fake-indexeddb/auto';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 
 import { IndexedDbStore } from '../../../ts/store/store.js';
-import { sleep, type Surroundings } from '../../../ts/store/surroundings.js';
+import { sleep, type Environment } from '../../../ts/store/environment.js';
 import type { ModelSource, Progress } from '../../../ts/types.js';
 import { Locks } from '../../support/locks.js';
 import { FileServer, noise, sha256 } from '../../support/server.js';
@@ -14,7 +14,7 @@ export const CONTENT = noise(SIZE);
 export const ETAG = '"first"';
 
 /** A server, and stores in databases of their own, for the tests of one file. */
-export class Lab {
+export class Fixture {
   readonly server = new FileServer();
   readonly locks = new Locks();
   /** Milliseconds of every wait before another try. */
@@ -22,7 +22,7 @@ export class Lab {
   online = true;
   /** Called in each wait. */
   duringWait = () => {};
-  storage: Surroundings['storage'];
+  storage: Environment['storage'];
   readonly #open: IndexedDbStore[] = [];
   #names = 0;
 
@@ -53,24 +53,30 @@ export class Lab {
 
   newName(): string {
     this.#names += 1;
-    return `lab ${this.#names} ${Math.random()}`;
+    return `store ${this.#names} ${Math.random()}`;
   }
 
   /** A store, of a new name unless one is given; another of the same name is another tab. */
   async store(name = this.newName(), stall = 2_000): Promise<IndexedDbStore> {
-    const pace = { tries: 4, firstWait: 1_000, longestWait: 30_000, longestAsked: 300_000, stall };
-    const store = await IndexedDbStore.open(name, this.#surroundings(), {
+    const policy = {
+      tries: 4,
+      firstWait: 1_000,
+      longestWait: 30_000,
+      longestAsked: 300_000,
+      stall,
+    };
+    const store = await IndexedDbStore.open(name, this.#environment(), {
       chunkBytes: CHUNK,
-      pace,
+      policy,
     });
     this.#open.push(store);
     return store;
   }
 
-  #surroundings(): Surroundings {
+  #environment(): Environment {
     return {
       fetch: (input, init) => fetch(input, init),
-      locks: this.locks as unknown as Surroundings['locks'],
+      locks: this.locks as unknown as Environment['locks'],
       storage: this.storage,
       base: `${this.server.url}/page`,
       online: () => this.online,

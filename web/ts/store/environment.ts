@@ -1,6 +1,6 @@
 import { TeaError } from '../errors.js';
 
-export interface Surroundings {
+export interface Environment {
   readonly fetch: typeof globalThis.fetch;
   readonly locks: Pick<LockManager, 'request'>;
   /** Absent where the page is not a secure context. */
@@ -21,7 +21,7 @@ export interface Surroundings {
  *
  * @throws TeaError `unsupported-browser`: it lacks something that the store cannot do without.
  */
-export function browser(): Surroundings {
+export function browser(): Environment {
   const lacking = [
     [globalThis.indexedDB, 'IndexedDB'],
     [globalThis.crypto?.subtle, 'WebCrypto (is the page on https or localhost?)'],

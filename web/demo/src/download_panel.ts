@@ -11,7 +11,7 @@ const PHASES: Record<Progress['phase'], string> = {
 };
 
 /** Shows how far a model is, and whether it is paused. */
-export class Getting {
+export class DownloadPanel {
   readonly #bar = element<HTMLProgressElement>('bar');
   #said = '';
 
@@ -23,7 +23,7 @@ export class Getting {
 
   /** The panel for a model, before anything is known of how far it is. */
   begin(title: string): void {
-    const heading = element('getting-title');
+    const heading = element('download-title');
     heading.textContent = title;
     element('phase').textContent = 'Looking what is stored';
     element('percent').textContent = '';

@@ -1,9 +1,12 @@
-import { PassingFailure } from './failures.js';
-import type { Surroundings } from './surroundings.js';
-import { Watch } from './watch.js';
+import { TransientError } from './failures.js';
+import type { Environment } from './environment.js';
+import { StallTimer } from './stall_timer.js';
+
+/** Answers of a server that may be others the next time: the same as in tasks/fetch/retry.py. */
+export const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /** When to try again, and when to stop. Waits in milliseconds. */
-export interface Pace {
+export interface RetryPolicy {
   /** Tries in a row that bring nothing. */
   readonly tries: number;
   readonly firstWait: number;
@@ -14,7 +17,7 @@ export interface Pace {
   readonly stall: number;
 }
 
-export const PACE: Pace = {
+export const RETRY_POLICY: RetryPolicy = {
   tries: 5,
   firstWait: 1_000,
   longestWait: 30_000,
@@ -28,12 +31,12 @@ export const PACE: Pace = {
  * Tries and waits are counted from the last progress: a download that goes on a little at each
  * try goes on for ever, and one that does not stops after a few.
  */
-export class Patience {
+export class Retrier {
   #fruitless = 0;
 
   constructor(
-    readonly pace: Pace,
-    readonly from: Pick<Surroundings, 'sleep' | 'random'>,
+    readonly policy: RetryPolicy,
+    readonly environment: Pick<Environment, 'sleep' | 'random'>,
     readonly signal: AbortSignal,
     /** Called before each wait. */
     readonly onWait: () => void,
@@ -45,32 +48,32 @@ export class Patience {
   }
 
   /**
-   * The result of the first attempt that does not end in a PassingFailure.
+   * The result of the first attempt that does not end in a TransientError.
    *
    * Rejects with what the attempt threw; after `tries` fruitless ones, with the last one's error.
    */
-  async run<T>(attempt: (watch: Watch) => Promise<T>): Promise<T> {
+  async run<T>(attempt: (timer: StallTimer) => Promise<T>): Promise<T> {
     for (;;) {
-      const watch = new Watch(this.signal, this.pace.stall);
+      const timer = new StallTimer(this.signal, this.policy.stall);
       try {
-        return await attempt(watch);
+        return await attempt(timer);
       } catch (failure) {
-        if (!(failure instanceof PassingFailure)) throw failure;
+        if (!(failure instanceof TransientError)) throw failure;
         this.#fruitless += 1;
-        if (this.#fruitless >= this.pace.tries) throw failure.error;
+        if (this.#fruitless >= this.policy.tries) throw failure.error;
         this.onWait();
-        await this.from.sleep(this.#wait(failure.asked), this.signal);
+        await this.environment.sleep(this.#wait(failure.asked), this.signal);
       } finally {
-        watch.stop();
+        timer.stop();
       }
     }
   }
 
   /** Doubles from try to try; half of it is chance, so that many visitors do not come at once. */
   #wait(asked: number | null): number {
-    const { firstWait, longestWait, longestAsked } = this.pace;
+    const { firstWait, longestWait, longestAsked } = this.policy;
     const doubled = Math.min(firstWait * 2 ** (this.#fruitless - 1), longestWait);
-    const wait = doubled * (0.5 + this.from.random() / 2);
+    const wait = doubled * (0.5 + this.environment.random() / 2);
     return asked === null ? wait : Math.max(Math.min(asked, longestAsked), wait);
   }
 }

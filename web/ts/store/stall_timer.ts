@@ -1,8 +1,8 @@
 import { TeaError } from '../errors.js';
-import { PassingFailure } from './failures.js';
+import { TransientError } from './failures.js';
 
 /** Gives a connection up that nobody wants any more, or that sends nothing for `stall` ms. */
-export class Watch {
+export class StallTimer {
   readonly #stalled = new AbortController();
   readonly signal: AbortSignal;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -19,7 +19,7 @@ export class Watch {
     this.stop();
     this.#timer = setTimeout(() => {
       const text = `nothing has come from the server for ${Math.round(this.stall / 1000)} seconds`;
-      this.#stalled.abort(new PassingFailure(new TeaError('download-failed', text)));
+      this.#stalled.abort(new TransientError(new TeaError('download-failed', text)));
     }, this.stall);
   }
 

@@ -1,5 +1,5 @@
 import type { Progress } from '../types.js';
-import type { Surroundings } from './surroundings.js';
+import type { Environment } from './environment.js';
 
 export type Report = (progress: Progress) => void;
 
@@ -9,9 +9,9 @@ export type Report = (progress: Progress) => void;
  * What the working tab hands to its `report` reaches the waiting tabs' with the phase `wait`.
  * Rejects with what the work threw, or the reason of the signal.
  */
-export async function alone<T>(
+export async function withTabLock<T>(
   name: string,
-  from: Pick<Surroundings, 'locks'>,
+  environment: Pick<Environment, 'locks'>,
   signal: AbortSignal,
   report: Report,
   work: (report: Report) => Promise<T>,
@@ -19,7 +19,7 @@ export async function alone<T>(
   const channel = new BroadcastChannel(name);
   channel.onmessage = ({ data }: MessageEvent<Progress>) => report({ ...data, phase: 'wait' });
   try {
-    return await from.locks.request(name, { signal }, async () => {
+    return await environment.locks.request(name, { signal }, async () => {
       channel.onmessage = null;
       return await work((progress) => {
         report(progress);
