@@ -21,7 +21,8 @@ from tasks.base.errors import Unreachable
 
 T = TypeVar("T")
 
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+# The browser package has the same: web/ts/store/retry.ts.
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tasks.fetch.retry import TransientError
 from tests.support import fetching
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_status_that_passes_is_tried_again(status: int) -> None:
     assert isinstance(refused(status), TransientError)
 

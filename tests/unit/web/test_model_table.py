@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tasks.base.errors import NotWritable
 from tasks.base.paths import ROOT
 from tasks.catalog import HubSource
 from tasks.fetch.lock import Entries, Locked
+from tasks.fetch.retry import TRANSIENT_STATUS
 from tasks.web import model_table
 
 
@@ -86,3 +88,9 @@ def test_gemma_3_1b_stays_below_a_gibibyte_in_a_browser() -> None:
     row, table = rows({})["gemma3-1b"], catalog.model("gemma3-1b")
     assert table.size == 1_069_306_400
     assert max(table.size, row["size"]) < 1 << 30
+
+
+def test_browser_and_build_try_the_same_statuses_again() -> None:
+    source = (ROOT / "web/ts/store/retry.ts").read_text(encoding="utf-8")
+    found = re.search(r"TRANSIENT_STATUS.* = new Set\(\[([\d, \n]+)\]\)", source)
+    assert found and {int(each) for each in re.findall(r"\d+", found[1])} == TRANSIENT_STATUS

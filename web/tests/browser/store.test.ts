@@ -110,7 +110,7 @@ function asked() {
 }
 
 describe('the store in Chromium', () => {
-  test('downloads once, and gives a reloaded page the same bytes without the server', async () => {
+  test('gives a reloaded page the same bytes without the server', async () => {
     const page = await open();
     const first = await get(page);
     expect(first).toMatchObject({ size: SIZE, sha256: digest });
@@ -168,7 +168,7 @@ describe('the store in Chromium', () => {
     );
   });
 
-  test('resumes from another site without asking it for more than ranges', async () => {
+  test('resumes from another site with a plain range alone', async () => {
     const files = new FileServer();
     await files.listen();
     files.cors = { 'Access-Control-Allow-Origin': '*' };
@@ -190,7 +190,7 @@ describe('a quota', () => {
     await session.send('Storage.overrideQuotaForOrigin', { origin: server.url, ...quota });
   }
 
-  test('that is clearly too small is found before a byte is asked for', async () => {
+  test('that is clearly too small is found before a request', async () => {
     const page = await open();
     const size = 1e15; // what estimate() says is rounded, but no disk is as large as this
     const model = { id: 'huge', files: [{ url: `${server.url}/model.gguf`, size }] as const };
@@ -198,7 +198,7 @@ describe('a quota', () => {
     expect(asked()).toHaveLength(0);
   });
 
-  test('that ends a download says the need, and what is stored serves the next try', async () => {
+  test('that ends a download says the need, and keeps what came', async () => {
     const page = await open();
     await allow(page, 3.5 * CHUNK_BYTES);
     const failed = await get(page);

@@ -125,7 +125,7 @@ const modelBytes = (): number =>
   server.log.filter(({ path }) => path === MODEL).reduce((sum, { sent }) => sum + sent, 0);
 
 describe('a visitor', () => {
-  test('gets the model once, and an answer again when the server gives nothing but 500', async () => {
+  test('gets the model once, and answers though the server fails', async () => {
     server.forget();
     const page = await open();
     expect((await create(page)).phases).toEqual(['download', 'load']);
@@ -243,7 +243,7 @@ describe('a loaded model', () => {
     expect(closed).toBe('aborted');
   });
 
-  test('makes vectors of length 1, and asks an API only where the file says so', async () => {
+  test('makes vectors of length 1, and asks an API only if told to', async () => {
     const page = await open();
     await create(page, { model: source, context: 256 });
     const state = await ask(
@@ -319,7 +319,7 @@ describe('a trap is an error with a code:', () => {
     expect(server.log.map(({ path }) => path)).not.toContain(MODEL);
   });
 
-  test('a page that is not isolated runs one thread, and says so once', async () => {
+  test('a page not isolated runs one thread, and says so once', async () => {
     server.cors = { 'Content-Security-Policy': POLICY };
     const page = await open();
     const options = { model: source, threads: 4 };

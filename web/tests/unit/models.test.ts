@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { TeaError } from '../../ts/errors.js';
 import { modelOf, models } from '../../ts/models.js';
 
-test('every model of the table is fetched from its own address, or from one that is given', () => {
+test('a model is fetched from its own address or one given', () => {
   expect(models.length).toBeGreaterThan(0);
   for (const row of models) {
     const model = modelOf(row.id, row.url ?? './model.gguf');
@@ -14,7 +14,7 @@ test('every model of the table is fetched from its own address, or from one that
   }
 });
 
-test('a model that is not there, or has no address, is an error that says what to do', () => {
+test('a model without a row or address is an error with a hint', () => {
   expect(() => modelOf('smollm2-135')).toThrow(TeaError);
   expect(() => modelOf('smollm2-135')).toThrow("there is no model 'smollm2-135'");
   expect(() => modelOf('smollm2-135m')).toThrow('smollm2-135m has no address of its own');

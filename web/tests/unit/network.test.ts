@@ -29,7 +29,7 @@ async function body(reply: HttpReply): Promise<string> {
   return all;
 }
 
-test('a request arrives as it was given, and the response as it was sent', async () => {
+test('a request and its response arrive as they were sent', async () => {
   let seen = '';
   const url = await serve(async (request, response) => {
     for await (const piece of request) seen += String(piece);
@@ -48,7 +48,7 @@ test('a request arrives as it was given, and the response as it was sent', async
   expect(await body(reply)).toBe('one two');
 });
 
-test('a server that is silent, before or in its answer, runs out of time', async () => {
+test('a server silent before or in its answer runs out of time', async () => {
   const silent = await serve(() => {});
   await expect(post(silent, [], '', 0.05, never)).rejects.toMatchObject({ kind: 'timeout' });
   server?.closeAllConnections();
@@ -58,7 +58,7 @@ test('a server that is silent, before or in its answer, runs out of time', async
   await expect(body(reply)).rejects.toMatchObject({ kind: 'timeout' });
 });
 
-test('a connection that breaks, and one that cannot be made, may pass', async () => {
+test('a connection that breaks or cannot be made may pass', async () => {
   const url = await serve((_, response) => {
     response.writeHead(200, { 'content-length': '100' });
     response.write('begin', () => response.destroy());

@@ -7,7 +7,7 @@ async function taken(queue: Queue<number>): Promise<number[]> {
   return all;
 }
 
-test('what was given before and after the taking began is taken in order', async () => {
+test('values pushed before and after a reader are read in order', async () => {
   const queue = new Queue<number>();
   queue.push(1);
   const all = taken(queue);

@@ -17,7 +17,7 @@ const HEAD = ggufHead([
   ['llama.attention.head_count_kv', 4, 3],
 ]);
 
-test('a head tells what the model is, and what a token costs in the cache', async () => {
+test('a head tells the model and what a token costs in the cache', async () => {
   expect(await readHead(new Blob([HEAD]))).toEqual({
     architecture: 'llama',
     name: 'Tiny',
@@ -31,7 +31,7 @@ test('a head tells what the model is, and what a token costs in the cache', asyn
   });
 });
 
-test('a vocabulary that is longer than the first look is read whole', async () => {
+test('a vocabulary longer than the first read is read whole', async () => {
   const words = Array.from({ length: 3000 }, (_, index) => 'word'.repeat(750) + index);
   const head = ggufHead([
     ['tokenizer.ggml.tokens', 9, words],

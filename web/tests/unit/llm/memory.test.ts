@@ -16,13 +16,13 @@ function refused(size: number, cache: number, device?: number): string | undefin
   }
 }
 
-test('a model that fits is let pass, on a device that does not tell its memory too', () => {
+test('a model that fits passes, on a device of unknown memory too', () => {
   for (const row of models) expect(refused(row.size, 0)).toBeUndefined();
   expect(refused(1.1 * GIB, 0.2 * GIB, 4)).toBeUndefined();
   expect(refused(3.5 * GIB, 0, 8)).toBeUndefined();
 });
 
-test('what WebAssembly cannot hold is refused, and the cause is told apart', () => {
+test('what WebAssembly cannot hold is refused with its cause', () => {
   expect(refused(4.5e9, 0)).toBe('use a smaller model');
   expect(refused(3 * GIB, 1 * GIB)).toBe('lower the context');
 });
