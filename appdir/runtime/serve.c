@@ -53,11 +53,12 @@ struct server *serve_open(struct image *image, int fuse)
     server->files.fs.uid = (int)getuid();
     server->files.fs.gid = (int)getgid();
     (void)snprintf(device, sizeof device, "/dev/fd/%d", fuse);
-    if (sqfs_ll_init(&server->files) != SQFS_OK)
-        return NULL;
-    server->session = fuse_session_new(&arguments, &OPERATIONS, sizeof OPERATIONS, server);
-    return server->session != NULL && fuse_session_mount(server->session, device) == 0 ? server
-                                                                                       : NULL;
+    if (sqfs_ll_init(&server->files) == SQFS_OK)
+        server->session = fuse_session_new(&arguments, &OPERATIONS, sizeof OPERATIONS, server);
+    if (server->session != NULL && fuse_session_mount(server->session, device) == 0)
+        return server;
+    free(server); /* the rest goes with the process */
+    return NULL;
 }
 
 bool serve_request(struct server *server)
