@@ -24,7 +24,7 @@ from tasks.bench.report import BenchRow, Figure, Goal
 from tasks.build import bundle as bundles
 from tasks.build.parts import Builder
 from tasks.engine.engine import Engine
-from tasks.fetch import ensure as models
+from tasks.fetch import ensure
 
 RESULT = DIST / "bench.json"
 SIZE_GOALS = {"python": 28.0, "rust": 12.0}  # MB
@@ -102,7 +102,7 @@ def _benches(engine: Engine, runs: int) -> list[Bench]:
             bundle=bundle,
             program=program,
             interpreter=programs["python"].appdir,
-            model=models.ensure(model),
+            model=ensure.ensure(model),
             runtime=builder.runtime(),
             mksquashfs=builder.mksquashfs(),
             llama_bench=_llama_bench(builder),

@@ -12,8 +12,7 @@ from tasks.base import arguments
 from tasks.base.arguments import Parser
 from tasks.base.errors import UsageError
 from tasks.base.paths import DIST
-from tasks.build import bundle as bundles
-from tasks.build import updates
+from tasks.build import bundle, updates
 from tasks.build.bundle import Options
 from tasks.catalog import Bundle, Model
 from tasks.engine.engine import BuildOptions, Engine
@@ -134,7 +133,7 @@ def _request(given: argparse.Namespace, chooses: bool) -> Request:
 def build(request: Request) -> list[Path]:
     """Build everything that `nox -s build` was asked for."""
     answers = request.options
-    bundles.check(answers, request.archs)
+    bundle.check(answers, request.archs)
     rows: list[tuple[Model | None, StoredModel | None]]
     if request.thin:
         rows = [(None, None)]
@@ -150,7 +149,7 @@ def build(request: Request) -> list[Path]:
         ]
     with Engine.connect() as engine:
         return [
-            bundles.build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, answers)
+            bundle.build_one(Bundle(impl, model, catalog.target(arch)), stored, engine, answers)
             for model, stored in rows
             for arch in request.archs
             for impl in answers.impls

@@ -98,7 +98,7 @@ class PackageSource:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A file of a Hugging Face repository; what the row does not expected, the lock file does."""
+    """A file of a Hugging Face repository; what the row does not say, the lock file does."""
 
     repo: str
     file: str

@@ -23,8 +23,7 @@ from tasks.base.errors import (
     Unreachable,
 )
 from tasks.catalog import HubSource, Model, PackageSource, Source, UrlSource
-from tasks.fetch import download, hub, wheels
-from tasks.fetch import lock as model_lock
+from tasks.fetch import download, hub, lock, wheels
 from tasks.fetch.download import Download
 from tasks.fetch.lock import Locked
 from tasks.fetch.model_store import Store, StoredModel
@@ -67,14 +66,14 @@ class FetchOptions:
         if self.lock is not None:
             return self.lock
         if self.endpoint == hub.DEFAULT_ENDPOINT:
-            return model_lock.REPOSITORY_LOCK
+            return lock.REPOSITORY_LOCK
         host = urlsplit(self.shown).netloc.replace(":", "-")
         return self.root / "locks" / f"{host}.toml"
 
     @property
     def locks_read(self) -> tuple[Path, ...]:
         """The lock files that are enforced, the first one first."""
-        return tuple(dict.fromkeys((self.lock or model_lock.REPOSITORY_LOCK, self.lock_written)))
+        return tuple(dict.fromkeys((self.lock or lock.REPOSITORY_LOCK, self.lock_written)))
 
 
 def _chosen_lock(environ: Mapping[str, str]) -> Path | None:
@@ -147,7 +146,7 @@ def expected_of(model: Model, source: Source, options: FetchOptions) -> Expected
     if source.sha256 is not None and source.size is not None:
         return Expected(source.size, source.sha256, source.revision)
     for path in options.locks_read:
-        entry = model_lock.find(model_lock.read(path), model.id, source)
+        entry = lock.find(lock.read(path), model.id, source)
         if entry:
             _agree(source, entry.size)
             return Expected(entry.size, entry.sha256, entry.commit)
@@ -200,7 +199,7 @@ def _lock(model: Model, source: Source, options: FetchOptions) -> Expected:
         size=fact.size,
         sha256=fact.sha256,
     )
-    model_lock.put(options.lock_written, model.id, entry)
+    lock.put(options.lock_written, model.id, entry)
     console.note(
         f"{model.id}: {options.shown} says sha256 {fact.sha256} at commit {fact.commit[:12]}; "
         f"written to {options.lock_written} and enforced from now on"

@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.base import console
-from tasks.base import process as cmd
+from tasks.base import console, process
 from tasks.base.errors import (
     CommandFailed,
     EngineDenied,
@@ -221,7 +220,7 @@ def _carry_out(plan: InstallPlan) -> None:
     if plan.packages:
         install(plan.packages, root)
     if plan.member:
-        cmd.run([*root, "usermod", "--append", "--groups", "docker", plan.member])
+        process.run([*root, "usermod", "--append", "--groups", "docker", plan.member])
     if plan.start:
         start(root)
 
@@ -243,7 +242,7 @@ def _write(path: Path, text: str, root: Sequence[str]) -> None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as draft:
         draft.write(text)
         draft.flush()
-        cmd.run([*root, "install", "-m", "644", draft.name, path])
+        process.run([*root, "install", "-m", "644", draft.name, path])
 
 
 def install(packages: Sequence[str], root: Sequence[str]) -> None:
@@ -252,8 +251,8 @@ def install(packages: Sequence[str], root: Sequence[str]) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with console.stage(f"Install {' '.join(packages)}"):
         try:
-            cmd.run([*words, "-q", "update"], env=quiet, quiet=True)
-            cmd.run(
+            process.run([*words, "-q", "update"], env=quiet, quiet=True)
+            process.run(
                 [*words, "-q", "install", "-y", "--no-install-recommends", *packages],
                 env=quiet,
                 quiet=True,
@@ -276,12 +275,12 @@ def start(root: Sequence[str], *, systemd: Path = SYSTEMD, log: Path = LOG) -> N
     """
     with console.stage("Start the Docker engine"):
         if systemd.is_dir():
-            cmd.run([*root, "systemctl", "start", "docker"])
+            process.run([*root, "systemctl", "start", "docker"])
             await_engine(lambda: True, _journal)
             return
         # A session of its own, so that it outlives this program and its terminal.
         script = 'setsid dockerd >"$0" 2>&1 </dev/null & echo $!'
-        pid = cmd.capture([*root, "sh", "-c", script, log]).stdout.strip()
+        pid = process.capture([*root, "sh", "-c", script, log]).stdout.strip()
         console.note(f"dockerd runs as process {pid} and writes to {log}")
         await_engine(lambda: _alive(Path("/proc", pid)), lambda: log.read_text(errors="replace"))
 
@@ -334,7 +333,7 @@ def _alive(process: Path) -> bool:
 
 def _journal() -> str:
     words = ["journalctl", "--unit=docker", "--lines=20", "--no-pager", "--output=cat"]
-    return cmd.capture(words, check=False).stdout
+    return process.capture(words, check=False).stdout
 
 
 def _not_started(what: str, log: str) -> HostError:

@@ -1,7 +1,7 @@
 """Builds and tries every bundle of a plan, one by one; one that fails does not stop the others.
 
 A second run goes on where the first one stopped: stages that are done are skipped, and what passed
-its trial is not tried again until it changes.
+its smoke test is not tried again until it changes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tasks.smoke import run as smoke
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one bundle. ``trial`` and ``built`` are words for the summary."""
+    """What became of one bundle. ``built`` and ``smoke`` are words for the summary."""
 
     job: Job
     built: str
-    trial: str = ""
+    smoke: str = ""
     error: str = ""
 
 
@@ -36,8 +36,8 @@ def build_all(jobs: Iterable[Job], options: Options) -> None:
         ReleaseIncomplete: one or more failed; the others are there.
     """
     outcomes = each(jobs, lambda job: _build(job, options), lambda job: _try(job, options))
-    rows = [(one.job.id, one.built, one.trial, one.error) for one in outcomes]
-    console.table("Bundles of the release", ("bundle", "build", "trial", ""), rows)
+    rows = [(one.job.id, one.built, one.smoke, one.error) for one in outcomes]
+    console.table("Bundles of the release", ("bundle", "build", "smoke test", ""), rows)
     failed = [one.job.id for one in outcomes if one.error]
     if failed:
         raise ReleaseIncomplete(
@@ -47,7 +47,7 @@ def build_all(jobs: Iterable[Job], options: Options) -> None:
 
 
 def each(
-    jobs: Iterable[Job], build: Callable[[Job], str], trial: Callable[[Job], str]
+    jobs: Iterable[Job], build: Callable[[Job], str], check: Callable[[Job], str]
 ) -> list[Outcome]:
     """Do both for every job, whatever becomes of the others.
 
@@ -62,7 +62,7 @@ def each(
         built = "FAILED"
         try:
             built = build(job)
-            outcomes.append(Outcome(job, built, trial(job)))
+            outcomes.append(Outcome(job, built, check(job)))
         except TaskError as error:
             console.warn(f"{job.id}: {error.message}")
             if isinstance(error, FetchError):

@@ -15,7 +15,7 @@ import pytest
 
 from tasks import catalog, images
 from tasks.base.paths import BUILD, ROOT
-from tasks.build import bundle as bundles
+from tasks.build import bundle
 from tasks.build.bundle import Options
 from tasks.engine.engine import Engine
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
@@ -49,7 +49,7 @@ def questions(temperature: float) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rust_bundle() -> Path:
     """The AppImage of the Rust program with the smallest model."""
-    (path,) = bundles.build(MODEL, TARGET.arch, Options(impls=("rust",)))
+    (path,) = bundle.build(MODEL, TARGET.arch, Options(impls=("rust",)))
     return path
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from tasks import catalog, images
 from tasks.base.errors import BuildError, CommandFailed, NoWheel
-from tasks.build import bundle as bundles
+from tasks.build import bundle, parts
 from tasks.build import pack as appimage
-from tasks.build import parts
 from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.pack import AppImage
@@ -144,7 +143,7 @@ def test_machine_builds_for_its_own_architecture(
 ) -> None:
     engine.arch = arch
     monkeypatch.setattr(platform, "machine", lambda: arch)
-    (made,) = bundles.build(
+    (made,) = bundle.build(
         catalog.model("smollm2-135m"),
         catalog.native_target().arch,
         Options(impls=("python",), dist=tmp_path / "dist"),
@@ -164,7 +163,7 @@ def test_package_without_a_wheel_for_the_target_is_named(
 ) -> None:
     engine.failure = CommandFailed("step failed", returncode=1, output=PIP)
     with pytest.raises(NoWheel, match=r"^markupsafe==3\.0\.4: no wheel for aarch64") as caught:
-        bundles.build(
+        bundle.build(
             catalog.model("smollm2-135m"),
             "aarch64",
             Options(impls=("python",), dist=tmp_path / "dist"),
@@ -179,7 +178,7 @@ def test_step_that_fails_for_another_reason_keeps_its_own_words(
 ) -> None:
     engine.failure = CommandFailed("step failed", returncode=1, output="No space left on device")
     with pytest.raises(CommandFailed, match="step failed") as caught:
-        bundles.build(
+        bundle.build(
             catalog.model("smollm2-135m"),
             "aarch64",
             Options(impls=("python",), dist=tmp_path / "dist"),

@@ -19,7 +19,7 @@ from tasks.base.errors import (
     NotWritable,
     TaskError,
 )
-from tasks.build import pack as appimage
+from tasks.build import pack
 from tasks.build.pack import MAGIC, PAYLOAD, PAYLOAD_MAGIC, Layer
 from tasks.build.parts import Program
 from tasks.fetch.model_store import StoredModel
@@ -42,14 +42,14 @@ def test_reading_tells_what_the_file_says_of_itself(tmp_path: Path) -> None:
     payload = PAYLOAD.pack(PAYLOAD_MAGIC, digest, 103, 7, 4096, 5, zeros, zeros)
     runtime = bytes(Elf(mark=MAGIC, sections={**SECTIONS, ".tea_payload": payload}))
     path.write_bytes(runtime + squashfs(b"content"))
-    found = appimage.read(path)
-    assert found == appimage.AppImage(
+    found = pack.read(path)
+    assert found == pack.AppImage(
         path=path,
         arch="EM_X86_64",
         offset=len(runtime),
         squashfs_size=103,
         digest=digest.hex(),
-        model=appimage.Run(4096, 5),
+        model=pack.Run(4096, 5),
         update_information="zsync|https://example.org/a.zsync",
     )
 
@@ -57,7 +57,7 @@ def test_reading_tells_what_the_file_says_of_itself(tmp_path: Path) -> None:
 def test_reading_another_runtime_s_file_finds_no_digest(tmp_path: Path) -> None:
     path = tmp_path / "a.AppImage"
     path.write_bytes(bytes(Elf(mark=MAGIC, machine=AARCH64)) + squashfs(b""))
-    found = appimage.read(path)
+    found = pack.read(path)
     assert (found.arch, found.digest, found.update_information) == ("EM_AARCH64", None, "")
 
 
@@ -96,7 +96,7 @@ def test_reading_refuses_a_file_that_is(fault: str, tmp_path: Path) -> None:
     spoil, message = READ_FAULTS[fault]
     spoil(path)
     with pytest.raises(AppImageError) as caught:
-        appimage.read(path)
+        pack.read(path)
     assert message in caught.value.message
     assert caught.value.message.startswith(str(path))
     assert caught.value.hint
@@ -110,7 +110,7 @@ def test_a_damaged_byte_of_the_runtime_is_one_error(value: int, tmp_path: Path) 
     for at in (*range(64), *range(table, len(RUNTIME), 2)):
         put(at, bytes([value]))(path)
         try:
-            appimage.read(path)
+            pack.read(path)
         except AppImageError:
             continue
 
@@ -140,7 +140,7 @@ def test_runtime_is_refused_that_is(fault: str, tmp_path: Path) -> None:
     spoil, message = RUNTIME_FAULTS[fault]
     spoil(path)
     with pytest.raises(BuildError) as caught:
-        appimage.check_runtime(path, TARGET)
+        pack.check_runtime(path, TARGET)
     assert message in caught.value.message
     assert "--runtime" in caught.value.hint
 
@@ -187,7 +187,7 @@ class Parts:
         return Layer(self.root / "layer", {"m.gguf": stored})
 
     def pack(self, update: str = "") -> None:
-        appimage.pack(
+        pack.pack(
             self.program,
             self.layer,
             self.runtime,
@@ -210,7 +210,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
 
 def test_packed_image_reads_back_as_its_parts(parts: Parts) -> None:
     parts.pack()
-    found = appimage.read(parts.out)
+    found = pack.read(parts.out)
     content = parts.out.read_bytes()[found.offset :]
     assert content.startswith(b"hsqs") and content.endswith(parts.packer.layer)
     assert b"program" in content
@@ -220,7 +220,7 @@ def test_packed_image_reads_back_as_its_parts(parts: Parts) -> None:
 
 def test_model_lies_at_a_page_and_the_table_says_where(parts: Parts) -> None:
     parts.pack()
-    found = appimage.read(parts.out)
+    found = pack.read(parts.out)
     content, model = parts.out.read_bytes(), parts.model.read_bytes()
     assert found.model is not None and found.model.offset % 4096 == 0
     start, end = found.model.offset, found.model.offset + found.model.size
@@ -253,7 +253,7 @@ def test_runtime_of_another_is_left_as_it_is(parts: Parts) -> None:
     parts.runtime.write_bytes(bytes(Elf(mark=MAGIC, sections={".upd_info": bytes(1024)})))
     parts.pack()
     assert parts.out.read_bytes().startswith(parts.runtime.read_bytes())
-    assert appimage.read(parts.out).model is None
+    assert pack.read(parts.out).model is None
 
 
 UPDATE = "gh-releases-zsync|owner|name|latest|tea-*-x86_64.AppImage.zsync"
@@ -263,7 +263,7 @@ UPDATE = "gh-releases-zsync|owner|name|latest|tea-*-x86_64.AppImage.zsync"
 def test_update_information_takes_the_place_of_the_runtime_s(update: str, parts: Parts) -> None:
     assert b"https://example.org" in parts.runtime.read_bytes()
     parts.pack(update)
-    assert appimage.read(parts.out).update_information == update
+    assert pack.read(parts.out).update_information == update
     assert b"https://example.org" not in parts.out.read_bytes()
 
 
@@ -277,7 +277,7 @@ def test_runtime_without_room_for_updates_serves_without(parts: Parts) -> None:
     sections = {name: data for name, data in SECTIONS.items() if name != ".upd_info"}
     parts.runtime.write_bytes(bytes(Elf(mark=MAGIC, sections=sections)))
     parts.pack()
-    assert appimage.read(parts.out).update_information == ""
+    assert pack.read(parts.out).update_information == ""
     with pytest.raises(BuildError, match="0 bytes for update information"):
         parts.pack(UPDATE)
 
@@ -300,10 +300,10 @@ def another_program(parts: Parts) -> None:
 @pytest.mark.parametrize("change", [another_layer, another_program])
 def test_digest_differs_with(change: Callable[[Parts], None], parts: Parts) -> None:
     parts.pack()
-    before = appimage.read(parts.out).digest
+    before = pack.read(parts.out).digest
     change(parts)
     parts.pack()
-    assert appimage.read(parts.out).digest != before
+    assert pack.read(parts.out).digest != before
 
 
 def mksquashfs_stops(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,15 +38,15 @@ def test_a_bundle_that_fails_does_not_lose_the_others() -> None:
     assert built == [job.id for job in JOBS]
     assert tried == [job.id for job in JOBS if job.id != wrong]
     assert [one.job.id for one in outcomes if one.error] == [wrong]
-    assert (outcomes[1].built, outcomes[1].trial) == ("FAILED", "")
+    assert (outcomes[1].built, outcomes[1].smoke) == ("FAILED", "")
     assert outcomes[1].error == "needs libx"
 
 
-def test_a_bundle_that_fails_its_trial_was_built() -> None:
+def test_a_bundle_that_fails_its_smoke_test_was_built() -> None:
     wrong = JOBS[0].id
-    trial = failing({wrong: SmokeFailed("no answer")}, [])
-    outcomes = build_all.each(JOBS, failing({}, []), trial)
-    assert (outcomes[0].built, outcomes[0].trial) == ("done", "FAILED")
+    check = failing({wrong: SmokeFailed("no answer")}, [])
+    outcomes = build_all.each(JOBS, failing({}, []), check)
+    assert (outcomes[0].built, outcomes[0].smoke) == ("done", "FAILED")
     assert not any(one.error for one in outcomes[1:])
 
 
@@ -71,7 +71,7 @@ def test_ctrl_c_ends_it_at_once() -> None:
 @pytest.mark.parametrize(("passed", "age", "known"), [
     (True, 1, True), (True, -1, False), (False, 1, False), (None, 1, False),
 ])  # fmt: skip
-def test_a_trial_counts_for_the_file_that_was_tried(
+def test_a_smoke_test_counts_for_the_file_tried(
     tmp_path: Path, passed: bool | None, age: int, known: bool
 ) -> None:
     file = tmp_path / "a.AppImage"
