@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.base import console, files, process
+from tasks import catalog
+from tasks.base import build_step, console, files, process
 from tasks.base.errors import (
     CommandFailed,
     EngineError,
     RegistryUnreachable,
     WrongArchitecture,
 )
+from tasks.base.paths import ROOT
 from tasks.catalog import FallbackImage, Image, Target
 from tasks.engine.engine import Engine
 from tasks.host import apt, binfmt
@@ -82,6 +85,28 @@ def registry_of(image: Image) -> str:
 def fallback_tag(fallback: FallbackImage, target: Target) -> str:
     """The name of a fallback image in the engine."""
     return f"tea-base/debian-{fallback.suite}:{target.debian}"
+
+
+def tools(name: str, engine: Engine) -> str:
+    """The image that stage ``name`` of docker/NAME makes, on the base image for builds.
+
+    Made once for a base image and the bytes of the folder.
+    """
+    base = ensure(catalog.images()["build"], engine.target, engine)
+    folder = ROOT / "docker" / name
+    sources = build_step.digest_of_files([folder, ROOT / "docker/apt"], ROOT)
+    recipe = hashlib.sha256(f"{base.id} {sources}".encode()).hexdigest()
+    tag = f"tea-bundles/{name}:{recipe[:12]}"
+    if engine.image_id(tag) is None:
+        engine.build(
+            folder / "Dockerfile",
+            context=ROOT,
+            stage=name,
+            target=engine.target,
+            args={"BASE": base.reference},
+            tag=tag,
+        )
+    return tag
 
 
 def _ensure_fallback(image: Image, target: Target, engine: Engine, why: str) -> Base:

@@ -115,7 +115,7 @@ def _in_containers() -> None:
     report.prepare(install=True)
     with Engine.connect() as engine:
         base = images.ensure(catalog.images()["build"], engine.target, engine)
-        _shellcheck(engine, base)
+        _shellcheck(engine)
         _read_c(engine, base)
 
 
@@ -134,20 +134,10 @@ def _read_c(engine: Engine, base: Base) -> None:
         raise TaskError(f"{error.message}\n{error.output}") from error
 
 
-def _shellcheck(engine: Engine, base: Base) -> None:
+def _shellcheck(engine: Engine) -> None:
     """Run shellcheck in a container, on every shell script of the project."""
-    tag = f"tea-bundles/lint:{base.id.removeprefix('sha256:')[:12]}"
-    if engine.image_id(tag) is None:
-        engine.build(
-            ROOT / "docker/lint/Dockerfile",
-            context=ROOT,
-            stage="lint",
-            target=engine.target,
-            args={"BASE": base.reference},
-            tag=tag,
-        )
     done = engine.run(
-        tag,
+        images.tools("lint", engine),
         ["shellcheck", "--", *SCRIPTS],
         mounts=[Mount(ROOT, "/src", read_only=True)],
         workdir="/src",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import catalog, images
+from tasks import images
 from tasks.base import files
 from tasks.base.errors import CommandFailed
-from tasks.base.paths import ROOT
 from tasks.build import pack
 from tasks.engine.engine import Engine, Mount
 
@@ -59,7 +58,7 @@ def between(one: Path, two: Path, engine: Engine) -> Difference:
         offsets = [str(pack.read(path).offset) for path in (one, two)]
         argv = ["sh", "-c", _UNPACK, "sh", *offsets]
     done = engine.run(
-        _tools(engine),
+        images.tools("diffoscope", engine),
         argv,
         mounts=[Mount(one, "/in/a", read_only=True), Mount(two, "/in/b", read_only=True)],
         timeout=TIMEOUT,
@@ -70,19 +69,3 @@ def between(one: Path, two: Path, engine: Engine) -> Difference:
             f"{one.name}: could not be compared: {text}", returncode=done.exit_code, output=text
         )
     return Difference(digests, done.stdout.decode(errors="replace"))
-
-
-def _tools(engine: Engine) -> str:
-    """The image that has diffoscope, made once for a base image."""
-    base = images.ensure(catalog.images()["build"], engine.target, engine)
-    tag = f"tea-bundles/diffoscope:{base.id.removeprefix('sha256:')[:12]}"
-    if engine.image_id(tag) is None:
-        engine.build(
-            ROOT / "docker/diffoscope/Dockerfile",
-            context=ROOT,
-            stage="tools",
-            target=engine.target,
-            args={"BASE": base.reference},
-            tag=tag,
-        )
-    return tag

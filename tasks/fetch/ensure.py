@@ -27,7 +27,7 @@ from tasks.fetch import download, hub, lock, wheels
 from tasks.fetch.download import Download
 from tasks.fetch.lock import Locked
 from tasks.fetch.model_store import Store, StoredModel
-from tasks.fetch.retry import TRANSIENT_STATUS, RetryPolicy, TransientError, retry_after
+from tasks.fetch.retry import RetryPolicy, TransientError, transient
 from the_edge_agent.llm.proxy import without_password
 
 if TYPE_CHECKING:
@@ -238,11 +238,9 @@ def _refusal(
     source: UrlSource, policy: RetryPolicy
 ) -> Callable[[httpx2.Response], FetchError | TransientError]:
     def refusal(response: httpx2.Response) -> FetchError | TransientError:
+        if passing := transient(response, policy.now()):
+            return passing
         status = response.status_code
-        if status in TRANSIENT_STATUS:
-            return TransientError(
-                f"{response.url.host} answers {status}", retry_after(response.headers, policy.now())
-            )
         kind = {401: AccessDenied, 403: AccessDenied, 404: NotPublished, 410: NotPublished}
         return kind.get(status, FetchError)(
             f"{without_password(source.url)}: the server answers {status}",

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tasks.base import forms
 from tasks.base.errors import AccessDenied, FetchError, NotLocked, NotPublished, Unreachable
 from tasks.catalog import HubSource
-from tasks.fetch.retry import TRANSIENT_STATUS, Retrier, RetryPolicy, TransientError, retry_after
+from tasks.fetch.retry import Retrier, RetryPolicy, TransientError, transient
 from the_edge_agent.llm.proxy import without_password
 
 if TYPE_CHECKING:
@@ -171,12 +171,7 @@ def refusal(
     response: httpx2.Response, source: HubSource, at: str, now: float
 ) -> FetchError | TransientError:
     """What a status of 400 or more means. Reads headers alone: a body may be anything."""
-    status = response.status_code
-    if status in TRANSIENT_STATUS:
-        return TransientError(
-            f"{response.url.host} answers {status}", retry_after(response.headers, now)
-        )
-    return _refused(response, source, without_password(at))
+    return transient(response, now) or _refused(response, source, without_password(at))
 
 
 def _refused(response: httpx2.Response, source: HubSource, at: str) -> FetchError:

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
 from tasks.base import console
 from tasks.base.errors import Unreachable
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 
@@ -100,7 +103,18 @@ class Retrier:
         console.note(f"{self._name}: {error}; trying again in {wait:.0f} s")
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def transient(response: httpx2.Response, now: float) -> TransientError | None:
+    """What a status that may be gone at the next try means; None for any other.
+
+    ``now`` in seconds since 1970.
+    """
+    if response.status_code not in TRANSIENT_STATUS:
+        return None
+    said = f"{response.url.host} answers {response.status_code}"
+    return TransientError(said, _retry_after(response.headers, now))
+
+
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that a Retry-After header asks for, as a number or a date; None for none or nonsense.
 
     ``now`` in seconds since 1970.

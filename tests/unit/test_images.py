@@ -37,6 +37,8 @@ RECIPE = {images.RECIPE: "bullseye main security"}
 class FakeEngine:
     """The calls of ``Engine`` that images need, on a table of images."""
 
+    target = NATIVE
+
     def __init__(
         self,
         pull: Callable[[FakeEngine], None],
@@ -61,10 +63,12 @@ class FakeEngine:
         return self.local[reference][1] if reference in self.local else {}
 
     def build(self, dockerfile: Path, **options: Any) -> None:
-        assert (dockerfile.parent / "rootfs.tar").read_text() == "root file system"
         self.builds.append(options["tag"])
-        recipe = {images.RECIPE: options["args"]["RECIPE"]}
-        self.local[options["tag"]] = (options["target"].arch, recipe)
+        labels = {}
+        if "RECIPE" in options["args"]:
+            assert (dockerfile.parent / "rootfs.tar").read_text() == "root file system"
+            labels = {images.RECIPE: options["args"]["RECIPE"]}
+        self.local[options["tag"]] = (options["target"].arch, labels)
 
 
 def refusing(error: TaskError) -> Callable[[FakeEngine], None]:
@@ -324,3 +328,25 @@ def test_a_machine_without_a_security_archive_does_without() -> None:
     assert found == Archives("http://m.example/debian/", None)
     assert found is not None
     assert len(apt.sources(FallbackImage("trixie", ("main", "security")), found)) == 1
+
+
+def test_tools_are_made_once_for_a_base_and_a_dockerfile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bases = ["sha256:0"]
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    monkeypatch.setattr(images, "ensure", lambda *_: images.Base("base:1", "registry", bases[0]))
+    for folder in ("docker/lint", "docker/apt"):
+        (tmp_path / folder).mkdir(parents=True)
+    dockerfile = tmp_path / "docker/lint/Dockerfile"
+    dockerfile.write_text("install one")
+    engine = FakeEngine(OFFLINE)
+    first = images.tools("lint", cast(Engine, engine))
+    assert images.tools("lint", cast(Engine, engine)) == first
+    assert engine.builds == [first]
+    dockerfile.write_text("install two")
+    second = images.tools("lint", cast(Engine, engine))
+    bases[0] = "sha256:1"
+    third = images.tools("lint", cast(Engine, engine))
+    assert engine.builds == [first, second, third]
+    assert len({first, second, third}) == 3

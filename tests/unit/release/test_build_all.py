@@ -71,7 +71,7 @@ def test_ctrl_c_ends_it_at_once() -> None:
 @pytest.mark.parametrize(("passed", "age", "known"), [
     (True, 1, True), (True, -1, False), (False, 1, False), (None, 1, False),
 ])  # fmt: skip
-def test_a_smoke_test_counts_for_the_file_tried(
+def test_a_smoke_test_is_of_one_file(
     tmp_path: Path, passed: bool | None, age: int, known: bool
 ) -> None:
     file = tmp_path / "a.AppImage"
