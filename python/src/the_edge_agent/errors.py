@@ -16,7 +16,7 @@ EXIT_OUTPUT = 74  # sysexits.h: input and output
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Location:
     """A place in a workflow file. Line and column count from 1."""
 
     file: str
@@ -31,7 +31,7 @@ class Place:
 class Problem:
     """One thing that is wrong, or only doubtful, in a workflow file."""
 
-    place: Place
+    place: Location
     message: str
     hint: str = ""
 

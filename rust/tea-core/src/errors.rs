@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// A place in a workflow file. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct Location {
     /// The file's name as it was given to `load`.
     pub file: Arc<str>,
     /// Line, from 1.
@@ -14,7 +14,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Where it is.
-    pub place: Place,
+    pub place: Location,
     /// What is wrong.
     pub message: String,
     /// What to do about it; may be empty.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from the_edge_agent.errors import Place, Problem, TeaError
+from the_edge_agent.errors import Location, Problem, TeaError
 from the_edge_agent.suggest import nearest
 from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import types
@@ -29,7 +29,7 @@ class Reader:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
-    def problem(self, place: Place, message: str, hint: str = "") -> None:
+    def problem(self, place: Location, message: str, hint: str = "") -> None:
         """Note something wrong."""
         self.problems.append(Problem(place, ": ".join([*self._within, message]), hint))
 
@@ -42,7 +42,7 @@ class Reader:
         if name:
             self._within.pop()
 
-    def warn(self, place: Place, message: str, hint: str = "") -> None:
+    def warn(self, place: Location, message: str, hint: str = "") -> None:
         """Note something doubtful."""
         self.warnings.append(Problem(place, message, hint))
 

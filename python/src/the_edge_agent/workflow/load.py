@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from the_edge_agent.actions import Registry
-from the_edge_agent.errors import Place
+from the_edge_agent.errors import Location
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
@@ -93,7 +93,7 @@ def _nodes(table: Table, reader: Reader, node_reader: NodeReader) -> tuple[Node,
             reader.problem(place, "a workflow needs nodes: a list of one or more")
         return ()
     nodes = node_reader.nodes(items)
-    seen: dict[str, Place] = {}
+    seen: dict[str, Location] = {}
     for node in _with_bodies(nodes):
         if node.name in (START, END):
             reader.problem(node.place, f"{node.name} is taken", "give the node another name")
@@ -119,9 +119,9 @@ def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
 # --- edges
 
 
-def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Place], Edges]:
+def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Location], Edges]:
     """Read the edges: the place of each source's first edge, and the edges by source."""
-    places: dict[str, Place] = {}
+    places: dict[str, Location] = {}
     edges: Edges = {}
     for item in items.items if items else ():
         if not isinstance(item, Table):
@@ -179,12 +179,12 @@ def _edge_condition(table: Table, reader: Reader) -> Condition | None:
 
 
 def _check_targets(
-    workflow: Workflow, sources: Mapping[str, Place], table: Table, reader: Reader
+    workflow: Workflow, sources: Mapping[str, Location], table: Table, reader: Reader
 ) -> None:
     names = {node.name for node in workflow.nodes}
     inner = {node.name for node in _with_bodies(workflow.nodes)} - names
 
-    def check(name: str, place: Place, what: str, allowed: set[str]) -> None:
+    def check(name: str, place: Location, what: str, allowed: set[str]) -> None:
         if name in allowed:
             return
         if name in inner:
@@ -208,7 +208,7 @@ def _check_targets(
         check(fallback, _fallback_place(table), "fallback", names | {END})
 
 
-def _fallback_place(table: Table) -> Place:
+def _fallback_place(table: Table) -> Location:
     value: Value = table
     for key in ("settings", "error_handling", "fallback"):
         assert isinstance(value, Table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from the_edge_agent.actions import Registry
-from the_edge_agent.errors import InvalidFile, Place, Problem
+from the_edge_agent.errors import InvalidFile, Location, Problem
 from the_edge_agent.template.template import Template
 from the_edge_agent.workflow.code import Code
 from the_edge_agent.workflow.condition import Condition
@@ -68,7 +68,7 @@ class Rule:
 
     to: str
     condition: Condition | None
-    place: Place
+    place: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,11 @@ class Node:
     """One node. ``on_error`` has the keys told on the node itself, as in ``retry.Policy``."""
 
     name: str
-    place: Place
+    place: Location
     body: Body | None
     goto: tuple[Rule, ...] | None = None
     on_error: Mapping[str, Any] = field(default_factory=dict)
-    fallback_place: Place | None = None
+    fallback_place: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)

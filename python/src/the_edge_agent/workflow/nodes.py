@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from the_edge_agent.actions import Registry
-from the_edge_agent.errors import Place, TeaError
+from the_edge_agent.errors import Location, TeaError
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import (
     RESULT_SCOPES,
@@ -263,7 +263,7 @@ class NodeReader:
         except SyntaxError as error:
             place = value.place
             if value.literal and error.lineno:
-                place = Place(place.file, place.line + error.lineno, 1)
+                place = Location(place.file, place.line + error.lineno, 1)
             shown = error.lineno is not None and not value.literal
             line = f" (line {error.lineno} of the code)" if shown else ""
             self._reader.problem(place, f"not valid Python: {error.msg}{line}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from the_edge_agent.errors import Place, TeaError, TemplateError
+from the_edge_agent.errors import Location, TeaError, TemplateError
 from the_edge_agent.template.template import RESULT_SCOPES
 from the_edge_agent.workflow import schema, types
 from the_edge_agent.workflow.condition import Condition, compile_condition
@@ -56,7 +56,7 @@ def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
     return tuple(rules)
 
 
-def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Place | None]:
+def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Location | None]:
     """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
     on_error = reader.table(table, "on_error")
     told = _told(reader, on_error, schema.ON_ERROR, types.ERROR_HANDLING)

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from the_edge_agent.errors import InvalidFile, Place, Problem
+from the_edge_agent.errors import InvalidFile, Location, Problem
 from the_edge_agent.value.json_reader import whole_number
 
 MAX_ALIAS_BYTES = 1_000_000  # what all aliases of a file may add to it
@@ -47,7 +47,7 @@ class Scalar:
     """
 
     value: str | int | float | bool | None
-    place: Place
+    place: Location
     size: int = 1
     literal: bool = False
 
@@ -57,7 +57,7 @@ class Items:
     """A sequence."""
 
     items: tuple[Value, ...]
-    place: Place
+    place: Location
     size: int = 1
 
 
@@ -66,7 +66,7 @@ class Entry:
     """One key of a table, with the place of the key, and its value."""
 
     key: str
-    place: Place
+    place: Location
     value: Value
 
 
@@ -75,7 +75,7 @@ class Table:
     """A mapping, in the order written."""
 
     entries: dict[str, Entry]
-    place: Place
+    place: Location
     size: int = 1
 
     def __iter__(self) -> Iterator[Entry]:
@@ -125,7 +125,7 @@ _MARK_OF_DOCUMENT = re.compile(r"^(---[ \t]*\r?\n)\ufeff", re.MULTILINE)
 class _Open:
     """A mapping while it is read."""
 
-    place: Place
+    place: Location
     entries: dict[str, Entry] = field(default_factory=dict)
     merged: set[str] = field(default_factory=set)
     size: int = 1
@@ -163,20 +163,20 @@ class _Composer:
         next(self._events)  # start of the stream
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
-            self._fail(Place(self._file, 1, 1), "the file is empty")
+            self._fail(Location(self._file, 1, 1), "the file is empty")
         value = self._value(next(self._events))
         next(self._events)  # end of the document
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
             self._problem(
-                self._place(event),
+                self._location(event),
                 "a second YAML document starts here",
                 "a workflow file has one document",
             )
         return value
 
     def _value(self, event: Any) -> Value:
-        place = self._place(event)
+        place = self._location(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), place)
         if event.tag is not None:
@@ -202,7 +202,7 @@ class _Composer:
             self._anchors[event.anchor] = value
         return value
 
-    def _alias(self, name: str, place: Place) -> Value:
+    def _alias(self, name: str, place: Location) -> Value:
         if name not in self._anchors:
             self._fail(place, f"the alias *{name} has no anchor before it")
         value = self._anchors[name]
@@ -214,7 +214,7 @@ class _Composer:
             self._fail(place, "aliases make the file grow past 1 MB")
         return value
 
-    def _scalar(self, event: Any, place: Place) -> Scalar:
+    def _scalar(self, event: Any, place: Location) -> Scalar:
         text: str = event.value.translate(self._restore)
         try:
             # JSON writes a character beyond the first plane as an escape of each of its halves.
@@ -231,13 +231,13 @@ class _Composer:
             self._problem(place, "the number is out of range", "write it in quotes")
             return Scalar(text, place, size)
 
-    def _items(self, place: Place) -> Items:
+    def _items(self, place: Location) -> Items:
         items = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._value(event))
         return Items(tuple(items), place, 1 + sum(item.size for item in items))
 
-    def _table(self, place: Place) -> Table:
+    def _table(self, place: Location) -> Table:
         table = _Open(place)
         has_merge = False
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
@@ -279,22 +279,22 @@ class _Composer:
                     table.entries[entry.key] = entry
                     table.merged.add(entry.key)
 
-    def _place(self, event: Any) -> Place:
-        return self._mark_place(event.start_mark)
+    def _location(self, event: Any) -> Location:
+        return self._mark_location(event.start_mark)
 
-    def _mark_place(self, mark: Any) -> Place:
-        return Place(self._file, mark.line + 1, mark.column + 1)
+    def _mark_location(self, mark: Any) -> Location:
+        return Location(self._file, mark.line + 1, mark.column + 1)
 
-    def _problem(self, place: Place, message: str, hint: str = "") -> None:
+    def _problem(self, place: Location, message: str, hint: str = "") -> None:
         self._problems.append(Problem(place, message, hint))
 
-    def _fail(self, place: Place, message: str) -> None:
+    def _fail(self, place: Location, message: str) -> None:
         self._problem(place, message)
         raise InvalidFile(sorted(self._problems, key=lambda problem: problem.place))
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
-        place = self._mark_place(mark) if mark else Place(self._file, 1, 1)
+        place = self._mark_location(mark) if mark else Location(self._file, 1, 1)
         reason = " ".join(part for part in (error.context, error.problem) if part)
         hint = ""
         if error.problem and "'\\t'" in error.problem:
@@ -307,7 +307,7 @@ class _Composer:
         column = len(before) - (before.rfind("\n") + 1) + 1
         code = error.character if isinstance(error.character, int) else ord(error.character)
         return Problem(
-            Place(self._file, line, column),
+            Location(self._file, line, column),
             f"the character U+{code:04X} is not allowed in YAML",
             'write it as an escape in "double quotes"',
         )
@@ -318,7 +318,7 @@ class _Composer:
         line = self._text.count("\n", 0, position) + 1
         column = position - (self._text.rfind("\n", 0, position) + 1) + 1
         return Problem(
-            Place(self._file, line, column),
+            Location(self._file, line, column),
             "not valid YAML: the escape names no character",
             "the last one is \\U0010FFFF",
         )

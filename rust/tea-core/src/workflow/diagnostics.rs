@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::errors::{Error, Place, Problem};
+use crate::errors::{Error, Location, Problem};
 use crate::suggest::nearest;
 use crate::workflow::schema::Level;
 use crate::workflow::types::Kind;
@@ -22,7 +22,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Note something wrong.
-    pub fn problem(&mut self, place: &Place, message: impl AsRef<str>, hint: impl Into<String>) {
+    pub fn problem(&mut self, place: &Location, message: impl AsRef<str>, hint: impl Into<String>) {
         let message = match &self.within {
             Some(node) => format!("{node}: {}", message.as_ref()),
             None => message.as_ref().into(),
@@ -45,7 +45,7 @@ impl Reader {
     }
 
     /// Note something doubtful.
-    pub fn warn(&mut self, place: &Place, message: String) {
+    pub fn warn(&mut self, place: &Location, message: String) {
         self.warnings.push(Problem { place: place.clone(), message, hint: String::new() });
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use crate::actions::Registry;
-use crate::errors::Place;
+use crate::errors::Location;
 use crate::suggest::nearest;
 use crate::template::SCOPES;
 use crate::value::{Map, Value};
@@ -111,7 +111,7 @@ fn read_nodes(
         return Vec::new();
     };
     let nodes = NodeReader { reader, actions, engine }.nodes(items, false);
-    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    let mut seen: HashMap<&str, &Location> = HashMap::new();
     for node in with_bodies(&nodes) {
         let name = node.name.as_str();
         if name == START || name == END {
@@ -144,7 +144,7 @@ fn inner_nodes(node: &Node) -> &[Node] {
 
 /// The edges from one node, and where that node is named first.
 struct Edges {
-    place: Place,
+    place: Location,
     rules: Vec<Rule>,
 }
 
@@ -216,7 +216,7 @@ fn check_targets(
     let names: HashSet<&str> = workflow.nodes.iter().map(|node| node.name.as_str()).collect();
     let inner: HashSet<&str> =
         workflow.nodes.iter().flat_map(inner_nodes).map(|node| node.name.as_str()).collect();
-    let mut check = |name: &str, place: &Place, what: &str, also: &str| {
+    let mut check = |name: &str, place: &Location, what: &str, also: &str| {
         if names.contains(name) || name == also {
             return;
         }
@@ -250,7 +250,7 @@ fn check_targets(
     }
 }
 
-fn place_of<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Place> {
+fn place_of<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Location> {
     let (key, rest) = path.split_first()?;
     let node = table.get(key)?;
     match &node.kind {

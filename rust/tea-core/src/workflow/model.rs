@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::actions::Registry;
-use crate::errors::{InvalidFile, Place, Problem};
+use crate::errors::{InvalidFile, Location, Problem};
 use crate::template::{Template, ValueTree};
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
@@ -88,7 +88,7 @@ pub struct Rule {
     /// When.
     pub condition: Option<Condition>,
     /// Where the target is written.
-    pub place: Place,
+    pub place: Location,
 }
 
 /// One node.
@@ -97,7 +97,7 @@ pub struct Node {
     /// Its name.
     pub name: String,
     /// Where it begins.
-    pub place: Place,
+    pub place: Location,
     /// What it does.
     pub body: Body,
     /// Its rules, where it has a `goto`.
@@ -105,7 +105,7 @@ pub struct Node {
     /// What is told on the node itself about errors.
     pub on_error: Told,
     /// Where its fallback is named.
-    pub fallback_place: Option<Place>,
+    pub fallback_place: Option<Location>,
 }
 
 /// A valid workflow file. `settings` still holds templates, over env and variables.

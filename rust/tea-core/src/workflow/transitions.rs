@@ -1,6 +1,6 @@
 //! Reads what a node says beside its body: where to go, and what to do when it fails.
 
-use crate::errors::{Error, Place};
+use crate::errors::{Error, Location};
 use crate::template::RESULT_SCOPES;
 use crate::workflow::condition::Condition;
 use crate::workflow::diagnostics::Reader;
@@ -59,7 +59,7 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>>
 }
 
 /// Read on_error, retry and fallback: what is told, and where the fallback is named.
-pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option<Place>) {
+pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option<Location>) {
     const TWICE: &str = "use one of them";
     let on_error = reader.table(table, "on_error");
     let mut told = read_told(reader, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use crate::errors::{Place, Problem};
+use crate::errors::{Location, Problem};
 use crate::limits::MAX_DEPTH;
 use crate::value::Value;
 use crate::yaml::document::{Entry, Node, NodeKind, Table};
@@ -151,12 +151,12 @@ impl<'t> Composer<'t> {
     }
 
     /// The first tab that indents a line, from the line of `place` on.
-    fn tab_from(&self, place: &Place) -> Option<Place> {
+    fn tab_from(&self, place: &Location) -> Option<Location> {
         let lines = self.lines.iter().enumerate().skip(place.line - 1);
         lines
             .map(|(number, line)| (number, line.len() - line.trim_start_matches(' ').len(), line))
             .find(|(_, spaces, line)| line[*spaces..].starts_with('\t'))
-            .map(|(number, spaces, _)| Place {
+            .map(|(number, spaces, _)| Location {
                 line: number + 1,
                 column: spaces + 1,
                 ..place.clone()
@@ -164,7 +164,7 @@ impl<'t> Composer<'t> {
     }
 
     /// The name of the alias that is written at `place`.
-    fn alias_at(&self, place: &Place) -> String {
+    fn alias_at(&self, place: &Location) -> String {
         let line = self.lines.get(place.line - 1).copied().unwrap_or_default();
         let name = line.chars().skip(place.column - 1).skip_while(|c| *c == '*');
         name.take_while(|c| !c.is_whitespace() && !",[]{}".contains(*c)).collect()
@@ -173,7 +173,7 @@ impl<'t> Composer<'t> {
     fn document(&mut self) -> Result<Rc<Node>, Stopped> {
         self.next()?; // start of the stream
         if matches!(self.next()?.0, Event::StreamEnd) {
-            let place = Place { file: self.file.clone(), line: 1, column: 1 };
+            let place = Location { file: self.file.clone(), line: 1, column: 1 };
             return self.fail(&place, "the file is empty".into());
         }
         let event = self.next()?;
@@ -232,7 +232,7 @@ impl<'t> Composer<'t> {
         Ok(node)
     }
 
-    fn alias(&mut self, anchor: usize, place: &Place) -> Result<Rc<Node>, Stopped> {
+    fn alias(&mut self, anchor: usize, place: &Location) -> Result<Rc<Node>, Stopped> {
         match self.anchors.get(&anchor).cloned() {
             None | Some(None) => {
                 let name = self.alias_at(place);
@@ -248,7 +248,7 @@ impl<'t> Composer<'t> {
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, place: Place) -> Node {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, place: Location) -> Node {
         let text = &*self.restored(text, style, &place);
         let size = text.len() + 1;
         let value = match style {
@@ -264,7 +264,12 @@ impl<'t> Composer<'t> {
     }
 
     /// The text with its halves of characters joined, or as it was written.
-    fn restored<'a>(&mut self, text: &'a str, style: ScalarStyle, place: &Place) -> Cow<'a, str> {
+    fn restored<'a>(
+        &mut self,
+        text: &'a str,
+        style: ScalarStyle,
+        place: &Location,
+    ) -> Cow<'a, str> {
         let Some(mark) = self.mark.filter(|mark| text.contains(*mark)) else { return text.into() };
         if style != ScalarStyle::DoubleQuoted {
             return text.replace(mark, "\\").into();
@@ -279,7 +284,7 @@ impl<'t> Composer<'t> {
         )
     }
 
-    fn items(&mut self, place: Place) -> Result<Node, Stopped> {
+    fn items(&mut self, place: Location) -> Result<Node, Stopped> {
         let mut items = Vec::new();
         let mut size = 1;
         loop {
@@ -293,7 +298,7 @@ impl<'t> Composer<'t> {
         }
     }
 
-    fn table(&mut self, place: Place) -> Result<Node, Stopped> {
+    fn table(&mut self, place: Location) -> Result<Node, Stopped> {
         let mut entries = IndexMap::new();
         let mut merged = HashSet::new();
         let mut has_merge = false;
@@ -368,15 +373,15 @@ impl<'t> Composer<'t> {
         }
     }
 
-    fn place(&self, mark: Marker) -> Place {
-        Place { file: self.file.clone(), line: mark.line().max(1), column: mark.col() + 1 }
+    fn place(&self, mark: Marker) -> Location {
+        Location { file: self.file.clone(), line: mark.line().max(1), column: mark.col() + 1 }
     }
 
-    fn problem(&mut self, place: &Place, message: String, hint: &str) {
+    fn problem(&mut self, place: &Location, message: String, hint: &str) {
         self.problems.push(Problem { place: place.clone(), message, hint: hint.into() });
     }
 
-    fn fail<T>(&mut self, place: &Place, message: String) -> Result<T, Stopped> {
+    fn fail<T>(&mut self, place: &Location, message: String) -> Result<T, Stopped> {
         self.problem(place, message, "");
         Err(Stopped)
     }

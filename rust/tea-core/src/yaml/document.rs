@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::errors::{InvalidFile, Place};
+use crate::errors::{InvalidFile, Location};
 use crate::value::json;
 use crate::value::{Map, Value};
 use crate::yaml::compose;
@@ -17,7 +17,7 @@ use crate::yaml::compose;
 #[derive(Debug)]
 pub struct Node {
     /// Where it begins.
-    pub place: Place,
+    pub place: Location,
     /// The value.
     pub kind: NodeKind,
     pub(crate) size: usize,
@@ -45,7 +45,7 @@ pub struct Entry {
     /// The key.
     pub key: Arc<str>,
     /// The place of the key.
-    pub place: Place,
+    pub place: Location,
     /// The value.
     pub value: Rc<Node>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::errors::{Place, Problem};
+use crate::errors::{Location, Problem};
 
 /// The first character that YAML does not allow, if there is one.
 pub(crate) fn forbidden_character(text: &str, file: &Arc<str>) -> Option<Problem> {
@@ -13,7 +13,7 @@ pub(crate) fn forbidden_character(text: &str, file: &Arc<str>) -> Option<Problem
     let (at, character) = text.char_indices().find(|(_, character)| !allowed(*character))?;
     let before = &text[..at];
     let start = before.rfind('\n').map_or(0, |line_end| line_end + 1);
-    let place = Place {
+    let place = Location {
         file: file.clone(),
         line: before.matches('\n').count() + 1,
         column: before[start..].chars().count() + 1,
@@ -26,12 +26,12 @@ pub(crate) fn forbidden_character(text: &str, file: &Arc<str>) -> Option<Problem
 }
 
 /// The place of the `|` or `>` of a block text, of which the parser gives the first line.
-pub(crate) fn block_header(lines: &[&str], first_line: Place) -> Place {
+pub(crate) fn block_header(lines: &[&str], first_line: Location) -> Location {
     let above = lines.iter().enumerate().take(first_line.line - 1).rev();
     let header = above.into_iter().find(|(_, line)| !line.trim().is_empty());
     let found = header.and_then(|(number, line)| Some((number, header_column(line)?)));
     match found {
-        Some((number, column)) => Place { line: number + 1, column, ..first_line },
+        Some((number, column)) => Location { line: number + 1, column, ..first_line },
         None => first_line,
     }
 }
