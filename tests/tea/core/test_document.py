@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from the_edge_agent.errors import InvalidFile
-from the_edge_agent.yaml.document import MAX_DEPTH, Entry, Table, parse, plain
+from the_edge_agent.yaml.document import MAX_DEPTH, Entry, MappingNode, parse, plain
 
 SCALARS: dict[str, Any] = {
     "yes": "yes", "on": "on", "No": "No", "off": "off", "y": "y",
@@ -114,7 +114,7 @@ def test_an_anchor_can_be_given_again() -> None:
 
 def test_places_count_characters_from_one() -> None:
     table = parse("ä: 1\nb: {é: [x, y]}\n", "f")
-    assert isinstance(table, Table)
+    assert isinstance(table, MappingNode)
     entry: Entry = table.entries["b"]
     assert (entry.place.line, entry.place.column) == (2, 1)
     assert (entry.value.place.line, entry.value.place.column) == (2, 4)

@@ -145,9 +145,9 @@ def compile_tree(value: document.Value, scopes: Iterable[str], report: Report) -
     Returns Python data with a Template in the place of each string that is one; ``render_tree``
     takes it. Map keys are not templates. What is wrong goes to ``report``.
     """
-    if isinstance(value, document.Items):
+    if isinstance(value, document.SequenceNode):
         return [compile_tree(item, scopes, report) for item in value.items]
-    if isinstance(value, document.Table):
+    if isinstance(value, document.MappingNode):
         return {entry.key: compile_tree(entry.value, scopes, report) for entry in value}
     if isinstance(value.value, str) and is_template(value.value):
         try:

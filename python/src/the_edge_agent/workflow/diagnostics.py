@@ -12,9 +12,9 @@ from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import types
 from the_edge_agent.workflow.schema import Level
 from the_edge_agent.yaml import document
-from the_edge_agent.yaml.document import Entry, Items, Scalar, Table, Value, plain
+from the_edge_agent.yaml.document import Entry, MappingNode, Scalar, SequenceNode, Value, plain
 
-T = TypeVar("T", Items, Table)
+T = TypeVar("T", SequenceNode, MappingNode)
 
 
 class Reader:
@@ -50,7 +50,7 @@ class Reader:
         """Note an error in ``value``, such as a template that is not well formed."""
         self.problem(value.place, error.message, error.hint)
 
-    def keys(self, table: Table, level: Level) -> None:
+    def keys(self, table: MappingNode, level: Level) -> None:
         """Refuse keys that are unknown or not done here; warn of those without effect."""
         for entry in table:
             if entry.key in level.known:
@@ -69,7 +69,7 @@ class Reader:
         hint = nearest(entry.key, level.known) or f"known: {', '.join(sorted(level.known))}"
         self.problem(entry.place, f'unknown key "{entry.key}" in {level.name}', hint)
 
-    def value(self, table: Table, key: str, kind: types.Kind) -> document.Entry | None:
+    def value(self, table: MappingNode, key: str, kind: types.Kind) -> document.Entry | None:
         """Return the entry of ``key`` when it is there and of the right kind."""
         entry = table.entries.get(key)
         if entry is None:
@@ -80,27 +80,27 @@ class Reader:
             return None
         return entry
 
-    def text(self, table: Table, key: str) -> str | None:
+    def text(self, table: MappingNode, key: str) -> str | None:
         """Return the text of ``key``, or None where it is not there or wrong."""
         entry = self.value(table, key, types.text)
         return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else None
 
-    def whole(self, table: Table, key: str, kind: types.Kind) -> int | None:
+    def whole(self, table: MappingNode, key: str, kind: types.Kind) -> int | None:
         """Return the whole number of ``key``, or None where it is not there or wrong."""
         entry = self.value(table, key, kind)
         if entry and isinstance(entry.value, Scalar) and isinstance(entry.value.value, int):
             return entry.value.value
         return None
 
-    def table(self, table: Table, key: str) -> Table | None:
+    def table(self, table: MappingNode, key: str) -> MappingNode | None:
         """Return the map of ``key``; one without a value is as if it were not there."""
-        return self._collection(table, key, Table, "a map")
+        return self._collection(table, key, MappingNode, "a map")
 
-    def items(self, table: Table, key: str) -> Items | None:
+    def items(self, table: MappingNode, key: str) -> SequenceNode | None:
         """Return the list of ``key``; one without a value is as if it were not there."""
-        return self._collection(table, key, Items, "a list")
+        return self._collection(table, key, SequenceNode, "a list")
 
-    def _collection(self, table: Table, key: str, kind: type[T], name: str) -> T | None:
+    def _collection(self, table: MappingNode, key: str, kind: type[T], name: str) -> T | None:
         value = table.get(key)
         if value is None or (isinstance(value, Scalar) and value.value is None):
             return None

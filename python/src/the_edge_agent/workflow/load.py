@@ -18,14 +18,14 @@ from the_edge_agent.workflow.diagnostics import Reader
 from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
 from the_edge_agent.workflow.nodes import NodeReader
 from the_edge_agent.workflow.transitions import read_condition
-from the_edge_agent.yaml.document import Items, Scalar, Table, Value, plain, shown
+from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain, shown
 
 Edges = dict[str, tuple[Rule, ...]]
 
 
 def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
     """Check a document and build its workflow; what is wrong goes to ``reader``."""
-    if not isinstance(value, Table):
+    if not isinstance(value, MappingNode):
         got = describe(plain(value))
         reader.problem(value.place, f"a workflow is a map with nodes, got {got}")
         return None
@@ -70,7 +70,7 @@ def _refuse_infinity(value: Value, reader: Reader) -> None:
         if isinstance(value.value, float) and not math.isfinite(value.value):
             reader.problem(value.place, "infinity and not-a-number are not JSON data")
         return
-    parts = [entry.value for entry in value] if isinstance(value, Table) else value.items
+    parts = [entry.value for entry in value] if isinstance(value, MappingNode) else value.items
     for part in parts:
         _refuse_infinity(part, reader)
 
@@ -79,12 +79,12 @@ def _optional_text(value: Any) -> str:
     return "" if value is None else types.any_text(value)
 
 
-def _text(table: Table, key: str) -> str | None:
+def _text(table: MappingNode, key: str) -> str | None:
     value = table.get(key)
     return value.value if isinstance(value, Scalar) and isinstance(value.value, str) else None
 
 
-def _nodes(table: Table, reader: Reader, node_reader: NodeReader) -> tuple[Node, ...]:
+def _nodes(table: MappingNode, reader: Reader, node_reader: NodeReader) -> tuple[Node, ...]:
     items = reader.items(table, "nodes")
     if items is None or not items.items:
         entry = table.entries.get("nodes")
@@ -119,12 +119,12 @@ def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
 # --- edges
 
 
-def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Location], Edges]:
+def _edges(items: SequenceNode | None, reader: Reader) -> tuple[dict[str, Location], Edges]:
     """Read the edges: the place of each source's first edge, and the edges by source."""
     places: dict[str, Location] = {}
     edges: Edges = {}
     for item in items.items if items else ():
-        if not isinstance(item, Table):
+        if not isinstance(item, MappingNode):
             reader.problem(item.place, "expected an edge: {from, to}")
             continue
         reader.keys(item, schema.EDGE)
@@ -132,7 +132,7 @@ def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Location], Ed
             if key not in item and not _is_unsupported(item):
                 reader.problem(item.place, f"the edge has no {key}")
         to = item.get("to")
-        if isinstance(to, Items):
+        if isinstance(to, SequenceNode):
             reader.problem(
                 to.place,
                 "to: a list of targets is not supported here",
@@ -149,17 +149,17 @@ def _edges(items: Items | None, reader: Reader) -> tuple[dict[str, Location], Ed
     return places, edges
 
 
-def _is_unsupported(table: Table) -> bool:
+def _is_unsupported(table: MappingNode) -> bool:
     return bool(schema.EDGE.unsupported & table.entries.keys())
 
 
-def _edge_condition(table: Table, reader: Reader) -> Condition | None:
+def _edge_condition(table: MappingNode, reader: Reader) -> Condition | None:
     when = table.get("when")
     expected = read_condition(reader, when, SCOPES) if when is not None else None
     value = table.get("condition")
     if value is None:
         return expected
-    if isinstance(value, Table):
+    if isinstance(value, MappingNode):
         reader.keys(value, schema.CONDITION)
         kind, inner = value.get("type"), value.get("value")
         if kind is None or shown(kind) != "expression" or inner is None:
@@ -179,7 +179,7 @@ def _edge_condition(table: Table, reader: Reader) -> Condition | None:
 
 
 def _check_targets(
-    workflow: Workflow, sources: Mapping[str, Location], table: Table, reader: Reader
+    workflow: Workflow, sources: Mapping[str, Location], table: MappingNode, reader: Reader
 ) -> None:
     names = {node.name for node in workflow.nodes}
     inner = {node.name for node in _with_bodies(workflow.nodes)} - names
@@ -208,10 +208,10 @@ def _check_targets(
         check(fallback, _fallback_place(table), "fallback", names | {END})
 
 
-def _fallback_place(table: Table) -> Location:
+def _fallback_place(table: MappingNode) -> Location:
     value: Value = table
     for key in ("settings", "error_handling", "fallback"):
-        assert isinstance(value, Table)
+        assert isinstance(value, MappingNode)
         value = value.entries[key].value
     return value.place
 

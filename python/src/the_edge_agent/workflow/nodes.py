@@ -32,7 +32,15 @@ from the_edge_agent.workflow.model import (
     StepsBody,
 )
 from the_edge_agent.workflow.transitions import read_condition, read_goto, read_on_error
-from the_edge_agent.yaml.document import Entry, Items, Scalar, Table, Value, plain, shown
+from the_edge_agent.yaml.document import (
+    Entry,
+    MappingNode,
+    Scalar,
+    SequenceNode,
+    Value,
+    plain,
+    shown,
+)
 
 _NO_SECRETS = "secrets must not reach the state"
 _NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"})
@@ -47,7 +55,7 @@ class NodeReader:
         self._variables = variables
         self._so_far = 0  # problems before the node or step that is read now
 
-    def nodes(self, items: Items, *, in_loop: bool = False) -> tuple[Node, ...]:
+    def nodes(self, items: SequenceNode, *, in_loop: bool = False) -> tuple[Node, ...]:
         """Read a list of nodes: those of the file, or those of a loop's body."""
         return tuple(
             node for item in items.items if (node := self.node(item, in_loop=in_loop)) is not None
@@ -56,7 +64,7 @@ class NodeReader:
     def node(self, value: Value, *, in_loop: bool) -> Node | None:
         """Read one node."""
         reader = self._reader
-        if not isinstance(value, Table):
+        if not isinstance(value, MappingNode):
             reader.problem(
                 value.place,
                 f"expected a node, got {describe(plain(value))}",
@@ -69,7 +77,7 @@ class NodeReader:
         with reader.within(f"node {name}" if name else None):
             return self._named(value, name or "", in_loop=in_loop)
 
-    def _named(self, value: Table, name: str, *, in_loop: bool) -> Node | None:
+    def _named(self, value: MappingNode, name: str, *, in_loop: bool) -> Node | None:
         reader = self._reader
         self._so_far = len(reader.problems)
         reader.value(value, "description", _optional_text)
@@ -83,7 +91,7 @@ class NodeReader:
         on_error, fallback_place = read_on_error(reader, value)
         return Node(name, value.place, body, goto, on_error, fallback_place)
 
-    def _refuse_type(self, table: Table) -> bool:
+    def _refuse_type(self, table: MappingNode) -> bool:
         """Refuse a ``type`` other than a loop's; the other keys would only add noise."""
         entry = table.entries.get("type")
         kind = shown(entry.value) if entry else ""
@@ -97,7 +105,7 @@ class NodeReader:
             )
         return True
 
-    def _body(self, table: Table, *, in_loop: bool) -> Body | None:
+    def _body(self, table: MappingNode, *, in_loop: bool) -> Body | None:
         styles = {
             "uses": schema.ACTION_BODY & {"uses", "action"},
             "run": schema.RUN_BODY,
@@ -122,13 +130,13 @@ class NodeReader:
             return self._loop(table)
         return self._step(table, schema.ANY_NODE)
 
-    def _misplaced(self, table: Table, allowed: frozenset[str], what: str) -> None:
+    def _misplaced(self, table: MappingNode, allowed: frozenset[str], what: str) -> None:
         """Refuse keys that nodes know but that mean nothing in this one."""
         for entry in table:
             if entry.key in schema.NODE.known and entry.key not in allowed:
                 self._reader.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
 
-    def _steps(self, table: Table) -> StepsBody | None:
+    def _steps(self, table: MappingNode) -> StepsBody | None:
         items = self._reader.items(table, "steps")
         entry = table.entries["steps"]
         if items is None or not items.items:
@@ -137,7 +145,7 @@ class NodeReader:
             return None
         steps = []
         for item in items.items:
-            if not isinstance(item, Table):
+            if not isinstance(item, MappingNode):
                 self._reader.problem(item.place, "expected a step: a map with uses or run")
                 continue
             self._so_far = len(self._reader.problems)
@@ -148,7 +156,7 @@ class NodeReader:
             steps += [step] if step is not None else []
         return StepsBody(tuple(steps))
 
-    def _step(self, table: Table, also: frozenset[str]) -> Step | None:
+    def _step(self, table: MappingNode, also: frozenset[str]) -> Step | None:
         has_run = schema.RUN_BODY & table.entries.keys()
         has_action = {"uses", "action"} & table.entries.keys()
         if has_run and has_action:
@@ -165,14 +173,14 @@ class NodeReader:
 
     # --- actions
 
-    def _pair(self, table: Table, name: str, other: str) -> Entry | None:
+    def _pair(self, table: MappingNode, name: str, other: str) -> Entry | None:
         """Return the entry of a key that has two names. Both at once are refused."""
         entry, second = table.entries.get(name), table.entries.get(other)
         if entry and second:
             self._reader.problem(second.place, f'"{name}" and "{other}" mean the same: use one')
         return entry or second
 
-    def _action(self, table: Table) -> ActionBody | None:
+    def _action(self, table: MappingNode) -> ActionBody | None:
         uses = self._pair(table, "uses", "action")
         given = self._pair(table, "with", "params")
         output = self._pair(table, "output", "outputs")
@@ -188,7 +196,7 @@ class NodeReader:
         return ActionBody(action, tree, target)
 
     def _check_action(
-        self, uses: Entry, action: str, params: Table | None, tree: Mapping[str, Any]
+        self, uses: Entry, action: str, params: MappingNode | None, tree: Mapping[str, Any]
     ) -> None:
         spec = self._actions.get(action)
         if spec is None:
@@ -220,7 +228,7 @@ class NodeReader:
             self._reader.problem(place, f"{action}: {message}")
 
     def _output(self, value: Value) -> str | dict[str, Any] | None:
-        if isinstance(value, Table):
+        if isinstance(value, MappingNode):
             tree: dict[str, Any] = compile_tree(value, RESULT_SCOPES, self._reader.error)
             if "secrets" in names_in(tree):
                 self._reader.problem(value.place, _NO_SECRETS)
@@ -238,11 +246,11 @@ class NodeReader:
 
     # --- run
 
-    def _run(self, table: Table) -> Step | None:
+    def _run(self, table: MappingNode) -> Step | None:
         entry = self._pair(table, "run", "script")
         assert entry is not None
         value = entry.value
-        if isinstance(value, Table):
+        if isinstance(value, MappingNode):
             return self._expression(value)
         if not isinstance(value, Scalar) or not isinstance(value.value, str):
             self._reader.problem(value.place, f"{entry.key}: expected Python code")
@@ -270,7 +278,7 @@ class NodeReader:
             return None
         return CodeBody(compiled)
 
-    def _expression(self, table: Table) -> ExpressionBody | None:
+    def _expression(self, table: MappingNode) -> ExpressionBody | None:
         entry = table.entries.get("type")
         kind = shown(entry.value) if entry else ""
         if kind != "expression":
@@ -298,7 +306,7 @@ class NodeReader:
             self._reader.problem(value.place, _NO_SECRETS)
         return ExpressionBody(template, key or "result")
 
-    def _loop(self, table: Table) -> LoopBody | None:
+    def _loop(self, table: MappingNode) -> LoopBody | None:
         reader = self._reader
         for key in ("condition", "max_iterations", "body"):
             if key not in table:

@@ -15,17 +15,17 @@ from the_edge_agent.template.template import (
 )
 from the_edge_agent.workflow import schema, types
 from the_edge_agent.workflow.diagnostics import Reader
-from the_edge_agent.yaml.document import Table, Value
+from the_edge_agent.yaml.document import MappingNode, Value
 
 DEFAULT_MAX_ITERATIONS = 1000
 
 
-def read(table: Table | None, reader: Reader) -> dict[str, Any]:
+def read(table: MappingNode | None, reader: Reader) -> dict[str, Any]:
     """Read and check settings; strings become templates over ``env`` and ``variables``."""
     if table is None:
         return {}
     reader.keys(table, schema.SETTINGS)
-    parts: dict[str, Table] = {}
+    parts: dict[str, MappingNode] = {}
     for key, level in (("llm", schema.LLM), ("error_handling", schema.ERROR_HANDLING)):
         part = reader.table(table, key)
         if part is not None:
@@ -100,10 +100,10 @@ def _without_templates(tree: Any) -> Any:
     return known
 
 
-def _place(table: Table, path: tuple[str, ...]) -> Value:
+def _place(table: MappingNode, path: tuple[str, ...]) -> Value:
     value: Value = table
     for key in path:
-        assert isinstance(value, Table)
+        assert isinstance(value, MappingNode)
         value = value.entries[key].value
     return value
 

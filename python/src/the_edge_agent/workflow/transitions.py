@@ -12,7 +12,7 @@ from the_edge_agent.workflow.condition import Condition, compile_condition
 from the_edge_agent.workflow.diagnostics import Reader
 from the_edge_agent.workflow.model import Rule
 from the_edge_agent.workflow.retry import from_retry
-from the_edge_agent.yaml.document import Items, Scalar, Table, Value, plain
+from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain
 
 
 def read_condition(reader: Reader, value: Value, scopes: Iterable[str]) -> Condition | None:
@@ -26,14 +26,14 @@ def read_condition(reader: Reader, value: Value, scopes: Iterable[str]) -> Condi
         return None
 
 
-def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
+def read_goto(reader: Reader, table: MappingNode) -> tuple[Rule, ...] | None:
     """Read the goto of a node: its rules, or None where there is none."""
     value = table.get("goto")
     if value is None:
         return None
     if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
         return (Rule(value.value, None, value.place),)
-    if not isinstance(value, Items) or not value.items:
+    if not isinstance(value, SequenceNode) or not value.items:
         reader.problem(
             value.place,
             "goto: expected the name of a node, or a list of {if, to} that is not empty",
@@ -41,7 +41,7 @@ def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
         return None
     rules = []
     for item in value.items:
-        if not isinstance(item, Table):
+        if not isinstance(item, MappingNode):
             reader.problem(item.place, "goto: expected a rule: {if, to}")
             continue
         reader.keys(item, schema.GOTO)
@@ -56,7 +56,7 @@ def read_goto(reader: Reader, table: Table) -> tuple[Rule, ...] | None:
     return tuple(rules)
 
 
-def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Location | None]:
+def read_on_error(reader: Reader, table: MappingNode) -> tuple[dict[str, Any], Location | None]:
     """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
     on_error = reader.table(table, "on_error")
     told = _told(reader, on_error, schema.ON_ERROR, types.ERROR_HANDLING)
@@ -81,7 +81,7 @@ def read_on_error(reader: Reader, table: Table) -> tuple[dict[str, Any], Locatio
 
 
 def _told(
-    reader: Reader, table: Table | None, level: schema.Level, known: Mapping[str, types.Kind]
+    reader: Reader, table: MappingNode | None, level: schema.Level, known: Mapping[str, types.Kind]
 ) -> dict[str, Any]:
     """Read the keys of on_error or retry."""
     if table is None:

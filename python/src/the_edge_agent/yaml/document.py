@@ -53,7 +53,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class SequenceNode:
     """A sequence."""
 
     items: tuple[Value, ...]
@@ -71,7 +71,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class MappingNode:
     """A mapping, in the order written."""
 
     entries: dict[str, Entry]
@@ -90,14 +90,14 @@ class Table:
         return entry.value if entry else None
 
 
-Value = Scalar | Items | Table
+Value = Scalar | SequenceNode | MappingNode
 
 
 def plain(value: Value) -> Any:
     """Return ``value`` as Python data, without places."""
     if isinstance(value, Scalar):
         return value.value
-    if isinstance(value, Items):
+    if isinstance(value, SequenceNode):
         return [plain(item) for item in value.items]
     return {entry.key: plain(entry.value) for entry in value}
 
@@ -194,9 +194,9 @@ class _Composer:
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, place)
         elif isinstance(event, yaml.SequenceStartEvent):
-            value = self._items(place)
+            value = self._sequence(place)
         else:
-            value = self._table(place)
+            value = self._mapping(place)
         self._depth -= 1
         if event.anchor is not None:
             self._anchors[event.anchor] = value
@@ -231,13 +231,13 @@ class _Composer:
             self._problem(place, "the number is out of range", "write it in quotes")
             return Scalar(text, place, size)
 
-    def _items(self, place: Location) -> Items:
+    def _sequence(self, place: Location) -> SequenceNode:
         items = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._value(event))
-        return Items(tuple(items), place, 1 + sum(item.size for item in items))
+        return SequenceNode(tuple(items), place, 1 + sum(item.size for item in items))
 
-    def _table(self, place: Location) -> Table:
+    def _mapping(self, place: Location) -> MappingNode:
         table = _Open(place)
         has_merge = False
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
@@ -252,7 +252,7 @@ class _Composer:
                 self._merge(table, value)
             else:
                 self._add(table, key, value)
-        return Table(table.entries, place, table.size)
+        return MappingNode(table.entries, place, table.size)
 
     def _add(self, table: _Open, key: Value, value: Value) -> None:
         if not isinstance(key, Scalar) or not isinstance(key.value, str):
@@ -269,9 +269,9 @@ class _Composer:
 
     def _merge(self, table: _Open, value: Value) -> None:
         """Add the keys of merged tables: own keys win, then those of the earlier table."""
-        sources = value.items if isinstance(value, Items) else (value,)
+        sources = value.items if isinstance(value, SequenceNode) else (value,)
         for source in sources:
-            if not isinstance(source, Table):
+            if not isinstance(source, MappingNode):
                 self._problem(source.place, "<< needs a mapping or a list of mappings")
                 continue
             for entry in source:

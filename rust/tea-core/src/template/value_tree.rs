@@ -28,10 +28,10 @@ impl ValueTree {
     /// Compile every string in `node`, at any depth; what is wrong goes to `report`.
     pub fn compile(node: &Node, scopes: &[&str], report: &mut Report<'_>) -> ValueTree {
         match &node.kind {
-            NodeKind::Items(items) => ValueTree::List(
+            NodeKind::Sequence(items) => ValueTree::List(
                 items.iter().map(|item| ValueTree::compile(item, scopes, report)).collect(),
             ),
-            NodeKind::Table(table) => {
+            NodeKind::Mapping(table) => {
                 ValueTree::Map(ValueTree::compile_entries(table, scopes, report))
             }
             NodeKind::Scalar { value: Value::Text(text), .. } if is_template(text) => {
@@ -49,7 +49,7 @@ impl ValueTree {
 
     /// Compile the values of a table.
     pub fn compile_entries(
-        table: &crate::yaml::document::Table,
+        table: &crate::yaml::document::Mapping,
         scopes: &[&str],
         report: &mut Report<'_>,
     ) -> Vec<(Arc<str>, ValueTree)> {

@@ -6,7 +6,7 @@ use crate::errors::{Error, Location, Problem};
 use crate::suggest::nearest;
 use crate::workflow::schema::Level;
 use crate::workflow::types::Kind;
-use crate::yaml::document::{Entry, Node, NodeKind, Table};
+use crate::yaml::document::{Entry, Mapping, Node, NodeKind};
 
 /// The problems and warnings of one file, and checks that add to them.
 ///
@@ -55,7 +55,7 @@ impl Reader {
     }
 
     /// Refuse keys that are unknown or not done here; warn of those without effect.
-    pub fn keys(&mut self, table: &Table, level: &Level) {
+    pub fn keys(&mut self, table: &Mapping, level: &Level) {
         for entry in table.iter() {
             let key = &*entry.key;
             if level.known.contains(key) {
@@ -79,7 +79,7 @@ impl Reader {
     }
 
     /// The entry of `key` when it is there and of the right kind.
-    pub fn value<'t>(&mut self, table: &'t Table, key: &str, kind: Kind) -> Option<&'t Entry> {
+    pub fn value<'t>(&mut self, table: &'t Mapping, key: &str, kind: Kind) -> Option<&'t Entry> {
         let entry = table.entry(key)?;
         if let Some(wrong) = kind.wrong(&entry.value.plain()) {
             self.problem(&entry.value.place, format!("{key}: {wrong}"), "");
@@ -89,31 +89,31 @@ impl Reader {
     }
 
     /// The text of `key`; None where it is not there or wrong.
-    pub fn text(&mut self, table: &Table, key: &str) -> Option<String> {
+    pub fn text(&mut self, table: &Mapping, key: &str) -> Option<String> {
         self.value(table, key, Kind::Text)?.value.text().map(Into::into)
     }
 
     /// The map of `key`; one without a value is as if it were not there.
-    pub fn table<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t Table> {
+    pub fn table<'t>(&mut self, table: &'t Mapping, key: &str) -> Option<&'t Mapping> {
         match &self.present(table, key)?.kind {
-            NodeKind::Table(found) => Some(found),
+            NodeKind::Mapping(found) => Some(found),
             _ => self.expected(table, key, "a map"),
         }
     }
 
     /// The list of `key`; one without a value is as if it were not there.
-    pub fn items<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t [Rc<Node>]> {
+    pub fn items<'t>(&mut self, table: &'t Mapping, key: &str) -> Option<&'t [Rc<Node>]> {
         match &self.present(table, key)?.kind {
-            NodeKind::Items(found) => Some(found),
+            NodeKind::Sequence(found) => Some(found),
             _ => self.expected(table, key, "a list"),
         }
     }
 
-    fn present<'t>(&self, table: &'t Table, key: &str) -> Option<&'t Rc<Node>> {
+    fn present<'t>(&self, table: &'t Mapping, key: &str) -> Option<&'t Rc<Node>> {
         table.get(key).filter(|node| !node.is_null())
     }
 
-    fn expected<T>(&mut self, table: &Table, key: &str, what: &str) -> Option<T> {
+    fn expected<T>(&mut self, table: &Mapping, key: &str, what: &str) -> Option<T> {
         let node = table.get(key)?;
         let got = node.plain().describe();
         self.problem(&node.place, format!("{key}: expected {what}, got {got}"), "");

@@ -18,7 +18,7 @@ use crate::workflow::schema;
 use crate::workflow::settings;
 use crate::workflow::transitions::read_condition;
 use crate::workflow::types::Kind;
-use crate::yaml::document::{self, NodeKind, Table};
+use crate::yaml::document::{self, Mapping, NodeKind};
 
 /// Check a document and build its workflow; what is wrong goes to `reader`.
 pub(crate) fn read(
@@ -27,7 +27,7 @@ pub(crate) fn read(
     actions: &Registry,
     engine: &str,
 ) -> Option<Workflow> {
-    let NodeKind::Table(table) = &document.kind else {
+    let NodeKind::Mapping(table) = &document.kind else {
         let got = document.plain().describe();
         let message = format!("a workflow is a map with nodes, got {got}");
         reader.problem(&document.place, message, "");
@@ -73,7 +73,7 @@ pub(crate) fn read(
 }
 
 /// The map of `key`, which is JSON data.
-fn data(table: &Table, key: &str, reader: &mut Reader) -> Map {
+fn data(table: &Mapping, key: &str, reader: &mut Reader) -> Map {
     let Some(found) = reader.table(table, key) else { return Map::new() };
     found.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
     found.plain()
@@ -87,8 +87,8 @@ fn refuse_infinity(node: &document::Node, reader: &mut Reader) {
             reader.problem(&node.place, message, "");
         }
         NodeKind::Scalar { .. } => {}
-        NodeKind::Items(items) => items.iter().for_each(|item| refuse_infinity(item, reader)),
-        NodeKind::Table(table) => {
+        NodeKind::Sequence(items) => items.iter().for_each(|item| refuse_infinity(item, reader)),
+        NodeKind::Mapping(table) => {
             table.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
         }
     }
@@ -96,7 +96,7 @@ fn refuse_infinity(node: &document::Node, reader: &mut Reader) {
 
 fn read_nodes(
     document: &document::Node,
-    table: &Table,
+    table: &Mapping,
     reader: &mut Reader,
     actions: &Registry,
     engine: &str,
@@ -151,7 +151,7 @@ struct Edges {
 fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<String, Edges> {
     let mut edges: IndexMap<String, Edges> = IndexMap::new();
     for item in items {
-        let NodeKind::Table(table) = &item.kind else {
+        let NodeKind::Mapping(table) = &item.kind else {
             reader.problem(&item.place, "expected an edge: {from, to}", "");
             continue;
         };
@@ -162,7 +162,7 @@ fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<Str
                 reader.problem(&item.place, format!("the edge has no {key}"), "");
             }
         }
-        if let Some(to) = table.get("to").filter(|to| matches!(to.kind, NodeKind::Items(_))) {
+        if let Some(to) = table.get("to").filter(|to| matches!(to.kind, NodeKind::Sequence(_))) {
             let message = "to: a list of targets is not supported here";
             let hint = "write one edge for each; the first that holds wins";
             reader.problem(&to.place, message, hint);
@@ -181,10 +181,10 @@ fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<Str
     edges
 }
 
-fn edge_condition(table: &Table, reader: &mut Reader) -> Option<Condition> {
+fn edge_condition(table: &Mapping, reader: &mut Reader) -> Option<Condition> {
     let expected = table.get("when").and_then(|when| read_condition(reader, when, SCOPES));
     let Some(mut node) = table.get("condition") else { return expected };
-    if let NodeKind::Table(inner) = &node.kind {
+    if let NodeKind::Mapping(inner) = &node.kind {
         reader.keys(inner, &schema::CONDITION);
         let kind = inner.get("type");
         match inner.get("value") {
@@ -210,7 +210,7 @@ fn edge_condition(table: &Table, reader: &mut Reader) -> Option<Condition> {
 fn check_targets(
     workflow: &Workflow,
     edges: &IndexMap<String, Edges>,
-    table: &Table,
+    table: &Mapping,
     reader: &mut Reader,
 ) {
     let names: HashSet<&str> = workflow.nodes.iter().map(|node| node.name.as_str()).collect();
@@ -250,11 +250,11 @@ fn check_targets(
     }
 }
 
-fn place_of<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Location> {
+fn place_of<'t>(table: &'t Mapping, path: &[&str]) -> Option<&'t Location> {
     let (key, rest) = path.split_first()?;
     let node = table.get(key)?;
     match &node.kind {
-        NodeKind::Table(inner) if !rest.is_empty() => place_of(inner, rest),
+        NodeKind::Mapping(inner) if !rest.is_empty() => place_of(inner, rest),
         _ => Some(&node.place),
     }
 }

@@ -12,7 +12,7 @@ use crate::workflow::schema;
 use crate::workflow::steps::StepReader;
 use crate::workflow::transitions::{read_condition, read_goto, read_on_error};
 use crate::workflow::types::Kind;
-use crate::yaml::document::{self, NodeKind, Table};
+use crate::yaml::document::{self, Mapping, NodeKind};
 
 const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
 
@@ -30,7 +30,7 @@ impl NodeReader<'_> {
     }
 
     fn node(&mut self, item: &document::Node, in_loop: bool) -> Option<Node> {
-        let NodeKind::Table(table) = &item.kind else {
+        let NodeKind::Mapping(table) = &item.kind else {
             let got = item.plain().describe();
             let hint = "a node is a map with a name";
             self.reader.problem(&item.place, format!("expected a node, got {got}"), hint);
@@ -51,7 +51,7 @@ impl NodeReader<'_> {
     fn named(
         &mut self,
         item: &document::Node,
-        table: &Table,
+        table: &Mapping,
         name: String,
         in_loop: bool,
     ) -> Option<Node> {
@@ -71,7 +71,7 @@ impl NodeReader<'_> {
     }
 
     /// Refuse a `type` other than a loop's; the other keys would only add noise.
-    fn refuse_type(&mut self, table: &Table) -> bool {
+    fn refuse_type(&mut self, table: &Mapping) -> bool {
         let Some(node) = table.get("type") else { return false };
         let shown = node.shown();
         if shown == "while_loop" {
@@ -90,7 +90,7 @@ impl NodeReader<'_> {
     fn body(
         &mut self,
         item: &document::Node,
-        table: &Table,
+        table: &Mapping,
         in_loop: bool,
         so_far: usize,
     ) -> Option<Body> {
@@ -132,7 +132,7 @@ impl NodeReader<'_> {
         None
     }
 
-    fn steps(&mut self, table: &Table) -> Option<Body> {
+    fn steps(&mut self, table: &Mapping) -> Option<Body> {
         let entry = table.entry("steps")?;
         let items = self.reader.items(table, "steps");
         let Some(items) = items.filter(|items| !items.is_empty()) else {
@@ -146,7 +146,7 @@ impl NodeReader<'_> {
         let any_step: Vec<&str> = unsupported.chain(schema::ANY_STEP.iter().copied()).collect();
         let mut steps = Vec::new();
         for item in items {
-            let NodeKind::Table(step) = &item.kind else {
+            let NodeKind::Mapping(step) = &item.kind else {
                 let message = "expected a step: a map with uses or run";
                 self.reader.problem(&item.place, message, "");
                 continue;
@@ -161,7 +161,7 @@ impl NodeReader<'_> {
         Some(Body::Steps(steps))
     }
 
-    fn while_loop(&mut self, item: &document::Node, table: &Table) -> Option<Body> {
+    fn while_loop(&mut self, item: &document::Node, table: &Mapping) -> Option<Body> {
         for key in ["condition", "max_iterations", "body"] {
             if !table.contains(key) {
                 self.reader.problem(&item.place, format!("a while_loop needs {key}"), "");

@@ -8,12 +8,12 @@ use crate::workflow::diagnostics::Reader;
 use crate::workflow::model::Entries;
 use crate::workflow::schema;
 use crate::workflow::types;
-use crate::yaml::document::Table;
+use crate::yaml::document::Mapping;
 
 pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
 
 /// Read and check settings; strings become templates over `env` and `variables`.
-pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
+pub(crate) fn read(table: Option<&Mapping>, reader: &mut Reader) -> Entries {
     let Some(table) = table else { return Vec::new() };
     reader.keys(table, &schema::SETTINGS);
     for (key, level) in [("llm", &schema::LLM), ("error_handling", &schema::ERROR_HANDLING)] {
@@ -24,7 +24,7 @@ pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
     let mut tree = Vec::new();
     for entry in table.iter().filter(|entry| schema::SETTINGS.known.contains(&entry.key)) {
         let is_part = matches!(&*entry.key, "llm" | "error_handling");
-        if is_part && !matches!(entry.value.kind, crate::yaml::document::NodeKind::Table(_)) {
+        if is_part && !matches!(entry.value.kind, crate::yaml::document::NodeKind::Mapping(_)) {
             continue;
         }
         let compiled = ValueTree::compile(&entry.value, SETTINGS_SCOPES, &mut |node, error| {
@@ -38,7 +38,7 @@ pub(crate) fn read(table: Option<&Table>, reader: &mut Reader) -> Entries {
         for key in path {
             let node = level.and_then(|table| table.get(key));
             level = node.and_then(|node| match &node.kind {
-                crate::yaml::document::NodeKind::Table(table) => Some(table),
+                crate::yaml::document::NodeKind::Mapping(table) => Some(table),
                 _ => None,
             });
             place = node.map(|node| node.place.clone()).or(place);

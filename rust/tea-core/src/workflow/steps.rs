@@ -8,7 +8,7 @@ use crate::workflow::diagnostics::nearest_or_all;
 use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
 use crate::workflow::nodes::NodeReader;
 use crate::workflow::schema;
-use crate::yaml::document::{self, Entry, NodeKind, Table};
+use crate::yaml::document::{self, Entry, Mapping, NodeKind};
 
 const NO_SECRETS: &str = "secrets must not reach the state";
 
@@ -20,7 +20,7 @@ pub(crate) struct StepReader<'r, 'a> {
 
 impl StepReader<'_, '_> {
     /// Refuse keys that nodes know but that mean nothing in this one.
-    pub fn misplaced(&mut self, table: &Table, allowed: &[&[&str]], what: &str) {
+    pub fn misplaced(&mut self, table: &Mapping, allowed: &[&[&str]], what: &str) {
         for entry in table.iter() {
             let key = &*entry.key;
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
@@ -32,7 +32,7 @@ impl StepReader<'_, '_> {
     }
 
     /// Read a body; `also` are the keys that may stand beside it.
-    pub fn step(&mut self, item: &document::Node, table: &Table, also: &[&str]) -> Option<Step> {
+    pub fn step(&mut self, item: &document::Node, table: &Mapping, also: &[&str]) -> Option<Step> {
         let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
         match (has(schema::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
@@ -57,7 +57,7 @@ impl StepReader<'_, '_> {
     }
 
     /// The entry of a key that has two names. Both at once are refused.
-    fn pair<'t>(&mut self, table: &'t Table, name: &str, other: &str) -> Option<&'t Entry> {
+    fn pair<'t>(&mut self, table: &'t Mapping, name: &str, other: &str) -> Option<&'t Entry> {
         let (entry, second) = (table.entry(name), table.entry(other));
         if let (Some(_), Some(second)) = (entry, second) {
             let message = format!("\"{name}\" and \"{other}\" mean the same: use one");
@@ -68,7 +68,7 @@ impl StepReader<'_, '_> {
 
     // --- actions
 
-    fn action(&mut self, table: &Table) -> Option<Step> {
+    fn action(&mut self, table: &Mapping) -> Option<Step> {
         let uses = self.pair(table, "uses", "action")?;
         let given = self.pair(table, "with", "params");
         let output = self.pair(table, "output", "outputs");
@@ -86,7 +86,13 @@ impl StepReader<'_, '_> {
         Some(Step::Action { action, params: tree, output })
     }
 
-    fn check_action(&mut self, uses: &Entry, action: &str, params: Option<&Table>, tree: &Entries) {
+    fn check_action(
+        &mut self,
+        uses: &Entry,
+        action: &str,
+        params: Option<&Mapping>,
+        tree: &Entries,
+    ) {
         let NodeReader { reader, actions, engine } = &mut *self.nodes;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
@@ -98,7 +104,7 @@ impl StepReader<'_, '_> {
             reader.problem(place, format!("unknown action \"{action}\""), hint);
             return;
         };
-        for entry in params.into_iter().flat_map(Table::iter) {
+        for entry in params.into_iter().flat_map(Mapping::iter) {
             if !spec.params.contains(&&*entry.key) {
                 let hint = nearest_or_all(&entry.key, spec.params.iter().copied());
                 let message = format!("{action}: unknown parameter \"{}\"", entry.key);
@@ -128,7 +134,7 @@ impl StepReader<'_, '_> {
 
     fn output(&mut self, node: &document::Node) -> Output {
         let reader = &mut *self.nodes.reader;
-        if let NodeKind::Table(table) = &node.kind {
+        if let NodeKind::Mapping(table) = &node.kind {
             let tree = ValueTree::compile_entries(table, RESULT_SCOPES, &mut |node, error| {
                 reader.error(node, error);
             });
@@ -156,9 +162,9 @@ impl StepReader<'_, '_> {
 
     // --- run
 
-    fn run(&mut self, table: &Table) -> Option<Step> {
+    fn run(&mut self, table: &Mapping) -> Option<Step> {
         let entry = self.pair(table, "run", "script")?;
-        if let NodeKind::Table(expression) = &entry.value.kind {
+        if let NodeKind::Mapping(expression) = &entry.value.kind {
             return self.expression(&entry.value, expression);
         }
         let engine = self.nodes.engine;
@@ -180,7 +186,7 @@ impl StepReader<'_, '_> {
         None
     }
 
-    fn expression(&mut self, node: &document::Node, table: &Table) -> Option<Step> {
+    fn expression(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
         let reader = &mut *self.nodes.reader;
         let kind = table.get("type");
         if kind.and_then(|kind| kind.text()) != Some("expression") {

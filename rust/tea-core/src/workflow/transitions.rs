@@ -8,7 +8,7 @@ use crate::workflow::model::Rule;
 use crate::workflow::retry::{Mode, Told};
 use crate::workflow::schema::{self, Level};
 use crate::workflow::types::{self, Kind};
-use crate::yaml::document::{Node, NodeKind, Table};
+use crate::yaml::document::{Mapping, Node, NodeKind};
 
 /// Read a condition: text or a truth value.
 pub(crate) fn read_condition(
@@ -24,13 +24,13 @@ pub(crate) fn read_condition(
 }
 
 /// Read the goto of a node: its rules, or None where there is none.
-pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>> {
+pub(crate) fn read_goto(reader: &mut Reader, table: &Mapping) -> Option<Vec<Rule>> {
     let node = table.get("goto")?;
     if let Some(name) = node.text().filter(|name| !name.is_empty()) {
         return Some(vec![Rule { to: name.into(), condition: None, place: node.place.clone() }]);
     }
     let items = match &node.kind {
-        NodeKind::Items(items) if !items.is_empty() => items,
+        NodeKind::Sequence(items) if !items.is_empty() => items,
         _ => {
             let message =
                 "goto: expected the name of a node, or a list of {if, to} that is not empty";
@@ -40,7 +40,7 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>>
     };
     let mut rules = Vec::new();
     for item in items {
-        let NodeKind::Table(rule) = &item.kind else {
+        let NodeKind::Mapping(rule) = &item.kind else {
             reader.problem(&item.place, "goto: expected a rule: {if, to}", "");
             continue;
         };
@@ -59,7 +59,7 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Table) -> Option<Vec<Rule>>
 }
 
 /// Read on_error, retry and fallback: what is told, and where the fallback is named.
-pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option<Location>) {
+pub(crate) fn read_on_error(reader: &mut Reader, table: &Mapping) -> (Told, Option<Location>) {
     const TWICE: &str = "use one of them";
     let on_error = reader.table(table, "on_error");
     let mut told = read_told(reader, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
@@ -92,7 +92,7 @@ pub(crate) fn read_on_error(reader: &mut Reader, table: &Table) -> (Told, Option
 /// Read the keys of on_error or retry.
 fn read_told(
     reader: &mut Reader,
-    table: Option<&Table>,
+    table: Option<&Mapping>,
     level: &Level,
     known: &[(&'static str, Kind)],
 ) -> Told {

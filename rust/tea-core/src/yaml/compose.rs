@@ -11,7 +11,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use crate::errors::{Location, Problem};
 use crate::limits::MAX_DEPTH;
 use crate::value::Value;
-use crate::yaml::document::{Entry, Node, NodeKind, Table};
+use crate::yaml::document::{Entry, Mapping, Node, NodeKind};
 use crate::yaml::scalar;
 use crate::yaml::source;
 
@@ -290,7 +290,7 @@ impl<'t> Composer<'t> {
         loop {
             let event = self.next()?;
             if matches!(event.0, Event::SequenceEnd) {
-                return Ok(Node { place, kind: NodeKind::Items(items), size });
+                return Ok(Node { place, kind: NodeKind::Sequence(items), size });
             }
             let item = self.node(event)?;
             size += item.size;
@@ -306,7 +306,7 @@ impl<'t> Composer<'t> {
         loop {
             let event = self.next()?;
             if matches!(event.0, Event::MappingEnd) {
-                return Ok(Node { place, kind: NodeKind::Table(Table(entries)), size });
+                return Ok(Node { place, kind: NodeKind::Mapping(Mapping(entries)), size });
             }
             let is_plain = matches!(event.0, Event::Scalar(_, ScalarStyle::Plain, ..));
             let key = self.node(event)?;
@@ -355,11 +355,11 @@ impl<'t> Composer<'t> {
         value: &Rc<Node>,
     ) {
         let sources = match &value.kind {
-            NodeKind::Items(items) => &items[..],
+            NodeKind::Sequence(items) => &items[..],
             _ => std::slice::from_ref(value),
         };
         for source in sources {
-            let NodeKind::Table(table) = &source.kind else {
+            let NodeKind::Mapping(table) = &source.kind else {
                 let message = "<< needs a mapping or a list of mappings";
                 self.problem(&source.place, message.into(), "");
                 continue;

@@ -34,9 +34,9 @@ pub enum NodeKind {
         literal: bool,
     },
     /// A sequence.
-    Items(Vec<Rc<Node>>),
+    Sequence(Vec<Rc<Node>>),
     /// A mapping.
-    Table(Table),
+    Mapping(Mapping),
 }
 
 /// One key of a table, with the place of the key, and its value.
@@ -52,9 +52,9 @@ pub struct Entry {
 
 /// The entries of a mapping, in the order written.
 #[derive(Debug, Default)]
-pub struct Table(pub(crate) IndexMap<Arc<str>, Entry>);
+pub struct Mapping(pub(crate) IndexMap<Arc<str>, Entry>);
 
-impl Table {
+impl Mapping {
     /// The entry of `key`.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
@@ -85,8 +85,10 @@ impl Node {
     pub fn plain(&self) -> Value {
         match &self.kind {
             NodeKind::Scalar { value, .. } => value.clone(),
-            NodeKind::Items(items) => Value::list(items.iter().map(|item| item.plain()).collect()),
-            NodeKind::Table(table) => Value::map(table.plain()),
+            NodeKind::Sequence(items) => {
+                Value::list(items.iter().map(|item| item.plain()).collect())
+            }
+            NodeKind::Mapping(table) => Value::map(table.plain()),
         }
     }
 
@@ -121,7 +123,7 @@ impl Node {
     }
 }
 
-impl Table {
+impl Mapping {
     /// The map without places.
     #[must_use]
     pub fn plain(&self) -> Map {
@@ -146,7 +148,7 @@ mod tests {
 
     fn place(text: &str) -> String {
         let node = parse(text, "f").unwrap();
-        let NodeKind::Table(table) = &node.kind else { unreachable!("a map was written") };
+        let NodeKind::Mapping(table) = &node.kind else { unreachable!("a map was written") };
         table.get("k").unwrap().place.to_string()
     }
 
