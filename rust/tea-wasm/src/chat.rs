@@ -3,9 +3,9 @@
 use chrono::{DateTime, NaiveDateTime};
 use js_sys::Date;
 use tea_core::errors::{Error, Kind};
-use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{Message, Role};
 use tea_core::llm::chat_template::ChatTemplate;
+use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
 use tea_core::value::json;
 use tea_core::value::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -53,7 +53,7 @@ fn message(value: &Value) -> Option<Message> {
 /// The text of an answer, up to the first stop text.
 #[wasm_bindgen]
 pub struct Answer {
-    text: Option<AnswerText<'static>>,
+    text: Option<StopSequenceBuffer<'static>>,
     shown: usize,
     stopped: bool,
 }
@@ -65,7 +65,7 @@ impl Answer {
     #[must_use]
     pub fn new(stop: Vec<String>) -> Answer {
         let stop: Vec<_> = stop.into_iter().map(Into::into).collect();
-        Answer { text: Some(AnswerText::new(&stop, None)), shown: 0, stopped: false }
+        Answer { text: Some(StopSequenceBuffer::new(&stop, None)), shown: 0, stopped: false }
     }
 
     /// Add `piece`; returns what can be shown of the answer by now, and was not before.
@@ -88,7 +88,7 @@ impl Answer {
 
     /// What was held back, as it might have begun a stop text. The answer is over then.
     pub fn finish(&mut self) -> String {
-        let whole = self.text.take().map(AnswerText::finish).unwrap_or_default();
+        let whole = self.text.take().map(StopSequenceBuffer::finish).unwrap_or_default();
         whole.get(self.shown..).unwrap_or_default().to_string()
     }
 }

@@ -14,12 +14,12 @@ from time import perf_counter
 from typing import Any
 
 from the_edge_agent.errors import LimitError, ModelError
-from the_edge_agent.llm.answer import AnswerText
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.crew import Crew
 from the_edge_agent.llm.memory import BATCH, CACHE_TYPES, CacheType
 from the_edge_agent.llm.model import Model, Stopped
+from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
 
 MAX_SEED = 2**32 - 2  # the next number asks llama.cpp for a seed of its own
 _ABORTED = 2  # result of llama_decode
@@ -137,7 +137,7 @@ class Session:
             )
         reused = self._rewind(prompt)
         sampler = self._sampler(request)
-        answer = AnswerText(request.stop, on_text)
+        answer = StopSequenceBuffer(request.stop, on_text)
         try:
             self._compute_prompt(prompt[reused:])
             computed = perf_counter()
@@ -160,7 +160,7 @@ class Session:
         )
 
     def _answer(
-        self, sampler: Any, answer: AnswerText, limit: int, crew: Crew | None
+        self, sampler: Any, answer: StopSequenceBuffer, limit: int, crew: Crew | None
     ) -> tuple[int, FinishReason]:
         """Sample tokens until the model, a stop string or ``limit`` ends the answer."""
         sample, context, model = self._c.llama_sampler_sample, self._context, self._model

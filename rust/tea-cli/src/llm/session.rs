@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tea_core::errors::{Error, Kind};
-use tea_core::llm::answer::AnswerText;
 use tea_core::llm::backend::{ChatRequest, FinishReason, OnText};
 use tea_core::llm::parameters::MAX_SEED;
+use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
 
 use super::crew::{queue_time, Crew};
 use super::memory::{CacheType, BATCH};
@@ -82,7 +82,7 @@ impl Session {
         self.check_room(prompt.len(), request.max_tokens)?;
         let reused = self.rewind(prompt);
         let mut sampler = Sampler::new(llama::load()?, sampling(request)?)?;
-        let mut answer = AnswerText::new(&request.stop, on_text);
+        let mut answer = StopSequenceBuffer::new(&request.stop, on_text);
         for chunk in prompt[reused..].chunks(BATCH as usize) {
             self.compute(chunk)?;
         }
@@ -124,7 +124,7 @@ impl Session {
     fn answer(
         &mut self,
         sampler: &mut Sampler,
-        answer: &mut AnswerText,
+        answer: &mut StopSequenceBuffer,
         limit: usize,
         yields: bool,
     ) -> Result<(usize, FinishReason), Error> {

@@ -1,6 +1,5 @@
 //! Models: requests and replies, parameters, where a model is, and its chat template.
 
-pub mod answer;
 pub mod api;
 pub mod backend;
 pub mod chat_template;
@@ -9,3 +8,4 @@ pub mod endpoint;
 pub mod model_path;
 pub mod openai_format;
 pub mod parameters;
+pub mod stop_sequence_buffer;

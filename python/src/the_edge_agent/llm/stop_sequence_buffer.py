@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable
 
 
-class AnswerText:
+class StopSequenceBuffer:
     """Puts pieces of bytes together to text, up to the first stop string.
 
     ``on_text`` gets text as soon as it is sure: whole characters only, and nothing that may turn

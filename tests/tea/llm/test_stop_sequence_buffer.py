@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_agent.llm.answer import AnswerText
+from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
 
 
 def run(pieces: list[bytes], stop: tuple[str, ...] = ()) -> tuple[list[str], str, bool]:
     """Return what was streamed, the whole answer, and whether a stop string ended it."""
     streamed: list[str] = []
-    answer = AnswerText(stop, streamed.append)
+    answer = StopSequenceBuffer(stop, streamed.append)
     stopped = any(answer.feed(piece) for piece in pieces)
     return streamed, answer.finish(), stopped
 
@@ -51,7 +51,7 @@ def test_what_only_looked_like_a_stop_string_comes_out() -> None:
 
 def test_text_that_may_begin_a_stop_string_is_held_back() -> None:
     said: list[str] = []
-    answer = AnswerText(("\n\nQ:",), said.append)
+    answer = StopSequenceBuffer(("\n\nQ:",), said.append)
     answer.feed(b"yes\n")
     assert said == ["yes"]
     answer.feed(b"no")

@@ -8,7 +8,7 @@ use super::backend::OnText;
 ///
 /// `on_text` gets text as soon as it is sure: whole characters only, and nothing that may turn out
 /// to be the beginning of a stop text.
-pub struct AnswerText<'a> {
+pub struct StopSequenceBuffer<'a> {
     stop: Vec<Arc<str>>,
     on_text: Option<OnText<'a>>,
     bytes: Vec<u8>, // of an unfinished character
@@ -16,12 +16,18 @@ pub struct AnswerText<'a> {
     held: String,
 }
 
-impl<'a> AnswerText<'a> {
+impl<'a> StopSequenceBuffer<'a> {
     /// Begin an answer.
     #[must_use]
-    pub fn new(stop: &[Arc<str>], on_text: Option<OnText<'a>>) -> AnswerText<'a> {
+    pub fn new(stop: &[Arc<str>], on_text: Option<OnText<'a>>) -> StopSequenceBuffer<'a> {
         let stop = stop.to_vec();
-        AnswerText { stop, on_text, bytes: Vec::new(), said: String::new(), held: String::new() }
+        StopSequenceBuffer {
+            stop,
+            on_text,
+            bytes: Vec::new(),
+            said: String::new(),
+            held: String::new(),
+        }
     }
 
     /// Add `piece`; true when a stop text is complete. Feed nothing after that.
@@ -106,7 +112,7 @@ mod tests {
         let stop: Vec<Arc<str>> = stop.iter().map(|text| Arc::from(*text)).collect();
         let seen = RefCell::new(Vec::new());
         let on_text = |text: &str| seen.borrow_mut().push(text.to_string());
-        let mut answer = AnswerText::new(&stop, Some(&on_text));
+        let mut answer = StopSequenceBuffer::new(&stop, Some(&on_text));
         let _ = pieces.iter().any(|piece| answer.feed(piece));
         let whole = answer.finish();
         (seen.into_inner(), whole)
