@@ -17,7 +17,7 @@ from the_edge_agent.yaml.document import Entry, MappingNode, Scalar, SequenceNod
 T = TypeVar("T", SequenceNode, MappingNode)
 
 
-class Reader:
+class Diagnostics:
     """The problems and warnings of one file, and checks that add to them.
 
     A check that finds a problem returns None or leaves the value out; the file is refused in the

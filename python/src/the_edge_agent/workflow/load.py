@@ -14,7 +14,7 @@ from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import schema, settings, types
 from the_edge_agent.workflow.condition import Condition
-from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
 from the_edge_agent.workflow.nodes import NodeReader
 from the_edge_agent.workflow.transitions import read_condition
@@ -23,27 +23,27 @@ from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Valu
 Edges = dict[str, tuple[Rule, ...]]
 
 
-def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
-    """Check a document and build its workflow; what is wrong goes to ``reader``."""
+def read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow | None:
+    """Check a document and build its workflow; what is wrong goes to ``diagnostics``."""
     if not isinstance(value, MappingNode):
         got = describe(plain(value))
-        reader.problem(value.place, f"a workflow is a map with nodes, got {got}")
+        diagnostics.problem(value.place, f"a workflow is a map with nodes, got {got}")
         return None
-    reader.keys(value, schema.FILE)
+    diagnostics.keys(value, schema.FILE)
     for key in ("name", "description", "version"):
-        entry = reader.value(value, key, _optional_text)
+        entry = diagnostics.value(value, key, _optional_text)
         if entry is not None and key == "version" and plain(entry.value) is None:
-            reader.problem(entry.value.place, "version: expected text, got null")
-    initial_state = reader.table(value, "initial_state")
-    variables_table = reader.table(value, "variables")
+            diagnostics.problem(entry.value.place, "version: expected text, got null")
+    initial_state = diagnostics.table(value, "initial_state")
+    variables_table = diagnostics.table(value, "variables")
     for data in (initial_state, variables_table):
         if data is not None:
-            _refuse_infinity(data, reader)
+            _refuse_infinity(data, diagnostics)
     variables = plain(variables_table) if variables_table else {}
-    tree = settings.read(reader.table(value, "settings"), reader)
-    node_reader = NodeReader(reader, actions, variables)
-    nodes = _nodes(value, reader, node_reader)
-    places, edges = _edges(reader.items(value, "edges"), reader)
+    tree = settings.read(diagnostics.table(value, "settings"), diagnostics)
+    node_reader = NodeReader(diagnostics, actions, variables)
+    nodes = _nodes(value, diagnostics, node_reader)
+    places, edges = _edges(diagnostics.items(value, "edges"), diagnostics)
     workflow = Workflow(
         file=value.place.file,
         name=_text(value, "name"),
@@ -57,22 +57,22 @@ def read(value: Value, reader: Reader, actions: Registry) -> Workflow | None:
         actions=actions,
         warnings=(),
     )
-    _check_targets(workflow, places, value, reader)
-    if not reader.problems:
-        _warn_unreachable(workflow, reader)
-    warnings = sorted(reader.warnings, key=lambda warning: warning.place)
+    _check_targets(workflow, places, value, diagnostics)
+    if not diagnostics.problems:
+        _warn_unreachable(workflow, diagnostics)
+    warnings = sorted(diagnostics.warnings, key=lambda warning: warning.place)
     return replace(workflow, warnings=tuple(warnings))
 
 
-def _refuse_infinity(value: Value, reader: Reader) -> None:
+def _refuse_infinity(value: Value, diagnostics: Diagnostics) -> None:
     """Refuse the two numbers of YAML that JSON, and so the state, does not have."""
     if isinstance(value, Scalar):
         if isinstance(value.value, float) and not math.isfinite(value.value):
-            reader.problem(value.place, "infinity and not-a-number are not JSON data")
+            diagnostics.problem(value.place, "infinity and not-a-number are not JSON data")
         return
     parts = [entry.value for entry in value] if isinstance(value, MappingNode) else value.items
     for part in parts:
-        _refuse_infinity(part, reader)
+        _refuse_infinity(part, diagnostics)
 
 
 def _optional_text(value: Any) -> str:
@@ -84,21 +84,23 @@ def _text(table: MappingNode, key: str) -> str | None:
     return value.value if isinstance(value, Scalar) and isinstance(value.value, str) else None
 
 
-def _nodes(table: MappingNode, reader: Reader, node_reader: NodeReader) -> tuple[Node, ...]:
-    items = reader.items(table, "nodes")
+def _nodes(
+    table: MappingNode, diagnostics: Diagnostics, node_reader: NodeReader
+) -> tuple[Node, ...]:
+    items = diagnostics.items(table, "nodes")
     if items is None or not items.items:
         entry = table.entries.get("nodes")
         if items is not None or entry is None or plain(entry.value) is None:
             place = entry.place if entry else table.place
-            reader.problem(place, "a workflow needs nodes: a list of one or more")
+            diagnostics.problem(place, "a workflow needs nodes: a list of one or more")
         return ()
     nodes = node_reader.nodes(items)
     seen: dict[str, Location] = {}
     for node in _with_bodies(nodes):
         if node.name in (START, END):
-            reader.problem(node.place, f"{node.name} is taken", "give the node another name")
+            diagnostics.problem(node.place, f"{node.name} is taken", "give the node another name")
         elif node.name in seen:
-            reader.problem(
+            diagnostics.problem(
                 node.place,
                 f'a second node is named "{node.name}"',
                 f"the first is in line {seen[node.name].line}",
@@ -119,28 +121,30 @@ def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
 # --- edges
 
 
-def _edges(items: SequenceNode | None, reader: Reader) -> tuple[dict[str, Location], Edges]:
+def _edges(
+    items: SequenceNode | None, diagnostics: Diagnostics
+) -> tuple[dict[str, Location], Edges]:
     """Read the edges: the place of each source's first edge, and the edges by source."""
     places: dict[str, Location] = {}
     edges: Edges = {}
     for item in items.items if items else ():
         if not isinstance(item, MappingNode):
-            reader.problem(item.place, "expected an edge: {from, to}")
+            diagnostics.problem(item.place, "expected an edge: {from, to}")
             continue
-        reader.keys(item, schema.EDGE)
+        diagnostics.keys(item, schema.EDGE)
         for key in ("from", "to"):
             if key not in item and not _is_unsupported(item):
-                reader.problem(item.place, f"the edge has no {key}")
+                diagnostics.problem(item.place, f"the edge has no {key}")
         to = item.get("to")
         if isinstance(to, SequenceNode):
-            reader.problem(
+            diagnostics.problem(
                 to.place,
                 "to: a list of targets is not supported here",
                 "write one edge for each; the first that holds wins",
             )
             continue
-        source, target = reader.text(item, "from"), reader.text(item, "to")
-        condition = _edge_condition(item, reader)
+        source, target = diagnostics.text(item, "from"), diagnostics.text(item, "to")
+        condition = _edge_condition(item, diagnostics)
         if source is None or target is None:
             continue
         places.setdefault(source, item.entries["from"].value.place)
@@ -153,23 +157,23 @@ def _is_unsupported(table: MappingNode) -> bool:
     return bool(schema.EDGE.unsupported & table.entries.keys())
 
 
-def _edge_condition(table: MappingNode, reader: Reader) -> Condition | None:
+def _edge_condition(table: MappingNode, diagnostics: Diagnostics) -> Condition | None:
     when = table.get("when")
-    expected = read_condition(reader, when, SCOPES) if when is not None else None
+    expected = read_condition(diagnostics, when, SCOPES) if when is not None else None
     value = table.get("condition")
     if value is None:
         return expected
     if isinstance(value, MappingNode):
-        reader.keys(value, schema.CONDITION)
+        diagnostics.keys(value, schema.CONDITION)
         kind, inner = value.get("type"), value.get("value")
         if kind is None or shown(kind) != "expression" or inner is None:
             wrong = f"type {shown(kind)} is not supported here" if kind else "it has no type"
-            reader.problem(
+            diagnostics.problem(
                 value.place, f"condition: {wrong}", "write text, or {type: expression, value}"
             )
             return None
         value = inner
-    condition = read_condition(reader, value, SCOPES)
+    condition = read_condition(diagnostics, value, SCOPES)
     if condition is None or expected is None:
         return condition
     return replace(condition, expected=expected)
@@ -179,7 +183,10 @@ def _edge_condition(table: MappingNode, reader: Reader) -> Condition | None:
 
 
 def _check_targets(
-    workflow: Workflow, sources: Mapping[str, Location], table: MappingNode, reader: Reader
+    workflow: Workflow,
+    sources: Mapping[str, Location],
+    table: MappingNode,
+    diagnostics: Diagnostics,
 ) -> None:
     names = {node.name for node in workflow.nodes}
     inner = {node.name for node in _with_bodies(workflow.nodes)} - names
@@ -188,9 +195,9 @@ def _check_targets(
         if name in allowed:
             return
         if name in inner:
-            reader.problem(place, f'{what}: "{name}" is inside a loop\'s body')
+            diagnostics.problem(place, f'{what}: "{name}" is inside a loop\'s body')
         else:
-            reader.problem(place, f'{what}: there is no node "{name}"', nearest(name, allowed))
+            diagnostics.problem(place, f'{what}: there is no node "{name}"', nearest(name, allowed))
 
     for source, place in sources.items():
         check(source, place, "from", names | {START})
@@ -216,11 +223,11 @@ def _fallback_place(table: MappingNode) -> Location:
     return value.place
 
 
-def _warn_unreachable(workflow: Workflow, reader: Reader) -> None:
+def _warn_unreachable(workflow: Workflow, diagnostics: Diagnostics) -> None:
     reached = _reachable(workflow)
     for node in workflow.nodes:
         if node.name not in reached:
-            reader.warn(node.place, f'nothing leads to the node "{node.name}"')
+            diagnostics.warn(node.place, f'nothing leads to the node "{node.name}"')
 
 
 def _reachable(workflow: Workflow) -> set[str]:

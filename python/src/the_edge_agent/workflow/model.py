@@ -107,11 +107,13 @@ def load(text: str, file: str, *, actions: Registry) -> Workflow:
         InvalidFile: with everything that is wrong, in file order.
     """
     from the_edge_agent.workflow import load
-    from the_edge_agent.workflow.diagnostics import Reader
+    from the_edge_agent.workflow.diagnostics import Diagnostics
     from the_edge_agent.yaml import document
 
-    reader = Reader()
-    workflow = load.read(document.parse(text, file), reader, actions)
-    if reader.problems or workflow is None:
-        raise InvalidFile(sorted(dict.fromkeys(reader.problems), key=lambda problem: problem.place))
+    diagnostics = Diagnostics()
+    workflow = load.read(document.parse(text, file), diagnostics, actions)
+    if diagnostics.problems or workflow is None:
+        raise InvalidFile(
+            sorted(dict.fromkeys(diagnostics.problems), key=lambda problem: problem.place)
+        )
     return workflow

@@ -20,7 +20,7 @@ from the_edge_agent.template.template import (
 from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import code, schema, types
 from the_edge_agent.workflow.condition import Condition
-from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import (
     ActionBody,
     Body,
@@ -47,10 +47,12 @@ _NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "
 
 
 class NodeReader:
-    """Reads nodes; what is wrong with them goes to the reader."""
+    """Reads nodes; what is wrong with them goes to the diagnostics."""
 
-    def __init__(self, reader: Reader, actions: Registry, variables: Mapping[str, Any]) -> None:
-        self._reader = reader
+    def __init__(
+        self, diagnostics: Diagnostics, actions: Registry, variables: Mapping[str, Any]
+    ) -> None:
+        self._diagnostics = diagnostics
         self._actions = actions
         self._variables = variables
         self._so_far = 0  # problems before the node or step that is read now
@@ -63,32 +65,32 @@ class NodeReader:
 
     def node(self, value: Value, *, in_loop: bool) -> Node | None:
         """Read one node."""
-        reader = self._reader
+        diagnostics = self._diagnostics
         if not isinstance(value, MappingNode):
-            reader.problem(
+            diagnostics.problem(
                 value.place,
                 f"expected a node, got {describe(plain(value))}",
                 "a node is a map with a name",
             )
             return None
-        name = reader.text(value, "name")
+        name = diagnostics.text(value, "name")
         if "name" not in value:
-            reader.problem(value.place, "the node has no name")
-        with reader.within(f"node {name}" if name else None):
+            diagnostics.problem(value.place, "the node has no name")
+        with diagnostics.within(f"node {name}" if name else None):
             return self._named(value, name or "", in_loop=in_loop)
 
     def _named(self, value: MappingNode, name: str, *, in_loop: bool) -> Node | None:
-        reader = self._reader
-        self._so_far = len(reader.problems)
-        reader.value(value, "description", _optional_text)
+        diagnostics = self._diagnostics
+        self._so_far = len(diagnostics.problems)
+        diagnostics.value(value, "description", _optional_text)
         if self._refuse_type(value):
             return None
-        reader.keys(value, schema.NODE)
+        diagnostics.keys(value, schema.NODE)
         if in_loop and (entry := value.entries.get("goto")):
-            reader.problem(entry.place, "a node in a loop's body cannot have goto")
+            diagnostics.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
-        goto = None if in_loop else read_goto(reader, value)
-        on_error, fallback_place = read_on_error(reader, value)
+        goto = None if in_loop else read_goto(diagnostics, value)
+        on_error, fallback_place = read_on_error(diagnostics, value)
         return Node(name, value.place, body, goto, on_error, fallback_place)
 
     def _refuse_type(self, table: MappingNode) -> bool:
@@ -98,9 +100,9 @@ class NodeReader:
         if entry is None or kind == "while_loop":
             return False
         if kind in _NOT_DONE:
-            self._reader.problem(entry.value.place, f"type {kind} is not supported here")
+            self._diagnostics.problem(entry.value.place, f"type {kind} is not supported here")
         else:
-            self._reader.problem(
+            self._diagnostics.problem(
                 entry.value.place, f"unknown type of node: {kind}", "the only type is while_loop"
             )
         return True
@@ -114,7 +116,9 @@ class NodeReader:
         }
         found = [style for style, names in styles.items() if names & table.entries.keys()]
         if len(found) > 1:
-            self._reader.problem(table.place, f"a node has one body, this has: {', '.join(found)}")
+            self._diagnostics.problem(
+                table.place, f"a node has one body, this has: {', '.join(found)}"
+            )
             return None
         if not found:
             self._misplaced(table, schema.EMPTY_NODE, "a node without a body")
@@ -124,7 +128,7 @@ class NodeReader:
             return self._steps(table)
         if found == ["type: while_loop"]:
             if in_loop:
-                self._reader.problem(table.place, "a loop cannot be inside a loop")
+                self._diagnostics.problem(table.place, "a loop cannot be inside a loop")
                 return None
             self._misplaced(table, schema.ANY_NODE | schema.LOOP_BODY, "a while_loop")
             return self._loop(table)
@@ -134,24 +138,24 @@ class NodeReader:
         """Refuse keys that nodes know but that mean nothing in this one."""
         for entry in table:
             if entry.key in schema.NODE.known and entry.key not in allowed:
-                self._reader.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
+                self._diagnostics.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
 
     def _steps(self, table: MappingNode) -> StepsBody | None:
-        items = self._reader.items(table, "steps")
+        items = self._diagnostics.items(table, "steps")
         entry = table.entries["steps"]
         if items is None or not items.items:
             if items is not None or plain(entry.value) is None:
-                self._reader.problem(entry.place, "steps: there are none")
+                self._diagnostics.problem(entry.place, "steps: there are none")
             return None
         steps = []
         for item in items.items:
             if not isinstance(item, MappingNode):
-                self._reader.problem(item.place, "expected a step: a map with uses or run")
+                self._diagnostics.problem(item.place, "expected a step: a map with uses or run")
                 continue
-            self._so_far = len(self._reader.problems)
-            self._reader.keys(item, schema.STEP)
-            self._reader.value(item, "name", types.text)
-            self._reader.value(item, "description", _optional_text)
+            self._so_far = len(self._diagnostics.problems)
+            self._diagnostics.keys(item, schema.STEP)
+            self._diagnostics.value(item, "name", types.text)
+            self._diagnostics.value(item, "description", _optional_text)
             step = self._step(item, schema.ANY_STEP)
             steps += [step] if step is not None else []
         return StepsBody(tuple(steps))
@@ -160,7 +164,7 @@ class NodeReader:
         has_run = schema.RUN_BODY & table.entries.keys()
         has_action = {"uses", "action"} & table.entries.keys()
         if has_run and has_action:
-            self._reader.problem(table.place, "a step has one body, this has: uses, run")
+            self._diagnostics.problem(table.place, "a step has one body, this has: uses, run")
             return None
         if has_run:
             self._misplaced(table, also | schema.RUN_BODY, "a node with run")
@@ -168,7 +172,7 @@ class NodeReader:
         if has_action:
             self._misplaced(table, also | schema.ACTION_BODY, "a node with uses")
             return self._action(table)
-        self._reader.problem(table.place, "the step has no body", "give it uses or run")
+        self._diagnostics.problem(table.place, "the step has no body", "give it uses or run")
         return None
 
     # --- actions
@@ -177,21 +181,23 @@ class NodeReader:
         """Return the entry of a key that has two names. Both at once are refused."""
         entry, second = table.entries.get(name), table.entries.get(other)
         if entry and second:
-            self._reader.problem(second.place, f'"{name}" and "{other}" mean the same: use one')
+            self._diagnostics.problem(
+                second.place, f'"{name}" and "{other}" mean the same: use one'
+            )
         return entry or second
 
     def _action(self, table: MappingNode) -> ActionBody | None:
         uses = self._pair(table, "uses", "action")
         given = self._pair(table, "with", "params")
         output = self._pair(table, "output", "outputs")
-        action = self._reader.text(table, uses.key) if uses else None
-        params = self._reader.table(table, given.key) if given else None
+        action = self._diagnostics.text(table, uses.key) if uses else None
+        params = self._diagnostics.table(table, given.key) if given else None
         target = self._output(output.value) if output else None
         if uses is None or action is None:
             return None
         tree: dict[str, Any] = {}
         if params is not None:
-            tree = compile_tree(params, SCOPES, self._reader.error)
+            tree = compile_tree(params, SCOPES, self._diagnostics.error)
         self._check_action(uses, action, params, tree)
         return ActionBody(action, tree, target)
 
@@ -201,20 +207,22 @@ class NodeReader:
         spec = self._actions.get(action)
         if spec is None:
             hint = nearest(action, self._actions) or f"known: {', '.join(sorted(self._actions))}"
-            self._reader.problem(uses.value.place, f'unknown action "{action}"', hint)
+            self._diagnostics.problem(uses.value.place, f'unknown action "{action}"', hint)
             return
         for entry in params or ():
             if entry.key not in spec.params:
                 hint = nearest(entry.key, spec.params) or (
                     f"known: {', '.join(sorted(spec.params))}"
                 )
-                self._reader.problem(
+                self._diagnostics.problem(
                     entry.place, f'{action}: unknown parameter "{entry.key}"', hint
                 )
         # A misspelled key was most likely meant to be the one that is missing.
-        if len(self._reader.problems) == self._so_far:
+        if len(self._diagnostics.problems) == self._so_far:
             for key in sorted(spec.required - tree.keys()):
-                self._reader.problem(uses.value.place, f"{action}: the parameter {key} is missing")
+                self._diagnostics.problem(
+                    uses.value.place, f"{action}: the parameter {key} is missing"
+                )
         if spec.check is None or params is None:
             return
         known = {
@@ -225,23 +233,23 @@ class NodeReader:
         for key, message in spec.check(known):
             entry_or_none = params.entries.get(key)
             place = entry_or_none.value.place if entry_or_none else uses.value.place
-            self._reader.problem(place, f"{action}: {message}")
+            self._diagnostics.problem(place, f"{action}: {message}")
 
     def _output(self, value: Value) -> str | dict[str, Any] | None:
         if isinstance(value, MappingNode):
-            tree: dict[str, Any] = compile_tree(value, RESULT_SCOPES, self._reader.error)
+            tree: dict[str, Any] = compile_tree(value, RESULT_SCOPES, self._diagnostics.error)
             if "secrets" in names_in(tree):
-                self._reader.problem(value.place, _NO_SECRETS)
+                self._diagnostics.problem(value.place, _NO_SECRETS)
             return tree
         if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
             if "{{" in value.value or "{%" in value.value:
-                self._reader.problem(
+                self._diagnostics.problem(
                     value.place,
                     "output names a key of the state; it is no template",
                     'for a template write a map: {key: "{{ … }}"}',
                 )
             return value.value
-        self._reader.problem(value.place, "output: expected the name of a key, or a map")
+        self._diagnostics.problem(value.place, "output: expected the name of a key, or a map")
         return None
 
     # --- run
@@ -253,10 +261,10 @@ class NodeReader:
         if isinstance(value, MappingNode):
             return self._expression(value)
         if not isinstance(value, Scalar) or not isinstance(value.value, str):
-            self._reader.problem(value.place, f"{entry.key}: expected Python code")
+            self._diagnostics.problem(value.place, f"{entry.key}: expected Python code")
             return None
         if not value.value.strip():
-            self._reader.problem(entry.place, f"{entry.key}: there is no code")
+            self._diagnostics.problem(entry.place, f"{entry.key}: there is no code")
             return None
         return self._code(value, value.value)
 
@@ -266,7 +274,7 @@ class NodeReader:
             if compiled.names <= {"variables"}:
                 code.check(compiled.source({"variables": self._variables}))
         except TeaError as error:
-            self._reader.error(value, error)
+            self._diagnostics.error(value, error)
             return None
         except SyntaxError as error:
             place = value.place
@@ -274,7 +282,7 @@ class NodeReader:
                 place = Location(place.file, place.line + error.lineno, 1)
             shown = error.lineno is not None and not value.literal
             line = f" (line {error.lineno} of the code)" if shown else ""
-            self._reader.problem(place, f"not valid Python: {error.msg}{line}")
+            self._diagnostics.problem(place, f"not valid Python: {error.msg}{line}")
             return None
         return CodeBody(compiled)
 
@@ -284,15 +292,15 @@ class NodeReader:
         if kind != "expression":
             place = entry.value.place if entry else table.place
             wrong = f"type {kind} is not supported here" if entry else "it has no type"
-            self._reader.problem(
+            self._diagnostics.problem(
                 place, f"run: {wrong}", "write type: expression, or Python code as text"
             )
             return None
-        self._reader.keys(table, schema.EXPRESSION)
-        key = self._reader.text(table, "output_key") if "output_key" in table else "result"
+        self._diagnostics.keys(table, schema.EXPRESSION)
+        key = self._diagnostics.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
         if not isinstance(value, Scalar) or value.value is None or value.value == "":
-            self._reader.problem(table.place, "run: value: expected an expression")
+            self._diagnostics.problem(table.place, "run: value: expected an expression")
             return None
         if not isinstance(value.value, str):
             return ExpressionBody(value.value, key or "result")
@@ -300,26 +308,26 @@ class NodeReader:
             braces = "{{" in value.value or "{%" in value.value
             template = (compile_text if braces else compile_expression)(value.value)
         except TeaError as error:
-            self._reader.error(value, error)
+            self._diagnostics.error(value, error)
             return None
         if "secrets" in template.names:
-            self._reader.problem(value.place, _NO_SECRETS)
+            self._diagnostics.problem(value.place, _NO_SECRETS)
         return ExpressionBody(template, key or "result")
 
     def _loop(self, table: MappingNode) -> LoopBody | None:
-        reader = self._reader
+        diagnostics = self._diagnostics
         for key in ("condition", "max_iterations", "body"):
             if key not in table:
-                reader.problem(table.place, f"a while_loop needs {key}")
+                diagnostics.problem(table.place, f"a while_loop needs {key}")
         value = table.get("condition")
-        condition = read_condition(reader, value, SCOPES) if value else None
-        limit = reader.whole(table, "max_iterations", types.whole(1, 1000))
-        items = reader.items(table, "body")
+        condition = read_condition(diagnostics, value, SCOPES) if value else None
+        limit = diagnostics.whole(table, "max_iterations", types.whole(1, 1000))
+        items = diagnostics.items(table, "body")
         if items is not None and not items.items:
-            reader.problem(items.place, "body: there are no nodes")
+            diagnostics.problem(items.place, "body: there are no nodes")
         nodes = self.nodes(items, in_loop=True) if items is not None else ()
         if items is None and "body" in table and plain(table.entries["body"].value) is None:
-            reader.problem(table.entries["body"].place, "body: there are no nodes")
+            diagnostics.problem(table.entries["body"].place, "body: there are no nodes")
         if not nodes:
             return None
         # What is missing was noted; the nodes go on to the checks of names and targets.

@@ -14,22 +14,22 @@ from the_edge_agent.template.template import (
     render_tree,
 )
 from the_edge_agent.workflow import schema, types
-from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.yaml.document import MappingNode, Value
 
 DEFAULT_MAX_ITERATIONS = 1000
 
 
-def read(table: MappingNode | None, reader: Reader) -> dict[str, Any]:
+def read(table: MappingNode | None, diagnostics: Diagnostics) -> dict[str, Any]:
     """Read and check settings; strings become templates over ``env`` and ``variables``."""
     if table is None:
         return {}
-    reader.keys(table, schema.SETTINGS)
+    diagnostics.keys(table, schema.SETTINGS)
     parts: dict[str, MappingNode] = {}
     for key, level in (("llm", schema.LLM), ("error_handling", schema.ERROR_HANDLING)):
-        part = reader.table(table, key)
+        part = diagnostics.table(table, key)
         if part is not None:
-            reader.keys(part, level)
+            diagnostics.keys(part, level)
             parts[key] = part
     tree: dict[str, Any] = {}
     for entry in table:
@@ -37,10 +37,10 @@ def read(table: MappingNode | None, reader: Reader) -> dict[str, Any]:
             continue
         if entry.key in ("llm", "error_handling") and entry.key not in parts:
             continue
-        tree[entry.key] = compile_tree(entry.value, SETTINGS_SCOPES, reader.error)
+        tree[entry.key] = compile_tree(entry.value, SETTINGS_SCOPES, diagnostics.error)
     fixed = _without_templates(tree)
     for path, message in problems(fixed):
-        reader.problem(_place(table, path).place, message)
+        diagnostics.problem(_place(table, path).place, message)
     return tree
 
 

@@ -9,24 +9,26 @@ from the_edge_agent.errors import Location, TeaError, TemplateError
 from the_edge_agent.template.template import RESULT_SCOPES
 from the_edge_agent.workflow import schema, types
 from the_edge_agent.workflow.condition import Condition, compile_condition
-from the_edge_agent.workflow.diagnostics import Reader
+from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import Rule
 from the_edge_agent.workflow.retry import from_retry
 from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain
 
 
-def read_condition(reader: Reader, value: Value, scopes: Iterable[str]) -> Condition | None:
+def read_condition(
+    diagnostics: Diagnostics, value: Value, scopes: Iterable[str]
+) -> Condition | None:
     """Read a condition: text or a truth value."""
     try:
         if not isinstance(value, Scalar):
             raise TemplateError("a condition must be text or a truth value")
         return compile_condition(value.value, scopes)
     except TeaError as error:
-        reader.error(value, error)
+        diagnostics.error(value, error)
         return None
 
 
-def read_goto(reader: Reader, table: MappingNode) -> tuple[Rule, ...] | None:
+def read_goto(diagnostics: Diagnostics, table: MappingNode) -> tuple[Rule, ...] | None:
     """Read the goto of a node: its rules, or None where there is none."""
     value = table.get("goto")
     if value is None:
@@ -34,7 +36,7 @@ def read_goto(reader: Reader, table: MappingNode) -> tuple[Rule, ...] | None:
     if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
         return (Rule(value.value, None, value.place),)
     if not isinstance(value, SequenceNode) or not value.items:
-        reader.problem(
+        diagnostics.problem(
             value.place,
             "goto: expected the name of a node, or a list of {if, to} that is not empty",
         )
@@ -42,38 +44,42 @@ def read_goto(reader: Reader, table: MappingNode) -> tuple[Rule, ...] | None:
     rules = []
     for item in value.items:
         if not isinstance(item, MappingNode):
-            reader.problem(item.place, "goto: expected a rule: {if, to}")
+            diagnostics.problem(item.place, "goto: expected a rule: {if, to}")
             continue
-        reader.keys(item, schema.GOTO)
-        to = reader.text(item, "to")
+        diagnostics.keys(item, schema.GOTO)
+        to = diagnostics.text(item, "to")
         if "to" not in item:
-            reader.problem(item.place, "goto: the rule has no to")
+            diagnostics.problem(item.place, "goto: the rule has no to")
         test = item.get("if")
-        condition = read_condition(reader, test, RESULT_SCOPES) if test else None
+        condition = read_condition(diagnostics, test, RESULT_SCOPES) if test else None
         if to is not None:
             place = item.entries["to"].value.place
             rules.append(Rule(to, condition, place))
     return tuple(rules)
 
 
-def read_on_error(reader: Reader, table: MappingNode) -> tuple[dict[str, Any], Location | None]:
+def read_on_error(
+    diagnostics: Diagnostics, table: MappingNode
+) -> tuple[dict[str, Any], Location | None]:
     """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
-    on_error = reader.table(table, "on_error")
-    told = _told(reader, on_error, schema.ON_ERROR, types.ERROR_HANDLING)
+    on_error = diagnostics.table(table, "on_error")
+    told = _told(diagnostics, on_error, schema.ON_ERROR, types.ERROR_HANDLING)
     place = on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
     if (entry := table.entries.get("retry")) is not None:
-        retry = from_retry(_told(reader, reader.table(table, "retry"), schema.RETRY, types.RETRY))
+        retry = from_retry(
+            _told(diagnostics, diagnostics.table(table, "retry"), schema.RETRY, types.RETRY)
+        )
         both = told.keys() & retry.keys() - {"mode"}
         if both or told.get("mode", "retry") != "retry":
-            reader.problem(
+            diagnostics.problem(
                 entry.place, "retry and on_error say different things", "use one of them"
             )
         told = {**told, **retry}
-    fallback = reader.text(table, "fallback")
+    fallback = diagnostics.text(table, "fallback")
     if fallback is not None:
         entry = table.entries["fallback"]
         if place is not None or told.get("mode") == "raise":
-            reader.problem(
+            diagnostics.problem(
                 entry.place, "fallback and on_error say different things", "use one of them"
             )
         told["fallback"], place = fallback, entry.value.place
@@ -81,15 +87,18 @@ def read_on_error(reader: Reader, table: MappingNode) -> tuple[dict[str, Any], L
 
 
 def _told(
-    reader: Reader, table: MappingNode | None, level: schema.Level, known: Mapping[str, types.Kind]
+    diagnostics: Diagnostics,
+    table: MappingNode | None,
+    level: schema.Level,
+    known: Mapping[str, types.Kind],
 ) -> dict[str, Any]:
     """Read the keys of on_error or retry."""
     if table is None:
         return {}
-    reader.keys(table, level)
+    diagnostics.keys(table, level)
     told = {}
     for key, kind in known.items():
-        entry = reader.value(table, key, kind)
+        entry = diagnostics.value(table, key, kind)
         if entry is not None:
             told[key] = plain(entry.value)
     return told

@@ -13,14 +13,14 @@ use crate::yaml::document::{Entry, Mapping, Node, NodeKind};
 /// A check that finds a problem gives nothing or leaves the value out; the file is refused in the
 /// end, so nothing goes on with less than was written.
 #[derive(Default)]
-pub(crate) struct Reader {
+pub(crate) struct Diagnostics {
     /// The node that is read now, as messages name it.
     within: Option<String>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
 }
 
-impl Reader {
+impl Diagnostics {
     /// Note something wrong.
     pub fn problem(&mut self, place: &Location, message: impl AsRef<str>, hint: impl Into<String>) {
         let message = match &self.within {
@@ -31,7 +31,7 @@ impl Reader {
     }
 
     /// Begin the messages of `work` with `name`, after those of what it is in.
-    pub fn within<T>(&mut self, name: Option<&str>, work: impl FnOnce(&mut Reader) -> T) -> T {
+    pub fn within<T>(&mut self, name: Option<&str>, work: impl FnOnce(&mut Diagnostics) -> T) -> T {
         let before = self.within.clone();
         if let Some(name) = name {
             self.within = Some(match &before {

@@ -11,7 +11,7 @@ use crate::suggest::nearest;
 use crate::template::SCOPES;
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Reader;
+use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::{Body, Node, Rule, Workflow, END, START};
 use crate::workflow::nodes::NodeReader;
 use crate::workflow::schema;
@@ -20,31 +20,31 @@ use crate::workflow::transitions::read_condition;
 use crate::workflow::types::Kind;
 use crate::yaml::document::{self, Mapping, NodeKind};
 
-/// Check a document and build its workflow; what is wrong goes to `reader`.
+/// Check a document and build its workflow; what is wrong goes to `diagnostics`.
 pub(crate) fn read(
     document: &document::Node,
-    reader: &mut Reader,
+    diagnostics: &mut Diagnostics,
     actions: &Registry,
     engine: &str,
 ) -> Option<Workflow> {
     let NodeKind::Mapping(table) = &document.kind else {
         let got = document.plain().describe();
         let message = format!("a workflow is a map with nodes, got {got}");
-        reader.problem(&document.place, message, "");
+        diagnostics.problem(&document.place, message, "");
         return None;
     };
-    reader.keys(table, &schema::FILE);
+    diagnostics.keys(table, &schema::FILE);
     for key in ["name", "description", "version"] {
-        let entry = reader.value(table, key, Kind::OptionalText);
+        let entry = diagnostics.value(table, key, Kind::OptionalText);
         if let Some(entry) = entry.filter(|entry| key == "version" && entry.value.is_null()) {
-            reader.problem(&entry.value.place, "version: expected text, got null", "");
+            diagnostics.problem(&entry.value.place, "version: expected text, got null", "");
         }
     }
-    let initial_state = data(table, "initial_state", reader);
-    let variables = data(table, "variables", reader);
-    let settings = settings::read(reader.table(table, "settings"), reader);
-    let nodes = read_nodes(document, table, reader, actions, engine);
-    let edges = read_edges(reader.items(table, "edges").unwrap_or_default(), reader);
+    let initial_state = data(table, "initial_state", diagnostics);
+    let variables = data(table, "variables", diagnostics);
+    let settings = settings::read(diagnostics.table(table, "settings"), diagnostics);
+    let nodes = read_nodes(document, table, diagnostics, actions, engine);
+    let edges = read_edges(diagnostics.items(table, "edges").unwrap_or_default(), diagnostics);
     let text = |key: &str| table.get(key).and_then(|node| node.text()).map(Into::into);
     let mut workflow = Workflow {
         file: document.place.file.to_string(),
@@ -58,38 +58,40 @@ pub(crate) fn read(
         edges: HashMap::new(),
         warnings: Vec::new(),
     };
-    check_targets(&workflow, &edges, table, reader);
+    check_targets(&workflow, &edges, table, diagnostics);
     workflow.edges = edges.into_iter().map(|(from, edges)| (from, edges.rules)).collect();
-    if reader.problems.is_empty() {
+    if diagnostics.problems.is_empty() {
         let reached = reachable(&workflow);
         for node in workflow.nodes.iter().filter(|node| !reached.contains(node.name.as_str())) {
             let message = format!("nothing leads to the node \"{}\"", node.name);
-            reader.warn(&node.place, message);
+            diagnostics.warn(&node.place, message);
         }
     }
-    workflow.warnings = std::mem::take(&mut reader.warnings);
+    workflow.warnings = std::mem::take(&mut diagnostics.warnings);
     workflow.warnings.sort_by(|a, b| a.place.cmp(&b.place));
     Some(workflow)
 }
 
 /// The map of `key`, which is JSON data.
-fn data(table: &Mapping, key: &str, reader: &mut Reader) -> Map {
-    let Some(found) = reader.table(table, key) else { return Map::new() };
-    found.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
+fn data(table: &Mapping, key: &str, diagnostics: &mut Diagnostics) -> Map {
+    let Some(found) = diagnostics.table(table, key) else { return Map::new() };
+    found.iter().for_each(|entry| refuse_infinity(&entry.value, diagnostics));
     found.plain()
 }
 
 /// Refuse the two numbers of YAML that JSON, and so the state, does not have.
-fn refuse_infinity(node: &document::Node, reader: &mut Reader) {
+fn refuse_infinity(node: &document::Node, diagnostics: &mut Diagnostics) {
     match &node.kind {
         NodeKind::Scalar { value: Value::Float(number), .. } if !number.is_finite() => {
             let message = "infinity and not-a-number are not JSON data";
-            reader.problem(&node.place, message, "");
+            diagnostics.problem(&node.place, message, "");
         }
         NodeKind::Scalar { .. } => {}
-        NodeKind::Sequence(items) => items.iter().for_each(|item| refuse_infinity(item, reader)),
+        NodeKind::Sequence(items) => {
+            items.iter().for_each(|item| refuse_infinity(item, diagnostics))
+        }
         NodeKind::Mapping(table) => {
-            table.iter().for_each(|entry| refuse_infinity(&entry.value, reader));
+            table.iter().for_each(|entry| refuse_infinity(&entry.value, diagnostics));
         }
     }
 }
@@ -97,29 +99,33 @@ fn refuse_infinity(node: &document::Node, reader: &mut Reader) {
 fn read_nodes(
     document: &document::Node,
     table: &Mapping,
-    reader: &mut Reader,
+    diagnostics: &mut Diagnostics,
     actions: &Registry,
     engine: &str,
 ) -> Vec<Node> {
-    let items = reader.items(table, "nodes");
+    let items = diagnostics.items(table, "nodes");
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         let entry = table.entry("nodes");
         if items.is_some() || entry.is_none_or(|entry| entry.value.is_null()) {
             let place = entry.map_or(&document.place, |entry| &entry.place);
-            reader.problem(place, "a workflow needs nodes: a list of one or more", "");
+            diagnostics.problem(place, "a workflow needs nodes: a list of one or more", "");
         }
         return Vec::new();
     };
-    let nodes = NodeReader { reader, actions, engine }.nodes(items, false);
+    let nodes = NodeReader { diagnostics, actions, engine }.nodes(items, false);
     let mut seen: HashMap<&str, &Location> = HashMap::new();
     for node in with_bodies(&nodes) {
         let name = node.name.as_str();
         if name == START || name == END {
             let hint = "give the node another name";
-            reader.problem(&node.place, format!("{name} is taken"), hint);
+            diagnostics.problem(&node.place, format!("{name} is taken"), hint);
         } else if let Some(first) = seen.get(name) {
             let message = format!("a second node is named \"{name}\"");
-            reader.problem(&node.place, message, format!("the first is in line {}", first.line));
+            diagnostics.problem(
+                &node.place,
+                message,
+                format!("the first is in line {}", first.line),
+            );
         }
         if !name.is_empty() {
             seen.entry(name).or_insert(&node.place);
@@ -148,28 +154,31 @@ struct Edges {
     rules: Vec<Rule>,
 }
 
-fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<String, Edges> {
+fn read_edges(
+    items: &[Rc<document::Node>],
+    diagnostics: &mut Diagnostics,
+) -> IndexMap<String, Edges> {
     let mut edges: IndexMap<String, Edges> = IndexMap::new();
     for item in items {
         let NodeKind::Mapping(table) = &item.kind else {
-            reader.problem(&item.place, "expected an edge: {from, to}", "");
+            diagnostics.problem(&item.place, "expected an edge: {from, to}", "");
             continue;
         };
-        reader.keys(table, &schema::EDGE);
+        diagnostics.keys(table, &schema::EDGE);
         let is_unsupported = schema::EDGE.unsupported.iter().any(|key| table.contains(key));
         for key in ["from", "to"] {
             if !table.contains(key) && !is_unsupported {
-                reader.problem(&item.place, format!("the edge has no {key}"), "");
+                diagnostics.problem(&item.place, format!("the edge has no {key}"), "");
             }
         }
         if let Some(to) = table.get("to").filter(|to| matches!(to.kind, NodeKind::Sequence(_))) {
             let message = "to: a list of targets is not supported here";
             let hint = "write one edge for each; the first that holds wins";
-            reader.problem(&to.place, message, hint);
+            diagnostics.problem(&to.place, message, hint);
             continue;
         }
-        let (source, target) = (reader.text(table, "from"), reader.text(table, "to"));
-        let condition = edge_condition(table, reader);
+        let (source, target) = (diagnostics.text(table, "from"), diagnostics.text(table, "to"));
+        let condition = edge_condition(table, diagnostics);
         let (Some(source), Some(target)) = (source, target) else { continue };
         let (Some(from), Some(to)) = (table.get("from"), table.get("to")) else { continue };
         let rule = Rule { to: target, condition, place: to.place.clone() };
@@ -181,11 +190,11 @@ fn read_edges(items: &[Rc<document::Node>], reader: &mut Reader) -> IndexMap<Str
     edges
 }
 
-fn edge_condition(table: &Mapping, reader: &mut Reader) -> Option<Condition> {
-    let expected = table.get("when").and_then(|when| read_condition(reader, when, SCOPES));
+fn edge_condition(table: &Mapping, diagnostics: &mut Diagnostics) -> Option<Condition> {
+    let expected = table.get("when").and_then(|when| read_condition(diagnostics, when, SCOPES));
     let Some(mut node) = table.get("condition") else { return expected };
     if let NodeKind::Mapping(inner) = &node.kind {
-        reader.keys(inner, &schema::CONDITION);
+        diagnostics.keys(inner, &schema::CONDITION);
         let kind = inner.get("type");
         match inner.get("value") {
             Some(value) if kind.and_then(|kind| kind.text()) == Some("expression") => node = value,
@@ -195,12 +204,12 @@ fn edge_condition(table: &Mapping, reader: &mut Reader) -> Option<Condition> {
                     None => "it has no type".into(),
                 };
                 let hint = "write text, or {type: expression, value}";
-                reader.problem(&node.place, format!("condition: {wrong}"), hint);
+                diagnostics.problem(&node.place, format!("condition: {wrong}"), hint);
                 return None;
             }
         }
     }
-    let mut condition = read_condition(reader, node, SCOPES)?;
+    let mut condition = read_condition(diagnostics, node, SCOPES)?;
     condition.expected = expected.map(Box::new);
     Some(condition)
 }
@@ -211,7 +220,7 @@ fn check_targets(
     workflow: &Workflow,
     edges: &IndexMap<String, Edges>,
     table: &Mapping,
-    reader: &mut Reader,
+    diagnostics: &mut Diagnostics,
 ) {
     let names: HashSet<&str> = workflow.nodes.iter().map(|node| node.name.as_str()).collect();
     let inner: HashSet<&str> =
@@ -221,10 +230,10 @@ fn check_targets(
             return;
         }
         if inner.contains(name) {
-            reader.problem(place, format!("{what}: \"{name}\" is inside a loop's body"), "");
+            diagnostics.problem(place, format!("{what}: \"{name}\" is inside a loop's body"), "");
         } else {
             let hint = nearest(name, names.iter().copied().chain([also]));
-            reader.problem(place, format!("{what}: there is no node \"{name}\""), hint);
+            diagnostics.problem(place, format!("{what}: there is no node \"{name}\""), hint);
         }
     };
     for (source, edges) in edges {

@@ -8,7 +8,7 @@ use crate::errors::{InvalidFile, Location, Problem};
 use crate::template::{Template, ValueTree};
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Reader;
+use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::load;
 use crate::workflow::retry::Told;
 use crate::yaml::document;
@@ -143,14 +143,14 @@ pub fn load(
     actions: &Registry,
     engine: &str,
 ) -> Result<Workflow, InvalidFile> {
-    let mut reader = Reader::default();
+    let mut diagnostics = Diagnostics::default();
     let document = document::parse(text, file)?;
-    let workflow = load::read(&document, &mut reader, actions, engine);
+    let workflow = load::read(&document, &mut diagnostics, actions, engine);
     match workflow {
-        Some(workflow) if reader.problems.is_empty() => Ok(workflow),
+        Some(workflow) if diagnostics.problems.is_empty() => Ok(workflow),
         _ => {
             let mut problems: Vec<Problem> = Vec::new();
-            for problem in reader.problems {
+            for problem in diagnostics.problems {
                 if !problems.contains(&problem) {
                     problems.push(problem);
                 }

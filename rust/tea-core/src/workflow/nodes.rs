@@ -6,7 +6,7 @@ use crate::actions::Registry;
 use crate::template::SCOPES;
 use crate::value::Value;
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Reader;
+use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::{Body, Node};
 use crate::workflow::schema;
 use crate::workflow::steps::StepReader;
@@ -16,9 +16,9 @@ use crate::yaml::document::{self, Mapping, NodeKind};
 
 const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
 
-/// Reads nodes; what is wrong with them goes to the reader.
+/// Reads nodes; what is wrong with them goes to the diagnostics.
 pub(crate) struct NodeReader<'a> {
-    pub reader: &'a mut Reader,
+    pub diagnostics: &'a mut Diagnostics,
     pub actions: &'a Registry,
     pub engine: &'a str,
 }
@@ -33,17 +33,17 @@ impl NodeReader<'_> {
         let NodeKind::Mapping(table) = &item.kind else {
             let got = item.plain().describe();
             let hint = "a node is a map with a name";
-            self.reader.problem(&item.place, format!("expected a node, got {got}"), hint);
+            self.diagnostics.problem(&item.place, format!("expected a node, got {got}"), hint);
             return None;
         };
-        let name = self.reader.text(table, "name");
+        let name = self.diagnostics.text(table, "name");
         if !table.contains("name") {
-            self.reader.problem(&item.place, "the node has no name", "");
+            self.diagnostics.problem(&item.place, "the node has no name", "");
         }
         let shown = name.as_ref().map(|name| format!("node {name}"));
         let (actions, engine) = (self.actions, self.engine);
-        self.reader.within(shown.as_deref(), |reader| {
-            let mut inner = NodeReader { reader, actions, engine };
+        self.diagnostics.within(shown.as_deref(), |diagnostics| {
+            let mut inner = NodeReader { diagnostics, actions, engine };
             inner.named(item, table, name.unwrap_or_default(), in_loop)
         })
     }
@@ -55,18 +55,18 @@ impl NodeReader<'_> {
         name: String,
         in_loop: bool,
     ) -> Option<Node> {
-        let so_far = self.reader.problems.len();
-        self.reader.value(table, "description", Kind::OptionalText);
+        let so_far = self.diagnostics.problems.len();
+        self.diagnostics.value(table, "description", Kind::OptionalText);
         if self.refuse_type(table) {
             return None;
         }
-        self.reader.keys(table, &schema::NODE);
+        self.diagnostics.keys(table, &schema::NODE);
         if let Some(entry) = table.entry("goto").filter(|_| in_loop) {
-            self.reader.problem(&entry.place, "a node in a loop's body cannot have goto", "");
+            self.diagnostics.problem(&entry.place, "a node in a loop's body cannot have goto", "");
         }
         let body = self.body(item, table, in_loop, so_far).unwrap_or(Body::None);
-        let goto = if in_loop { None } else { read_goto(self.reader, table) };
-        let (on_error, fallback_place) = read_on_error(self.reader, table);
+        let goto = if in_loop { None } else { read_goto(self.diagnostics, table) };
+        let (on_error, fallback_place) = read_on_error(self.diagnostics, table);
         Some(Node { name, place: item.place.clone(), body, goto, on_error, fallback_place })
     }
 
@@ -79,10 +79,10 @@ impl NodeReader<'_> {
         }
         if NOT_DONE.contains(&shown.as_str()) {
             let message = format!("type {shown} is not supported here");
-            self.reader.problem(&node.place, message, "");
+            self.diagnostics.problem(&node.place, message, "");
         } else {
             let message = format!("unknown type of node: {shown}");
-            self.reader.problem(&node.place, message, "the only type is while_loop");
+            self.diagnostics.problem(&node.place, message, "the only type is while_loop");
         }
         true
     }
@@ -117,7 +117,7 @@ impl NodeReader<'_> {
                 return self.steps(table);
             }
             ["type: while_loop"] if in_loop => {
-                self.reader.problem(&item.place, "a loop cannot be inside a loop", "");
+                self.diagnostics.problem(&item.place, "a loop cannot be inside a loop", "");
             }
             ["type: while_loop"] => {
                 steps.misplaced(table, &[schema::ANY_NODE, schema::LOOP_BODY], "a while_loop");
@@ -126,7 +126,7 @@ impl NodeReader<'_> {
             [_] => return Some(Body::Steps(vec![steps.step(item, table, schema::ANY_NODE)?])),
             _ => {
                 let message = format!("a node has one body, this has: {}", found.join(", "));
-                self.reader.problem(&item.place, message, "");
+                self.diagnostics.problem(&item.place, message, "");
             }
         }
         None
@@ -134,10 +134,10 @@ impl NodeReader<'_> {
 
     fn steps(&mut self, table: &Mapping) -> Option<Body> {
         let entry = table.entry("steps")?;
-        let items = self.reader.items(table, "steps");
+        let items = self.diagnostics.items(table, "steps");
         let Some(items) = items.filter(|items| !items.is_empty()) else {
             if items.is_some() || entry.value.is_null() {
-                self.reader.problem(&entry.place, "steps: there are none", "");
+                self.diagnostics.problem(&entry.place, "steps: there are none", "");
             }
             return None;
         };
@@ -148,15 +148,15 @@ impl NodeReader<'_> {
         for item in items {
             let NodeKind::Mapping(step) = &item.kind else {
                 let message = "expected a step: a map with uses or run";
-                self.reader.problem(&item.place, message, "");
+                self.diagnostics.problem(&item.place, message, "");
                 continue;
             };
-            let so_far = self.reader.problems.len();
-            self.reader.keys(step, &schema::STEP);
-            self.reader.value(step, "name", Kind::Text);
-            self.reader.value(step, "description", Kind::OptionalText);
-            let mut reader = StepReader { nodes: self, so_far };
-            steps.extend(reader.step(item, step, &any_step));
+            let so_far = self.diagnostics.problems.len();
+            self.diagnostics.keys(step, &schema::STEP);
+            self.diagnostics.value(step, "name", Kind::Text);
+            self.diagnostics.value(step, "description", Kind::OptionalText);
+            let mut diagnostics = StepReader { nodes: self, so_far };
+            steps.extend(diagnostics.step(item, step, &any_step));
         }
         Some(Body::Steps(steps))
     }
@@ -164,22 +164,22 @@ impl NodeReader<'_> {
     fn while_loop(&mut self, item: &document::Node, table: &Mapping) -> Option<Body> {
         for key in ["condition", "max_iterations", "body"] {
             if !table.contains(key) {
-                self.reader.problem(&item.place, format!("a while_loop needs {key}"), "");
+                self.diagnostics.problem(&item.place, format!("a while_loop needs {key}"), "");
             }
         }
         let condition =
-            table.get("condition").and_then(|node| read_condition(self.reader, node, SCOPES));
-        let limit = self.reader.value(table, "max_iterations", Kind::Whole(1, Some(1000)));
+            table.get("condition").and_then(|node| read_condition(self.diagnostics, node, SCOPES));
+        let limit = self.diagnostics.value(table, "max_iterations", Kind::Whole(1, Some(1000)));
         let limit = limit.and_then(|entry| entry.value.scalar().and_then(Value::as_int));
-        let items = self.reader.items(table, "body");
+        let items = self.diagnostics.items(table, "body");
         let mut nodes = Vec::new();
         match (items, table.entry("body")) {
             (Some([]), Some(entry)) => {
-                self.reader.problem(&entry.value.place, "body: there are no nodes", "");
+                self.diagnostics.problem(&entry.value.place, "body: there are no nodes", "");
             }
             (Some(items), _) => nodes = self.nodes(items, true),
             (None, Some(entry)) if entry.value.is_null() => {
-                self.reader.problem(&entry.place, "body: there are no nodes", "");
+                self.diagnostics.problem(&entry.place, "body: there are no nodes", "");
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use crate::errors::Error;
 use crate::llm::parameters;
 use crate::template::{Scope, ValueTree, SETTINGS_SCOPES};
 use crate::value::{Map, Value};
-use crate::workflow::diagnostics::Reader;
+use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Entries;
 use crate::workflow::schema;
 use crate::workflow::types;
@@ -13,12 +13,12 @@ use crate::yaml::document::Mapping;
 pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
 
 /// Read and check settings; strings become templates over `env` and `variables`.
-pub(crate) fn read(table: Option<&Mapping>, reader: &mut Reader) -> Entries {
+pub(crate) fn read(table: Option<&Mapping>, diagnostics: &mut Diagnostics) -> Entries {
     let Some(table) = table else { return Vec::new() };
-    reader.keys(table, &schema::SETTINGS);
+    diagnostics.keys(table, &schema::SETTINGS);
     for (key, level) in [("llm", &schema::LLM), ("error_handling", &schema::ERROR_HANDLING)] {
-        if let Some(part) = reader.table(table, key) {
-            reader.keys(part, level);
+        if let Some(part) = diagnostics.table(table, key) {
+            diagnostics.keys(part, level);
         }
     }
     let mut tree = Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn read(table: Option<&Mapping>, reader: &mut Reader) -> Entries {
             continue;
         }
         let compiled = ValueTree::compile(&entry.value, SETTINGS_SCOPES, &mut |node, error| {
-            reader.error(node, error);
+            diagnostics.error(node, error);
         });
         tree.push((entry.key.clone(), compiled));
     }
@@ -44,7 +44,7 @@ pub(crate) fn read(table: Option<&Mapping>, reader: &mut Reader) -> Entries {
             place = node.map(|node| node.place.clone()).or(place);
         }
         if let Some(place) = place {
-            reader.problem(&place, message, "");
+            diagnostics.problem(&place, message, "");
         }
     }
     tree

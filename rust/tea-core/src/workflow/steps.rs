@@ -26,7 +26,7 @@ impl StepReader<'_, '_> {
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
             if schema::NODE.known.contains(key) && !is_allowed {
                 let message = format!("\"{key}\" has no meaning in {what}");
-                self.nodes.reader.problem(&entry.place, message, "");
+                self.nodes.diagnostics.problem(&entry.place, message, "");
             }
         }
     }
@@ -37,7 +37,7 @@ impl StepReader<'_, '_> {
         match (has(schema::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
                 let message = "a step has one body, this has: uses, run";
-                self.nodes.reader.problem(&item.place, message, "");
+                self.nodes.diagnostics.problem(&item.place, message, "");
                 None
             }
             (true, false) => {
@@ -50,7 +50,7 @@ impl StepReader<'_, '_> {
             }
             (false, false) => {
                 let hint = "give it uses or run";
-                self.nodes.reader.problem(&item.place, "the step has no body", hint);
+                self.nodes.diagnostics.problem(&item.place, "the step has no body", hint);
                 None
             }
         }
@@ -61,7 +61,7 @@ impl StepReader<'_, '_> {
         let (entry, second) = (table.entry(name), table.entry(other));
         if let (Some(_), Some(second)) = (entry, second) {
             let message = format!("\"{name}\" and \"{other}\" mean the same: use one");
-            self.nodes.reader.problem(&second.place, message, "");
+            self.nodes.diagnostics.problem(&second.place, message, "");
         }
         entry.or(second)
     }
@@ -72,13 +72,13 @@ impl StepReader<'_, '_> {
         let uses = self.pair(table, "uses", "action")?;
         let given = self.pair(table, "with", "params");
         let output = self.pair(table, "output", "outputs");
-        let action = self.nodes.reader.text(table, &uses.key);
-        let params = given.and_then(|entry| self.nodes.reader.table(table, &entry.key));
+        let action = self.nodes.diagnostics.text(table, &uses.key);
+        let params = given.and_then(|entry| self.nodes.diagnostics.table(table, &entry.key));
         let output = output.map_or(Output::Merged, |entry| self.output(&entry.value));
         let action = action?;
         let tree = match params {
             Some(params) => ValueTree::compile_entries(params, SCOPES, &mut |node, error| {
-                self.nodes.reader.error(node, error);
+                self.nodes.diagnostics.error(node, error);
             }),
             None => Vec::new(),
         };
@@ -93,30 +93,30 @@ impl StepReader<'_, '_> {
         params: Option<&Mapping>,
         tree: &Entries,
     ) {
-        let NodeReader { reader, actions, engine } = &mut *self.nodes;
+        let NodeReader { diagnostics, actions, engine } = &mut *self.nodes;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
-            reader.problem(place, format!("{action} {why} in the engine {engine}"), "");
+            diagnostics.problem(place, format!("{action} {why} in the engine {engine}"), "");
             return;
         }
         let Some(spec) = actions.get(action) else {
             let hint = nearest_or_all(action, actions.names().into_iter());
-            reader.problem(place, format!("unknown action \"{action}\""), hint);
+            diagnostics.problem(place, format!("unknown action \"{action}\""), hint);
             return;
         };
         for entry in params.into_iter().flat_map(Mapping::iter) {
             if !spec.params.contains(&&*entry.key) {
                 let hint = nearest_or_all(&entry.key, spec.params.iter().copied());
                 let message = format!("{action}: unknown parameter \"{}\"", entry.key);
-                reader.problem(&entry.place, message, hint);
+                diagnostics.problem(&entry.place, message, hint);
             }
         }
         // A misspelled key was most likely meant to be the one that is missing.
-        if reader.problems.len() == self.so_far {
+        if diagnostics.problems.len() == self.so_far {
             for key in spec.required {
                 if !tree.iter().any(|(name, _)| &**name == *key) {
                     let message = format!("{action}: the parameter {key} is missing");
-                    reader.problem(place, message, "");
+                    diagnostics.problem(place, message, "");
                 }
             }
         }
@@ -128,18 +128,18 @@ impl StepReader<'_, '_> {
             .collect();
         for (key, message) in check(&known) {
             let place = params.get(key).map_or(place, |node| &node.place);
-            reader.problem(place, format!("{action}: {message}"), "");
+            diagnostics.problem(place, format!("{action}: {message}"), "");
         }
     }
 
     fn output(&mut self, node: &document::Node) -> Output {
-        let reader = &mut *self.nodes.reader;
+        let diagnostics = &mut *self.nodes.diagnostics;
         if let NodeKind::Mapping(table) = &node.kind {
             let tree = ValueTree::compile_entries(table, RESULT_SCOPES, &mut |node, error| {
-                reader.error(node, error);
+                diagnostics.error(node, error);
             });
             if tree.iter().any(|(_, item)| item.reads("secrets")) {
-                reader.problem(&node.place, NO_SECRETS, "");
+                diagnostics.problem(&node.place, NO_SECRETS, "");
             }
             return Output::Map(tree);
         }
@@ -148,13 +148,13 @@ impl StepReader<'_, '_> {
                 if key.contains("{{") || key.contains("{%") {
                     let message = "output names a key of the state; it is no template";
                     let hint = "for a template write a map: {key: \"{{ … }}\"}";
-                    reader.problem(&node.place, message, hint);
+                    diagnostics.problem(&node.place, message, hint);
                 }
                 Output::Key(key.into())
             }
             None => {
                 let message = "output: expected the name of a key, or a map";
-                reader.problem(&node.place, message, "");
+                diagnostics.problem(&node.place, message, "");
                 Output::Merged
             }
         }
@@ -168,26 +168,26 @@ impl StepReader<'_, '_> {
             return self.expression(&entry.value, expression);
         }
         let engine = self.nodes.engine;
-        let reader = &mut *self.nodes.reader;
+        let diagnostics = &mut *self.nodes.diagnostics;
         match entry.value.text() {
             None => {
                 let message = format!("{}: expected Python code", entry.key);
-                reader.problem(&entry.value.place, message, "");
+                diagnostics.problem(&entry.value.place, message, "");
             }
             Some(code) if crate::value::text::strip(code).is_empty() => {
-                reader.problem(&entry.place, format!("{}: there is no code", entry.key), "");
+                diagnostics.problem(&entry.place, format!("{}: there is no code", entry.key), "");
             }
             Some(_) => {
                 let message = format!("{}: the engine {engine} cannot run Python code", entry.key);
                 let hint = "use the engine python, or write {type: expression, value: …}";
-                reader.problem(&entry.value.place, message, hint);
+                diagnostics.problem(&entry.value.place, message, hint);
             }
         }
         None
     }
 
     fn expression(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
-        let reader = &mut *self.nodes.reader;
+        let diagnostics = &mut *self.nodes.diagnostics;
         let kind = table.get("type");
         if kind.and_then(|kind| kind.text()) != Some("expression") {
             let wrong = match kind {
@@ -196,12 +196,12 @@ impl StepReader<'_, '_> {
             };
             let place = kind.map_or(&node.place, |kind| &kind.place);
             let hint = "write type: expression, or Python code as text";
-            reader.problem(place, format!("run: {wrong}"), hint);
+            diagnostics.problem(place, format!("run: {wrong}"), hint);
             return None;
         }
-        reader.keys(table, &schema::EXPRESSION);
+        diagnostics.keys(table, &schema::EXPRESSION);
         let key = match table.contains("output_key") {
-            true => reader.text(table, "output_key"),
+            true => diagnostics.text(table, "output_key"),
             false => None,
         };
         let output_key: Arc<str> = key.as_deref().unwrap_or("result").into();
@@ -210,7 +210,7 @@ impl StepReader<'_, '_> {
             .and_then(|value| value.scalar().map(|scalar| (value, scalar)))
             .filter(|(_, scalar)| !scalar.is_null() && scalar.as_text() != Some(""))
         else {
-            reader.problem(&node.place, "run: value: expected an expression", "");
+            diagnostics.problem(&node.place, "run: value: expected an expression", "");
             return None;
         };
         let Some(text) = scalar.as_text() else {
@@ -222,9 +222,9 @@ impl StepReader<'_, '_> {
         } else {
             Template::compile_expression(text, SCOPES)
         };
-        let template = compiled.map_err(|error| reader.error(value, error)).ok()?;
+        let template = compiled.map_err(|error| diagnostics.error(value, error)).ok()?;
         if template.reads("secrets") {
-            reader.problem(&value.place, NO_SECRETS, "");
+            diagnostics.problem(&value.place, NO_SECRETS, "");
         }
         let value = ExpressionValue::Template(Box::new(template));
         Some(Step::Expression { value, output_key })

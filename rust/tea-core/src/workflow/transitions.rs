@@ -3,7 +3,7 @@
 use crate::errors::{Error, Location};
 use crate::template::RESULT_SCOPES;
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Reader;
+use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Rule;
 use crate::workflow::retry::{Mode, Told};
 use crate::workflow::schema::{self, Level};
@@ -12,7 +12,7 @@ use crate::yaml::document::{Mapping, Node, NodeKind};
 
 /// Read a condition: text or a truth value.
 pub(crate) fn read_condition(
-    reader: &mut Reader,
+    diagnostics: &mut Diagnostics,
     node: &Node,
     scopes: &[&str],
 ) -> Option<Condition> {
@@ -20,11 +20,11 @@ pub(crate) fn read_condition(
         Some(value) => Condition::compile(value, scopes),
         None => Err(Error::template("a condition must be text or a truth value")),
     };
-    compiled.map_err(|error| reader.error(node, error)).ok()
+    compiled.map_err(|error| diagnostics.error(node, error)).ok()
 }
 
 /// Read the goto of a node: its rules, or None where there is none.
-pub(crate) fn read_goto(reader: &mut Reader, table: &Mapping) -> Option<Vec<Rule>> {
+pub(crate) fn read_goto(diagnostics: &mut Diagnostics, table: &Mapping) -> Option<Vec<Rule>> {
     let node = table.get("goto")?;
     if let Some(name) = node.text().filter(|name| !name.is_empty()) {
         return Some(vec![Rule { to: name.into(), condition: None, place: node.place.clone() }]);
@@ -34,23 +34,23 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Mapping) -> Option<Vec<Rule
         _ => {
             let message =
                 "goto: expected the name of a node, or a list of {if, to} that is not empty";
-            reader.problem(&node.place, message, "");
+            diagnostics.problem(&node.place, message, "");
             return None;
         }
     };
     let mut rules = Vec::new();
     for item in items {
         let NodeKind::Mapping(rule) = &item.kind else {
-            reader.problem(&item.place, "goto: expected a rule: {if, to}", "");
+            diagnostics.problem(&item.place, "goto: expected a rule: {if, to}", "");
             continue;
         };
-        reader.keys(rule, &schema::GOTO);
-        let to = reader.text(rule, "to");
+        diagnostics.keys(rule, &schema::GOTO);
+        let to = diagnostics.text(rule, "to");
         if !rule.contains("to") {
-            reader.problem(&item.place, "goto: the rule has no to", "");
+            diagnostics.problem(&item.place, "goto: the rule has no to", "");
         }
         let test = rule.get("if");
-        let condition = test.and_then(|test| read_condition(reader, test, RESULT_SCOPES));
+        let condition = test.and_then(|test| read_condition(diagnostics, test, RESULT_SCOPES));
         if let (Some(to), Some(target)) = (to, rule.get("to")) {
             rules.push(Rule { to, condition, place: target.place.clone() });
         }
@@ -59,28 +59,31 @@ pub(crate) fn read_goto(reader: &mut Reader, table: &Mapping) -> Option<Vec<Rule
 }
 
 /// Read on_error, retry and fallback: what is told, and where the fallback is named.
-pub(crate) fn read_on_error(reader: &mut Reader, table: &Mapping) -> (Told, Option<Location>) {
+pub(crate) fn read_on_error(
+    diagnostics: &mut Diagnostics,
+    table: &Mapping,
+) -> (Told, Option<Location>) {
     const TWICE: &str = "use one of them";
-    let on_error = reader.table(table, "on_error");
-    let mut told = read_told(reader, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
+    let on_error = diagnostics.table(table, "on_error");
+    let mut told = read_told(diagnostics, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
     let mut place = on_error
         .and_then(|table| table.get("fallback"))
         .filter(|_| told.fallback.is_some())
         .map(|node| node.place.clone());
     if let Some(entry) = table.entry("retry") {
-        let given = reader.table(table, "retry");
-        let mut retry = read_told(reader, given, &schema::RETRY, types::RETRY);
+        let given = diagnostics.table(table, "retry");
+        let mut retry = read_told(diagnostics, given, &schema::RETRY, types::RETRY);
         retry.mode = Some(Mode::Retry);
         if told.overlaps(&retry) || told.mode.is_some_and(|mode| mode != Mode::Retry) {
-            reader.problem(&entry.place, "retry and on_error say different things", TWICE);
+            diagnostics.problem(&entry.place, "retry and on_error say different things", TWICE);
         }
         told.merge(retry);
     }
-    if let Some(fallback) = reader.text(table, "fallback") {
+    if let Some(fallback) = diagnostics.text(table, "fallback") {
         if let Some(entry) = table.entry("fallback") {
             if place.is_some() || told.mode == Some(Mode::Raise) {
                 let message = "fallback and on_error say different things";
-                reader.problem(&entry.place, message, TWICE);
+                diagnostics.problem(&entry.place, message, TWICE);
             }
             place = Some(entry.value.place.clone());
         }
@@ -91,16 +94,16 @@ pub(crate) fn read_on_error(reader: &mut Reader, table: &Mapping) -> (Told, Opti
 
 /// Read the keys of on_error or retry.
 fn read_told(
-    reader: &mut Reader,
+    diagnostics: &mut Diagnostics,
     table: Option<&Mapping>,
     level: &Level,
     known: &[(&'static str, Kind)],
 ) -> Told {
     let Some(table) = table else { return Told::default() };
-    reader.keys(table, level);
+    diagnostics.keys(table, level);
     let mut values = Vec::new();
     for (key, kind) in known {
-        if let Some(entry) = reader.value(table, key, *kind) {
+        if let Some(entry) = diagnostics.value(table, key, *kind) {
             values.push((*key, entry.value.plain()));
         }
     }
