@@ -67,14 +67,14 @@ def slice_of(value: Any, start: Any, stop: Any, step: Any, path: str) -> Any:
     if bounds[2] == 0:
         raise TemplateError("the step of a slice must not be 0")
     if not isinstance(value, str | list | tuple):
-        needed(value, path)
+        require(value, path)
         raise TemplateError(f"cannot slice {describe(value)}")
     part = value[slice(*bounds)]
     limits.charge_text(len(part)) if isinstance(part, str) else limits.charge(len(part))
     return part
 
 
-def needed(value: Any, path: str = "") -> Any:
+def require(value: Any, path: str = "") -> Any:
     """Return ``value``. Raises TemplateError where it is null or missing."""
     if value is None:
         raise Absent(path=path or "the value", null=True).error()
@@ -97,8 +97,8 @@ def calculate(left: Any, sign: str, right: Any) -> Any:
         TemplateError: the operands do not fit, or a division by zero.
         LimitError: the result is too large.
     """
-    needed(left)
-    needed(right)
+    require(left)
+    require(right)
     if is_number(left) and is_number(right):
         return _number(left, sign, right)
     if sign == "+" and isinstance(left, str) and isinstance(right, str):
@@ -151,7 +151,7 @@ def _number(left: Any, sign: str, right: Any) -> Any:
 
 def negate(value: Any) -> Any:
     """Return ``-value``."""
-    if not is_number(needed(value)):
+    if not is_number(require(value)):
         raise TemplateError(f"cannot calculate - {describe(value)}")
     return -value
 
@@ -178,9 +178,9 @@ def compare(left: Any, sign: str, right: Any) -> bool:
 
 def contains(container: Any, value: Any) -> bool:
     """Return whether ``value`` is an element, a key or a part of ``container``."""
-    needed(container)
+    require(container)
     if isinstance(container, str):
-        if not isinstance(needed(value), str):
+        if not isinstance(require(value), str):
             raise TemplateError(f"cannot look for {describe(value)} in text")
         limits.charge_text(len(container))
         return value in container
@@ -191,7 +191,7 @@ def contains(container: Any, value: Any) -> bool:
 
 def count(*bounds: Any) -> list[int]:
     """Return the numbers of ``range``: ``(stop)``, ``(start, stop)``, ``(start, stop, step)``."""
-    if any(isinstance(needed(bound), bool) or not isinstance(bound, int) for bound in bounds):
+    if any(isinstance(require(bound), bool) or not isinstance(bound, int) for bound in bounds):
         raise TemplateError("range needs whole numbers")
     if not 1 <= len(bounds) <= 3 or (len(bounds) == 3 and bounds[2] == 0):
         raise TemplateError("range needs one to three numbers, the third not 0")
@@ -204,7 +204,7 @@ def count(*bounds: Any) -> list[int]:
 
 def call_method(value: Any, name: str, path: str, *args: Any) -> Any:
     """Call one of the methods that maps and texts have."""
-    needed(value, path)
+    require(value, path)
     for argument in args:
         if name != "get" and isinstance(argument, Absent):
             raise argument.error()

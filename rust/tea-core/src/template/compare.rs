@@ -89,7 +89,7 @@ pub(super) fn before(left: &Value, right: &Value, budget: &Budget) -> Result<boo
 /// # Errors
 /// `TemplateError` where it is null, missing, a number or a truth value.
 pub(super) fn elements(value: &Value, path: &str, budget: &Budget) -> Result<Vec<Value>, Error> {
-    let items: Vec<Value> = match value.needed(path)? {
+    let items: Vec<Value> = match value.require(path)? {
         Value::Text(text) => {
             budget.charge(crate::value::text::length(text))?;
             return Ok(text
@@ -110,8 +110,8 @@ pub(super) fn elements(value: &Value, path: &str, budget: &Budget) -> Result<Vec
 
 /// Whether `value` is an element, a key or a part of `container`.
 pub(super) fn contains(container: &Value, value: &Value, budget: &Budget) -> Result<bool, Error> {
-    match container.needed("")? {
-        Value::Text(text) => match value.needed("")? {
+    match container.require("")? {
+        Value::Text(text) => match value.require("")? {
             Value::Text(part) => {
                 budget.charge_text(text.len())?;
                 Ok(text.contains(&**part))

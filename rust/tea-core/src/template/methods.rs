@@ -30,7 +30,7 @@ pub(super) fn call(
     args: &[Value],
     budget: &Budget,
 ) -> Result<Value, Error> {
-    let value = value.needed(path)?;
+    let value = value.require(path)?;
     for arg in args.iter().filter(|_| name != "get") {
         if let Value::Absent(absent) = arg {
             return Err(absent.error());

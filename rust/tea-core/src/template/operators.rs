@@ -106,7 +106,7 @@ pub(super) fn slice(
             Ok(Value::list(part))
         }
         other => {
-            let other = other.needed(path)?;
+            let other = other.require(path)?;
             Err(Error::template(format!("cannot slice {}", other.describe())))
         }
     }
@@ -149,7 +149,7 @@ pub(super) fn calculate(
     right: &Value,
     budget: &Budget,
 ) -> Result<Value, Error> {
-    let (left, right) = (left.needed("")?, right.needed("")?);
+    let (left, right) = (left.require("")?, right.require("")?);
     match (left, sign, right) {
         (Value::Int(left), _, Value::Int(right)) => return whole(*left, sign, *right),
         (Value::Text(left), Sign::Add, Value::Text(right)) => {
@@ -239,7 +239,7 @@ fn fraction(left: f64, sign: Sign, right: f64) -> Result<Value, Error> {
 
 /// `-value`.
 pub(super) fn negate(value: &Value) -> Result<Value, Error> {
-    match value.needed("")? {
+    match value.require("")? {
         Value::Int(number) => Ok(Value::Int(number.saturating_neg())),
         Value::Float(number) => Ok(Value::Float(-number)),
         other => Err(Error::template(format!("cannot calculate - {}", other.describe()))),
@@ -275,7 +275,7 @@ pub(super) fn compare(
 pub(super) fn range(bounds: &[Value]) -> Result<Value, Error> {
     let mut numbers = Vec::with_capacity(3);
     for bound in bounds {
-        let number = bound.needed("")?.as_int();
+        let number = bound.require("")?.as_int();
         numbers.push(number.ok_or_else(|| Error::template("range needs whole numbers"))?);
     }
     let (mut next, stop, step) = match numbers[..] {

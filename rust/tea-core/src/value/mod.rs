@@ -232,7 +232,7 @@ impl Value {
     ///
     /// # Errors
     /// `TemplateError` where it is null or missing; `path` names a null.
-    pub(crate) fn needed(&self, path: &str) -> Result<&Value, Error> {
+    pub(crate) fn require(&self, path: &str) -> Result<&Value, Error> {
         match self {
             Value::Null => {
                 let path = if path.is_empty() { "the value" } else { path };
@@ -248,7 +248,7 @@ impl Value {
     /// # Errors
     /// `TemplateError` where it is null or missing; `path` names a null.
     pub(crate) fn text_form(&self, path: &str, budget: &Budget) -> Result<Arc<str>, Error> {
-        match self.needed(path)? {
+        match self.require(path)? {
             Value::Text(text) => Ok(text.clone()),
             value => Ok(value.json_text(None, budget)?.into()),
         }

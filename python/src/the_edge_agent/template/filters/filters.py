@@ -13,7 +13,7 @@ from typing import Any
 from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
 from the_edge_agent.template.filters import texts
-from the_edge_agent.template.operators import calculate, contains, member, needed
+from the_edge_agent.template.operators import calculate, contains, member, require
 from the_edge_agent.value.value import (
     Absent,
     Group,
@@ -46,7 +46,7 @@ def length(value: Any) -> int:
     """Return the number of characters, elements or keys."""
     if isinstance(value, str | Mapping | list | tuple):
         return len(value)
-    return len(elements(needed(value)))
+    return len(elements(require(value)))
 
 
 def first(value: Any) -> Any:
@@ -73,7 +73,7 @@ def sort(
     key = cmp_to_key(lambda a, b: -1 if before(a, b) else 1 if before(b, a) else 0)
     return sorted(
         elements(value),
-        key=lambda item: key(needed(_folded(item, attribute, case_sensitive))),
+        key=lambda item: key(require(_folded(item, attribute, case_sensitive))),
         reverse=bool(reverse),
     )
 
@@ -142,7 +142,7 @@ def groupby(
     for item in elements(value):
         key = _attribute(item, attribute)
         absent = isinstance(key, Absent)
-        pairs.append([needed(default, key.path) if absent else key, item])
+        pairs.append([require(default, key.path) if absent else key, item])
     for key, item in sort(pairs, case_sensitive=case_sensitive, attribute=0):
         folded = _folded(key, None, case_sensitive)
         if not groups or not same(_folded(groups[-1][0], None, case_sensitive), folded):
@@ -221,7 +221,7 @@ def call(
     """Call a filter or a test. Raises TemplateError where the arguments do not fit it."""
     if function is not default:
         for argument in (*args, *names.values()):
-            needed(argument) if isinstance(argument, Absent) else None
+            require(argument) if isinstance(argument, Absent) else None
     try:
         return function(value, *args, **names)
     except (TypeError, AttributeError, ValueError, RecursionError) as error:

@@ -9,8 +9,8 @@ from typing import Any
 
 from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.template.operators import needed
 from the_edge_agent.template.operators import replace as replace_text
+from the_edge_agent.template.operators import require
 from the_edge_agent.value import json_reader
 from the_edge_agent.value.value import Absent, describe, is_number, json_text, text_form
 
@@ -52,7 +52,7 @@ def replace(value: Any, old: Any, new: Any, count: Any = None) -> str:
 
 def round_number(value: Any, precision: Any = 0, method: Any = "common") -> Any:
     """Return the number rounded, halves away from zero; ``method`` common, ceil or floor."""
-    if not is_number(needed(value)):
+    if not is_number(require(value)):
         raise TemplateError(f"cannot round {describe(value)}")
     methods = {
         "ceil": math.ceil,
@@ -106,7 +106,7 @@ def _converted_or(default: Any, value: Any, wanted: str) -> Any:
     if default is not _NO_DEFAULT:
         return default
     raise TemplateError(
-        f"{describe(needed(value))} is not {wanted}",
+        f"{describe(require(value))} is not {wanted}",
         hint="or give a default: int(0)"
         if wanted == "a whole number"
         else "or give a default: float(0)",
@@ -115,7 +115,7 @@ def _converted_or(default: Any, value: Any, wanted: str) -> Any:
 
 def absolute(value: Any) -> Any:
     """Return the number without its sign."""
-    if not is_number(needed(value)):
+    if not is_number(require(value)):
         raise TemplateError(f"abs needs a number, not {describe(value)}")
     return abs(value)
 
@@ -186,7 +186,7 @@ def _text(value: Any) -> str:
 
 
 def _only_text(value: Any, name: str) -> str:
-    if isinstance(needed(value), str):
+    if isinstance(require(value), str):
         return str(value)
     raise TemplateError(f"{name} needs text, not {describe(value)}")
 

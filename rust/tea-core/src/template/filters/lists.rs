@@ -90,7 +90,7 @@ fn in_order(
     let mut pairs = Vec::new();
     for item in elements(value, "", budget)? {
         let key = key_of(&item, attribute, case_sensitive)?;
-        key.needed("")?;
+        key.require("")?;
         pairs.push((key, item));
     }
     Ok(sorted(pairs, reverse, budget)?.into_iter().map(|(_, item)| item).collect())
@@ -207,7 +207,7 @@ pub(super) fn groupby(value: &Value, given: &Given<'_>) -> Result<Value> {
         let key = match attribute_of(&item, attribute)? {
             Value::Absent(absent) => {
                 let default = given.get(1).unwrap_or(&Value::Null);
-                default.needed(&absent.path)?.clone()
+                default.require(&absent.path)?.clone()
             }
             key => key,
         };

@@ -10,7 +10,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 pub(super) fn round(value: &Value, given: &Given<'_>) -> Result<Value> {
     let number = value
-        .needed("")?
+        .require("")?
         .as_number()
         .ok_or_else(|| Error::template(format!("cannot round {}", value.describe())))?;
     let rounded: fn(f64) -> f64 = match given.get(1).map(Value::as_text) {
@@ -144,13 +144,13 @@ fn converted_or(default: Option<&Value>, value: &Value, wanted: &str, name: &str
     if let Some(default) = default {
         return Ok(default.clone());
     }
-    let what = value.needed("")?.describe();
+    let what = value.require("")?.describe();
     Err(Error::template(format!("{what} is not {wanted}"))
         .hint(format!("or give a default: {name}(0)")))
 }
 
 pub(super) fn abs(value: &Value, _: &Given<'_>) -> Result<Value> {
-    match value.needed("")? {
+    match value.require("")? {
         Value::Int(number) => Ok(Value::Int(number.saturating_abs())),
         Value::Float(number) => Ok(Value::Float(number.abs())),
         other => Err(Error::template(format!("abs needs a number, not {}", other.describe()))),

@@ -32,7 +32,7 @@ pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
 }
 
 pub(super) fn fromjson(value: &Value, given: &Given<'_>) -> Result<Value> {
-    let Some(text) = value.needed("")?.as_text() else {
+    let Some(text) = value.require("")?.as_text() else {
         let what = value.describe();
         return Err(Error::template(format!("fromjson needs text, not {what}")));
     };
