@@ -17,7 +17,7 @@ use crate::run::events::Event;
 use crate::template::Scope;
 use crate::value::{Map, Value};
 use crate::workflow::model::{Node, Workflow, END, START};
-use crate::workflow::retry::{Mode, Policy, Told};
+use crate::workflow::retry::{Mode, Policy, RetryOverrides};
 use crate::workflow::settings;
 
 /// What a run is given of the world.
@@ -92,7 +92,7 @@ struct Run<'w> {
     nodes: HashMap<&'w str, &'w Node>,
     memory: RefCell<Map>,
     settings: Map,
-    error_handling: Told,
+    error_handling: RetryOverrides,
     limit: u64,
     scope: [(&'static str, Value); 4],
     masker: Rc<Masker>,
@@ -125,7 +125,7 @@ impl<'w> Run<'w> {
             host,
             nodes: workflow.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
             memory: RefCell::default(),
-            error_handling: Told::from_values(handling.map(|(k, v)| (&**k, v.clone()))),
+            error_handling: RetryOverrides::from_values(handling.map(|(k, v)| (&**k, v.clone()))),
             limit: limit
                 .map_or(settings::DEFAULT_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
             scope: [

@@ -10,7 +10,7 @@ use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::load;
-use crate::workflow::retry::Told;
+use crate::workflow::retry::RetryOverrides;
 use crate::yaml::document;
 
 /// The name that edges to the first node come from.
@@ -103,7 +103,7 @@ pub struct Node {
     /// Its rules, where it has a `goto`.
     pub goto: Option<Vec<Rule>>,
     /// What is told on the node itself about errors.
-    pub on_error: Told,
+    pub on_error: RetryOverrides,
     /// Where its fallback is named.
     pub fallback_place: Option<Location>,
 }

@@ -19,7 +19,7 @@ pub enum Mode {
 
 /// The keys of `on_error` or `error_handling` that are given. Delays in seconds.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct RetryOverrides {
     pub(crate) mode: Option<Mode>,
     pub(crate) max_retries: Option<u64>,
     pub(crate) retry_delay: Option<f64>,
@@ -30,10 +30,12 @@ pub struct Told {
     pub(crate) fallback: Option<String>,
 }
 
-impl Told {
+impl RetryOverrides {
     /// Take checked values by key. Keys that are null or unknown say nothing.
-    pub(crate) fn from_values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Told {
-        let mut told = Told::default();
+    pub(crate) fn from_values<'a>(
+        values: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> RetryOverrides {
+        let mut told = RetryOverrides::default();
         for (key, value) in values {
             let count = || value.as_int().and_then(|number| u64::try_from(number).ok());
             match key {
@@ -64,14 +66,14 @@ impl Told {
     }
 
     /// Whether both say something about the same key, the mode aside.
-    pub(crate) fn overlaps(&self, other: &Told) -> bool {
+    pub(crate) fn overlaps(&self, other: &RetryOverrides) -> bool {
         (self.max_retries.is_some() && other.max_retries.is_some())
             || (self.retry_delay.is_some() && other.retry_delay.is_some())
             || (self.backoff_multiplier.is_some() && other.backoff_multiplier.is_some())
     }
 
     /// Lay another over this one.
-    pub(crate) fn merge(&mut self, other: Told) {
+    pub(crate) fn merge(&mut self, other: RetryOverrides) {
         self.mode = other.mode.or(self.mode);
         self.max_retries = other.max_retries.or(self.max_retries);
         self.retry_delay = other.retry_delay.or(self.retry_delay);
@@ -116,8 +118,8 @@ impl Policy {
     ///
     /// Where no mode is given with the other keys, they say it: retries mean retry, a fallback
     /// alone means graceful.
-    pub fn new(told: &[&Told]) -> Policy {
-        let mut all = Told::default();
+    pub fn new(told: &[&RetryOverrides]) -> Policy {
+        let mut all = RetryOverrides::default();
         for told in told {
             let mut told = (*told).clone();
             if told.mode.is_none() {
@@ -166,8 +168,8 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn told(entries: &[(&'static str, Value)]) -> Told {
-        Told::from_values(entries.iter().cloned())
+    fn told(entries: &[(&'static str, Value)]) -> RetryOverrides {
+        RetryOverrides::from_values(entries.iter().cloned())
     }
 
     #[test]

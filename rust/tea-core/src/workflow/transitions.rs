@@ -5,7 +5,7 @@ use crate::template::RESULT_SCOPES;
 use crate::workflow::condition::Condition;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Rule;
-use crate::workflow::retry::{Mode, Told};
+use crate::workflow::retry::{Mode, RetryOverrides};
 use crate::workflow::schema::{self, Level};
 use crate::workflow::types::{self, Kind};
 use crate::yaml::document::{Mapping, Node, NodeKind};
@@ -62,7 +62,7 @@ pub(crate) fn read_goto(diagnostics: &mut Diagnostics, table: &Mapping) -> Optio
 pub(crate) fn read_on_error(
     diagnostics: &mut Diagnostics,
     table: &Mapping,
-) -> (Told, Option<Location>) {
+) -> (RetryOverrides, Option<Location>) {
     const TWICE: &str = "use one of them";
     let on_error = diagnostics.table(table, "on_error");
     let mut told = read_told(diagnostics, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
@@ -98,8 +98,8 @@ fn read_told(
     table: Option<&Mapping>,
     level: &Level,
     known: &[(&'static str, Kind)],
-) -> Told {
-    let Some(table) = table else { return Told::default() };
+) -> RetryOverrides {
+    let Some(table) = table else { return RetryOverrides::default() };
     diagnostics.keys(table, level);
     let mut values = Vec::new();
     for (key, kind) in known {
@@ -107,5 +107,5 @@ fn read_told(
             values.push((*key, entry.value.plain()));
         }
     }
-    Told::from_values(values)
+    RetryOverrides::from_values(values)
 }
