@@ -19,7 +19,7 @@ use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::llm::model_path;
 use tea_core::run::events::Event;
-use tea_core::run::{run, Given, Host};
+use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use tea_core::workflow::model::load;
@@ -60,7 +60,7 @@ fn play(told: &Map, judge: &Rc<Judge>) {
         }
     };
     for _ in 0..told.get("times").and_then(Value::as_int).unwrap_or(1) {
-        let given = Given {
+        let given = RunInput {
             input: map(&given, "input").clone(),
             env: map(&given, "env").clone(),
             secrets: given.get("secrets").cloned().unwrap_or_else(|| Value::map(Map::new())),

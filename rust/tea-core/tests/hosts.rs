@@ -14,7 +14,7 @@ use tea_core::llm::api::{ApiBackend, Http, HttpError, HttpRequest, HttpResponse}
 use tea_core::llm::backend::{Backend, EmbedRequest};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::run::events::Event;
-use tea_core::run::{run, Given, Host};
+use tea_core::run::{run, Host, RunInput};
 use tea_core::value::{Map, Value};
 use tea_core::workflow::model::load;
 
@@ -57,7 +57,7 @@ fn no_error_handling_goes_on_after_an_interruption() {
     for handling in ["{mode: graceful, fallback: b}", "{mode: retry, max_retries: 3}"] {
         let text = format!("nodes: [{{name: a, uses: stop, on_error: {handling}}}, {{name: b}}]\n");
         let workflow = load(&text, "w", &actions, "rust").unwrap();
-        let given = Given { input: Map::new(), env: Map::new(), secrets: Value::Null };
+        let given = RunInput { input: Map::new(), env: Map::new(), secrets: Value::Null };
         let error = done(run(&workflow, given, &actions, &Silent)).unwrap_err();
         assert_eq!(error.exit_code(), 130);
         assert!(matches!(error, RunError::Node(failure) if failure.retry_count == 0));

@@ -8,7 +8,7 @@ use tea_core::llm::api::ApiBackend;
 use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::run::events::Event;
-use tea_core::run::{self, Given};
+use tea_core::run::{self, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use tea_core::workflow::model::load;
@@ -66,7 +66,7 @@ pub async fn run(
     };
     let warnings = ("warnings", list(&workflow.warnings));
     let secrets = given.get("secrets").cloned().unwrap_or_else(|| Value::map(Map::new()));
-    let given = Given { input: map(&given, "input"), env, secrets };
+    let given = RunInput { input: map(&given, "input"), env, secrets };
     Ok(match run::run(&workflow, given, &actions, &Page(host)).await {
         Ok(state) => record([("state", Value::map(state)), warnings]),
         Err(error) => record([("failure", failure(&error)), warnings]),

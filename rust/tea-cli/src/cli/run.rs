@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
 use tea_core::run::events::Event;
-use tea_core::run::{run, Given, Host};
+use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use tea_core::workflow::model;
@@ -46,7 +46,7 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
         }
     }
     let host = Terminal { stream: options.stream, verbose: options.model.verbose };
-    let given = Given { input, env: (*env).clone(), secrets: Value::map(secrets) };
+    let given = RunInput { input, env: (*env).clone(), secrets: Value::map(secrets) };
     let state = block_on(run(&workflow, given, &actions, &host))?;
     let document = json::write(&Value::map(state.clone()), Some(2)) + "\n";
     match target {

@@ -31,7 +31,7 @@ pub trait Host {
 }
 
 /// What a run works on, besides the workflow.
-pub struct Given {
+pub struct RunInput {
     /// Laid over the initial state, key by key.
     pub input: Map,
     /// The environment variables.
@@ -48,7 +48,7 @@ pub struct Given {
 /// A node failed and its errors are not handled, or a template in the settings cannot be computed.
 pub async fn run(
     workflow: &Workflow,
-    given: Given,
+    given: RunInput,
     actions: &Registry,
     host: &dyn Host,
 ) -> Result<Map, RunError> {
@@ -102,7 +102,7 @@ struct Run<'w> {
 impl<'w> Run<'w> {
     fn new(
         workflow: &'w Workflow,
-        given: Given,
+        given: RunInput,
         actions: &'w Registry,
         host: &'w dyn Host,
     ) -> Result<(Run<'w>, Map), Error> {

@@ -1,6 +1,6 @@
 //! The filters of lists.
 
-use super::{lookup, unfit, Given, FILTERS, TESTS};
+use super::{lookup, unfit, Arguments, FILTERS, TESTS};
 use crate::errors::Error;
 use crate::limits::Budget;
 use crate::template::compare::{any_same, elements, same, sorted};
@@ -41,7 +41,7 @@ fn key_of(item: &Value, attribute: Option<&Value>, case_sensitive: bool) -> Resu
     })
 }
 
-pub(super) fn join(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn join(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let budget = given.budget;
     let mut texts: Vec<Arc<str>> = Vec::new();
     for (number, item) in elements(value, "", budget)?.iter().enumerate() {
@@ -54,7 +54,7 @@ pub(super) fn join(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::text(texts.join(&separator)))
 }
 
-pub(super) fn length(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn length(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let length = match value {
         Value::Text(text) => text::length(text),
         Value::Map(map) => map.len(),
@@ -68,16 +68,16 @@ fn or_missing(item: Option<Value>, path: &str) -> Value {
     item.unwrap_or_else(|| Value::missing(path))
 }
 
-pub(super) fn first(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn first(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let items = elements(value, "", given.budget)?;
     Ok(or_missing(items.into_iter().next(), "the first element"))
 }
 
-pub(super) fn last(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn last(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     Ok(or_missing(elements(value, "", given.budget)?.pop(), "the last element"))
 }
 
-pub(super) fn list(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn list(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     elements(value, "", given.budget).map(Value::list)
 }
 
@@ -96,22 +96,22 @@ fn in_order(
     Ok(sorted(pairs, reverse, budget)?.into_iter().map(|(_, item)| item).collect())
 }
 
-pub(super) fn sort(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn sort(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let how = (given.is_true(0), given.is_true(1));
     in_order(value, how, given.some(2), given.budget).map(Value::list)
 }
 
-pub(super) fn min(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn min(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let items = in_order(value, (false, given.is_true(0)), given.some(1), given.budget)?;
     Ok(or_missing(items.into_iter().next(), "the first element"))
 }
 
-pub(super) fn max(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn max(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let items = in_order(value, (true, given.is_true(0)), given.some(1), given.budget)?;
     Ok(or_missing(items.into_iter().next(), "the first element"))
 }
 
-pub(super) fn unique(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn unique(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let mut seen: Vec<Value> = Vec::new();
     let mut seen_texts: HashSet<Arc<str>> = HashSet::new();
     let mut result = Vec::new();
@@ -132,7 +132,7 @@ pub(super) fn unique(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::list(result))
 }
 
-pub(super) fn map(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn map(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let items = elements(value, "", given.budget)?;
     let named = |key: &str| given.names.iter().find(|(name, _)| &**name == key);
     if let Some((_, attribute)) = named("attribute") {
@@ -170,7 +170,7 @@ fn passes(value: &Value, test: &[Value], budget: &Budget) -> Result<bool> {
 
 fn filtered(
     value: &Value,
-    given: &Given<'_>,
+    given: &Arguments<'_>,
     attribute: Option<&Value>,
     wanted: bool,
 ) -> Result<Value> {
@@ -183,23 +183,23 @@ fn filtered(
     Ok(Value::list(kept))
 }
 
-pub(super) fn select(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn select(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     filtered(value, given, None, true)
 }
 
-pub(super) fn reject(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn reject(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     filtered(value, given, None, false)
 }
 
-pub(super) fn selectattr(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn selectattr(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     filtered(value, given, Some(given.get(0).ok_or_else(|| unfit("selectattr"))?), true)
 }
 
-pub(super) fn rejectattr(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn rejectattr(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     filtered(value, given, Some(given.get(0).ok_or_else(|| unfit("rejectattr"))?), false)
 }
 
-pub(super) fn groupby(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn groupby(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let (budget, case_sensitive) = (given.budget, given.is_true(2));
     let attribute = given.get(0).ok_or_else(|| unfit("groupby"))?;
     let mut pairs = Vec::new();
@@ -229,7 +229,7 @@ pub(super) fn groupby(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::list(groups.into_iter().map(group).collect()))
 }
 
-pub(super) fn sum(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn sum(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let mut total = given.get(1).cloned().unwrap_or(Value::Int(0));
     for item in elements(value, "", given.budget)? {
         total = calculate(&total, Sign::Add, &chosen(&item, given.some(0))?, given.budget)?;
@@ -237,7 +237,7 @@ pub(super) fn sum(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(total)
 }
 
-pub(super) fn reverse(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn reverse(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     if let Some(text) = value.as_text() {
         given.budget.charge_text(text.len())?;
         return Ok(Value::text(text.chars().rev().collect::<String>()));

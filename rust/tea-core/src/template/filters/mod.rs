@@ -20,7 +20,7 @@ pub(super) struct Function {
     parameters: &'static [Parameter],
     /// Whether more arguments may follow, by position and by name.
     open: (bool, bool),
-    run: fn(&Value, &Given<'_>) -> Result<Value, Error>,
+    run: fn(&Value, &Arguments<'_>) -> Result<Value, Error>,
 }
 
 struct Parameter {
@@ -29,14 +29,14 @@ struct Parameter {
 }
 
 /// The arguments of one call, by parameter.
-pub(super) struct Given<'a> {
+pub(super) struct Arguments<'a> {
     values: Vec<Option<Value>>,
     more: Vec<Value>,
     names: Vec<(Rc<str>, Value)>,
     budget: &'a Budget,
 }
 
-impl Given<'_> {
+impl Arguments<'_> {
     fn get(&self, index: usize) -> Option<&Value> {
         self.values.get(index).and_then(Option::as_ref)
     }
@@ -55,7 +55,7 @@ impl Function {
     const fn new(
         name: &'static str,
         parameters: &'static [Parameter],
-        run: fn(&Value, &Given<'_>) -> Result<Value, Error>,
+        run: fn(&Value, &Arguments<'_>) -> Result<Value, Error>,
     ) -> Function {
         Function { name, parameters, open: (false, false), run }
     }
@@ -117,7 +117,7 @@ impl Function {
                 None => others.push((name, value)),
             }
         }
-        (self.run)(subject, &Given { values, more, names: others, budget })
+        (self.run)(subject, &Arguments { values, more, names: others, budget })
     }
 
     fn unfit(&self) -> Error {
@@ -222,7 +222,7 @@ pub(super) const TESTS: &[Function] = &[
     Function::new("sequence", &[], |value, _| Ok(Value::Bool(value.as_list().is_some()))),
 ];
 
-fn default(subject: &Value, given: &Given<'_>) -> Result<Value, Error> {
+fn default(subject: &Value, given: &Arguments<'_>) -> Result<Value, Error> {
     let other_name = |name: &str| name == "default_value";
     if given.names.iter().any(|(name, _)| !other_name(name)) {
         return Err(Error::template("default was given more arguments than it takes"));

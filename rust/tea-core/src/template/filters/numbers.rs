@@ -1,6 +1,6 @@
 //! The filters of numbers.
 
-use super::{unfit, whole, Given};
+use super::{unfit, whole, Arguments};
 use crate::errors::Error;
 use crate::limits::check_integer;
 use crate::value::text;
@@ -8,7 +8,7 @@ use crate::value::Value;
 
 type Result<T> = std::result::Result<T, Error>;
 
-pub(super) fn round(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn round(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let number = value
         .require("")?
         .as_number()
@@ -35,7 +35,7 @@ pub(super) fn round(value: &Value, given: &Given<'_>) -> Result<Value> {
     }
 }
 
-pub(super) fn int(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn int(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let base = given.get(1).unwrap_or(&Value::Int(10)).as_int().ok_or_else(|| unfit("int"))?;
     let number = match value {
         Value::Text(text) => whole_of_text(text::strip(text), base)?,
@@ -103,7 +103,7 @@ fn based(text: &str, base: u32) -> Option<i128> {
     Some(if negative { -number } else { number })
 }
 
-pub(super) fn float(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn float(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let number = match value {
         Value::Text(text) => number_of_text(text::strip(text)),
         Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
@@ -149,7 +149,7 @@ fn converted_or(default: Option<&Value>, value: &Value, wanted: &str, name: &str
         .hint(format!("or give a default: {name}(0)")))
 }
 
-pub(super) fn abs(value: &Value, _: &Given<'_>) -> Result<Value> {
+pub(super) fn abs(value: &Value, _: &Arguments<'_>) -> Result<Value> {
     match value.require("")? {
         Value::Int(number) => Ok(Value::Int(number.saturating_abs())),
         Value::Float(number) => Ok(Value::Float(number.abs())),

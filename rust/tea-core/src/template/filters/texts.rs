@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{unfit, whole, Given};
+use super::{unfit, whole, Arguments};
 use crate::errors::Error;
 use crate::template::methods;
 use crate::value::json;
@@ -15,13 +15,13 @@ use crate::value::Value;
 type Result<T> = std::result::Result<T, Error>;
 
 /// The text form of a value, to be gone through as a whole.
-fn whole_text(value: &Value, given: &Given<'_>) -> Result<Arc<str>> {
+fn whole_text(value: &Value, given: &Arguments<'_>) -> Result<Arc<str>> {
     let text = value.text_form("", given.budget)?;
     given.budget.charge_text(text.len())?;
     Ok(text)
 }
 
-pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn tojson(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     if let Value::Absent(absent) = value {
         if !absent.null {
             return Err(absent.error());
@@ -31,7 +31,7 @@ pub(super) fn tojson(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::text(value.json_text(indent, given.budget)?))
 }
 
-pub(super) fn fromjson(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn fromjson(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let Some(text) = value.require("")?.as_text() else {
         let what = value.describe();
         return Err(Error::template(format!("fromjson needs text, not {what}")));
@@ -40,19 +40,19 @@ pub(super) fn fromjson(value: &Value, given: &Given<'_>) -> Result<Value> {
     json::read(text).map_err(|error| Error::template(format!("the text is not JSON: {error}")))
 }
 
-pub(super) fn upper(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn upper(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     Ok(Value::text(whole_text(value, given)?.to_uppercase()))
 }
 
-pub(super) fn lower(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn lower(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     Ok(Value::text(whole_text(value, given)?.to_lowercase()))
 }
 
-pub(super) fn string(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn string(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     value.text_form("", given.budget).map(Value::Text)
 }
 
-pub(super) fn trim(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn trim(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let text = whole_text(value, given)?;
     match given.some(0) {
         None => Ok(Value::text(text::strip(&text))),
@@ -63,7 +63,7 @@ pub(super) fn trim(value: &Value, given: &Given<'_>) -> Result<Value> {
     }
 }
 
-pub(super) fn replace(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn replace(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let (Some(old), Some(new)) = (given.get(0), given.get(1)) else {
         return Err(unfit("replace"));
     };
@@ -74,7 +74,7 @@ pub(super) fn replace(value: &Value, given: &Given<'_>) -> Result<Value> {
     methods::replace(&text, &old.text_form("", budget)?, &new.text_form("", budget)?, most, budget)
 }
 
-pub(super) fn indent(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn indent(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let prefix = match given.get(0) {
         None => " ".repeat(4),
         Some(Value::Text(prefix)) => prefix.to_string(),
@@ -99,7 +99,7 @@ pub(super) fn indent(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::text(moved))
 }
 
-pub(super) fn truncate(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn truncate(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let text = whole_text(value, given)?;
     let ending = given.get(2).map_or(Ok("...".into()), |end| end.text_form("", given.budget))?;
     let size = given.get(0).map_or(Ok(255), |length| whole(length, "length"))?;
@@ -118,13 +118,13 @@ pub(super) fn truncate(value: &Value, given: &Given<'_>) -> Result<Value> {
     Ok(Value::text(format!("{kept}{ending}")))
 }
 
-pub(super) fn wordcount(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn wordcount(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let text = whole_text(value, given)?;
     let words = text.split(|c| !text::is_word(c)).filter(|word| !word.is_empty());
     Ok(Value::Int(words.count() as i128))
 }
 
-pub(super) fn sha256(value: &Value, given: &Given<'_>) -> Result<Value> {
+pub(super) fn sha256(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let mut shown = String::new();
     for byte in Sha256::digest(whole_text(value, given)?.as_bytes()) {
         let _ = write!(shown, "{byte:02x}");
