@@ -176,7 +176,7 @@ fn replace(folder: &OwnedFd, name: &OsStr, data: &[u8], old: Option<&Metadata>) 
     let temporary = format!(".tea-{number:016x}"); // as short for the longest name
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
     let mode = Mode::from_raw_mode(if old.is_some() { 0o600 } else { 0o666 });
-    stop::while_asking(|| {
+    stop::cancellable(|| {
         let mut file = File::from(openat(folder, &temporary, flags, mode)?);
         let written = file
             .write_all(data)

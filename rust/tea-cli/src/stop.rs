@@ -1,6 +1,6 @@
 //! Stopping in good order: Ctrl-C, SIGTERM, and output that cannot be written.
 //!
-//! What takes long and can stop asks `is_requested`, inside `while_asking`; elsewhere, or when it
+//! What takes long and can stop asks `is_requested`, inside `cancellable`; elsewhere, or when it
 //! has not stopped soon, the program ends as it is. A second signal has the system's default action.
 //! Only the exit code tells the causes apart.
 
@@ -77,23 +77,23 @@ fn end_soon(count: usize, before_exit: Arc<dyn Fn() + Send + Sync>) {
 
 /// While it lives, a stop is noticed by whoever asks `is_requested`, and ends nothing at once.
 #[must_use]
-pub struct Asking(());
+pub struct CancelGuard(());
 
 /// Begin to ask often enough.
-pub fn asking() -> Asking {
+pub fn cancel_guard() -> CancelGuard {
     ASKING.fetch_add(1, Ordering::SeqCst);
-    Asking(())
+    CancelGuard(())
 }
 
-impl Drop for Asking {
+impl Drop for CancelGuard {
     fn drop(&mut self) {
         ASKING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// Run `work`, which asks `is_requested` often enough.
-pub fn while_asking<T>(work: impl FnOnce() -> T) -> T {
-    let _asking = asking();
+pub fn cancellable<T>(work: impl FnOnce() -> T) -> T {
+    let _guard = cancel_guard();
     work()
 }
 

@@ -111,7 +111,7 @@ impl Conversation {
     fn hold(&mut self) -> Result<(), Failure> {
         let mut editor = DefaultEditor::new().map_err(|error| no_terminal(&error))?;
         streams::say(HELP);
-        let _asking = stop::asking(); // from the end of one line to the beginning of the next
+        let _guard = stop::cancel_guard(); // from the end of one line to the beginning of the next
         loop {
             let line = match stop::while_prompting(|| editor.readline(PROMPT)) {
                 Ok(line) => line.trim().to_string(),

@@ -59,7 +59,7 @@ pub struct Stoppable(pub ApiBackend);
 
 impl Stoppable {
     async fn unless_stopped<T>(&self, call: LocalFuture<'_, Result<T, Error>>) -> Result<T, Error> {
-        let _asking = stop::asking(); // also between two pieces of an answer
+        let _guard = stop::cancel_guard(); // also between two pieces of an answer
         let result = call.await;
         if result.is_err() {
             stop::check()?;
@@ -139,7 +139,7 @@ impl Response {
 
 /// The next part of a response, before `deadline`.
 fn next(parts: &Receiver<Part>, deadline: Instant) -> Result<Part, HttpError> {
-    stop::while_asking(|| loop {
+    stop::cancellable(|| loop {
         // First, for there may always be another part.
         if stop::is_requested() {
             return Err(HttpError::Invalid("stopped".into()));

@@ -122,7 +122,7 @@ impl LocalBackend {
         work: impl FnOnce(&mut Loaded) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut slot = self.loaded.borrow_mut();
-        stop::while_asking(|| match &mut *slot {
+        stop::cancellable(|| match &mut *slot {
             Some(loaded) => work(loaded),
             empty => work(empty.insert(self.load_now(whole_texts)?)),
         })
