@@ -28,9 +28,9 @@ const FOLDER: OFlags =
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// The files of this machine.
-pub struct Machine;
+pub struct OsFiles;
 
-impl Files for Machine {
+impl Files for OsFiles {
     fn resolve(&self, base: &Path, path: &Path) -> Result<PathBuf, String> {
         let mut whole = base.join(path);
         if whole.is_relative() {
@@ -49,7 +49,7 @@ impl Files for Machine {
     }
 }
 
-impl ModelFiles for Machine {
+impl ModelFiles for OsFiles {
     fn variable(&self, name: &str) -> Option<OsString> {
         std::env::var_os(name)
     }
@@ -229,7 +229,7 @@ mod tests {
         let root = fs::canonicalize(folder.path()).unwrap();
         folder.write("real/a.txt", "");
         symlink("real", folder.path().join("link")).unwrap();
-        let resolve = |path: &str| Machine.resolve(&root, Path::new(path)).unwrap();
+        let resolve = |path: &str| OsFiles.resolve(&root, Path::new(path)).unwrap();
         assert_eq!(resolve("link/a.txt"), root.join("real/a.txt"));
         assert_eq!(resolve("link/../new/./b"), root.join("new/b"));
         assert_eq!(resolve("/etc"), Path::new("/etc"));
@@ -238,14 +238,14 @@ mod tests {
     #[test]
     fn an_empty_folder_is_the_working_directory() {
         let here = fs::canonicalize(std::env::current_dir().unwrap()).unwrap();
-        assert_eq!(Machine.resolve(Path::new(""), Path::new("")).unwrap(), here);
+        assert_eq!(OsFiles.resolve(Path::new(""), Path::new("")).unwrap(), here);
     }
 
     #[test]
     fn a_link_that_leads_to_itself_is_an_error() {
         let folder = Folder::new();
         symlink("loop", folder.path().join("loop")).unwrap();
-        assert!(Machine.resolve(folder.path(), Path::new("loop")).is_err());
+        assert!(OsFiles.resolve(folder.path(), Path::new("loop")).is_err());
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.write("a.txt", "old");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        Machine.write(&path, b"new").unwrap();
+        OsFiles.write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_says_why() {
         let folder = Folder::new();
-        let error = Machine.write(&folder.path().join("no/a.txt"), b"x").unwrap_err();
+        let error = OsFiles.write(&folder.path().join("no/a.txt"), b"x").unwrap_err();
         assert_eq!(error, "No such file or directory");
     }
 }

@@ -12,7 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::host::{self, Host, HttpReply};
 
 /// The network and the clock of a page.
-pub struct Network(pub Host);
+pub struct HostHttp(pub Host);
 
 /// A response whose body the page reads.
 struct Response {
@@ -24,7 +24,7 @@ struct Response {
 
 const HEADERS: [&str; 2] = ["content-type", "retry-after"];
 
-impl Http for Network {
+impl Http for HostHttp {
     fn post(
         &self,
         request: HttpRequest,
@@ -98,5 +98,5 @@ fn failed(thrown: &JsValue) -> HttpError {
 /// The network as the API backend takes it.
 #[must_use]
 pub fn network(host: &Host) -> Rc<dyn Http> {
-    Rc::new(Network(host.clone()))
+    Rc::new(HostHttp(host.clone()))
 }

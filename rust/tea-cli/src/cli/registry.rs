@@ -15,9 +15,9 @@ use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use super::arguments::ModelOptions;
-use crate::files::Machine;
+use crate::files::OsFiles;
 use crate::llama::model_file;
-use crate::llm::http::{Network, Stoppable};
+use crate::llm::http::{Stoppable, UreqHttp};
 use crate::llm::local::{LocalBackend, LocalOptions};
 
 /// The name of this engine in messages.
@@ -71,7 +71,7 @@ pub fn find(
     env: &Map,
     setting: Option<&str>,
 ) -> Result<Option<Found>, Error> {
-    model_path::find(&Machine, gguf.map(Path::new), env, setting, model_file::extent()?)
+    model_path::find(&OsFiles, gguf.map(Path::new), env, setting, model_file::extent()?)
 }
 
 fn local_factory(
@@ -95,7 +95,7 @@ fn api_factory(env: &Rc<Map>) -> BackendFactory {
     let env = env.clone();
     Box::new(move |settings| {
         let endpoint = Endpoint::new(settings, &env)?;
-        Ok(endpoint.map(|found| Rc::new(Stoppable(ApiBackend::new(found, Rc::new(Network)))) as _))
+        Ok(endpoint.map(|found| Rc::new(Stoppable(ApiBackend::new(found, Rc::new(UreqHttp)))) as _))
     })
 }
 
@@ -104,7 +104,7 @@ fn api_factory(env: &Rc<Map>) -> BackendFactory {
 pub fn registry(backends: &Rc<Backends>, roots: Vec<PathBuf>) -> Registry {
     let mut registry = Registry::default();
     data::add_actions(&mut registry);
-    files::add_actions(&mut registry, Rc::new(Machine), roots);
+    files::add_actions(&mut registry, Rc::new(OsFiles), roots);
     llm::add_actions(&mut registry, backends);
     registry
 }

@@ -10,7 +10,7 @@ use rustix::fs::{access, Access, OFlags};
 use tea_core::actions::files::Files;
 
 use super::error::Failure;
-use crate::files::{self, Machine};
+use crate::files::{self, OsFiles};
 use crate::text::reason;
 
 /// Where the final state goes.
@@ -47,7 +47,7 @@ impl Target {
         if facts.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(refused("a folder"));
         }
-        let path = Machine.resolve(Path::new(""), Path::new(given));
+        let path = OsFiles.resolve(Path::new(""), Path::new(given));
         let path = path.map_err(|why| refused(&why))?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         if !parent.is_dir() {

@@ -30,9 +30,9 @@ const LOOK: Duration = Duration::from_millis(50);
 const LONGEST: f64 = 3e10;
 
 /// The network and the clock of this machine.
-pub struct Network;
+pub struct UreqHttp;
 
-impl Http for Network {
+impl Http for UreqHttp {
     fn post(
         &self,
         request: HttpRequest,
