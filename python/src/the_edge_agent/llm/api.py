@@ -49,7 +49,7 @@ class _OtherNameError(Exception):
     """The API wants the limit of the answer by its newer name."""
 
 
-class _PassingError(Exception):
+class _TransientError(Exception):
     """A failure that may pass. ``wait``: seconds that the server asked for."""
 
     def __init__(self, error: ApiError, wait: float | None = None) -> None:
@@ -236,10 +236,10 @@ class ApiBackend:
                     except _OtherNameError:
                         self._newer_name = True
                         body["max_completion_tokens"] = body.pop("max_tokens")
-                    except _PassingError as passing:
+                    except _TransientError as transient:
                         if tried == request.max_retries:
-                            raise passing.error from passing
-                        await self._sleep(self._wait(tried, passing.wait))
+                            raise transient.error from transient
+                        await self._sleep(self._wait(tried, transient.wait))
                         tried += 1
         except TimeoutError as error:
             raise Timeout(
@@ -272,7 +272,7 @@ class ApiBackend:
             failure = ApiError(f"{way or self._where.shown}: {_cause(error)}")
             if begun:  # a part of the answer may be out already
                 raise failure from error
-            raise _PassingError(failure) from error
+            raise _TransientError(failure) from error
         except TeaError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -319,7 +319,7 @@ class ApiBackend:
             )
         error = ApiError(message, hint=hint)
         if status in _PASSING:
-            return _PassingError(error, wait and min(wait, _LONGEST_RETRY_AFTER))
+            return _TransientError(error, wait and min(wait, _LONGEST_RETRY_AFTER))
         return error
 
     def _retry_after(self, header: str | None) -> float | None:

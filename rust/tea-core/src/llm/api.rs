@@ -91,7 +91,7 @@ pub struct ApiBackend {
 /// A failure of one try; one that may pass has the seconds that the server asked for.
 enum Failed {
     Finally(Error),
-    Passing(Error, Option<f64>),
+    Transient(Error, Option<f64>),
     TimedOut,
     /// The API wants the limit of the answer by its newer name.
     OtherName,
@@ -151,8 +151,8 @@ impl ApiBackend {
                 Ok(reply) => return Ok(reply),
                 Err(Failed::Finally(error)) => return Err(error),
                 Err(Failed::TimedOut) => return Err(self.timed_out(timeout)),
-                Err(Failed::Passing(error, _)) if tried >= max_retries => return Err(error),
-                Err(Failed::Passing(_, asked)) => {
+                Err(Failed::Transient(error, _)) if tried >= max_retries => return Err(error),
+                Err(Failed::Transient(_, asked)) => {
                     let wait = self.wait(tried, asked);
                     self.http.sleep(wait.min(left().max(0.0))).await;
                     if left() <= 0.0 {
@@ -213,7 +213,7 @@ impl ApiBackend {
             |cause: String| Error::new(Kind::Api, format!("{shown}: {}", shorten(&cause, SHOWN)));
         match error {
             HttpError::TimedOut => Failed::TimedOut,
-            HttpError::Connection(cause) if !begun => Failed::Passing(error_of(cause), None),
+            HttpError::Connection(cause) if !begun => Failed::Transient(error_of(cause), None),
             HttpError::Connection(cause) | HttpError::Invalid(cause) => {
                 Failed::Finally(error_of(cause))
             }
@@ -251,7 +251,7 @@ impl ApiBackend {
             return Failed::Finally(Error::new(Kind::Api, message).hint(hint));
         }
         let wait = wait.map(|wait| wait.min(LONGEST_RETRY_AFTER));
-        Failed::Passing(Error::new(Kind::Api, message).hint(hint), wait)
+        Failed::Transient(Error::new(Kind::Api, message).hint(hint), wait)
     }
 
     /// The seconds that a header asks for: it has a number or a date.
