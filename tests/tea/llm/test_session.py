@@ -10,9 +10,9 @@ import pytest
 from tests.tea.llm.fake_llama import BOS, END, FakeC, FakeLlama, tokens_of
 from tests.tea.llm.gguf_files import CHAT_MODEL, gguf
 from the_edge_agent.errors import ActionError, LimitError, ModelError
+from the_edge_agent.llm.adaptive_threads import AdaptiveThreads
 from the_edge_agent.llm.backend import ChatRequest, Message
 from the_edge_agent.llm.bindings import Llama
-from the_edge_agent.llm.crew import Crew
 from the_edge_agent.llm.gguf import read
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.model_path import Found
@@ -280,9 +280,9 @@ def test_an_answer_with_a_seed_is_computed_by_all_threads(
 ) -> None:
     c = FakeC(says=b"ab")
     rig = Rig(tmp_path, c, n_threads=4, yields=True)
-    crew = rig.session._crew
-    assert crew is not None
-    crew._set(1)
+    adaptive = rig.session._adaptive
+    assert adaptive is not None
+    adaptive._set(1)
     rig.ask("hi", seed=7)
     assert c.threads[-1] == (4, 4)
     rig.ask("hi")
@@ -297,8 +297,8 @@ def test_an_answer_beside_others_takes_ever_fewer_threads(
     c = FakeC(says=b"abcdef")
     rig = Rig(tmp_path, c, n_threads=4, yields=True)
     clock, queue = count(0, 0.2), count(100, wait)  # what was waited before the answer is nothing
-    rig.session._crew = Crew(
-        4, rig.session._assign, clock=lambda: next(clock), queue_clock=lambda: next(queue)
+    rig.session._adaptive = AdaptiveThreads(
+        4, rig.session._assign, clock=lambda: next(clock), wait_clock=lambda: next(queue)
     )
     c.threads.clear()
     rig.ask("hi")

@@ -14,9 +14,9 @@ from time import perf_counter
 from typing import Any
 
 from the_edge_agent.errors import LimitError, ModelError
+from the_edge_agent.llm.adaptive_threads import AdaptiveThreads
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
-from the_edge_agent.llm.crew import Crew
 from the_edge_agent.llm.memory import BATCH, CACHE_TYPES, CacheType
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
@@ -80,7 +80,7 @@ class Session:
     ) -> None:
         """Set memory for the context aside.
 
-        ``yields``: fewer threads than ``n_threads`` may compute an answer, see ``Crew``.
+        ``yields``: fewer threads than ``n_threads`` may compute an answer, see ``AdaptiveThreads``.
         ``cache_type``: what keys and values are kept in.
 
         Raises:
@@ -106,7 +106,7 @@ class Session:
                 hint="set settings.llm.n_ctx to a smaller number",
             )
         self._n_threads = n_threads
-        self._crew = Crew(n_threads, self._assign) if yields else None
+        self._adaptive = AdaptiveThreads(n_threads, self._assign) if yields else None
         self._memory = self._c.llama_get_memory(self._context)
         self._cached: list[int] = []  # the tokens whose keys and values are in the cache
         self._tokens = (self._c.llama_token * BATCH)()
@@ -142,11 +142,11 @@ class Session:
             self._compute_prompt(prompt[reused:])
             computed = perf_counter()
             # Another number of threads rounds otherwise, and a seed asks for the same answer.
-            crew = None if request.seed is not None else self._crew
-            self._assign(crew.threads if crew else self._n_threads)
-            if crew:
-                crew.begin()
-            count, reason = self._answer(sampler, answer, request.max_tokens, crew)
+            adaptive = None if request.seed is not None else self._adaptive
+            self._assign(adaptive.threads if adaptive else self._n_threads)
+            if adaptive:
+                adaptive.begin()
+            count, reason = self._answer(sampler, answer, request.max_tokens, adaptive)
         finally:
             self._c.llama_sampler_free(sampler)
         return Generation(
@@ -160,7 +160,7 @@ class Session:
         )
 
     def _answer(
-        self, sampler: Any, answer: StopSequenceBuffer, limit: int, crew: Crew | None
+        self, sampler: Any, answer: StopSequenceBuffer, limit: int, adaptive: AdaptiveThreads | None
     ) -> tuple[int, FinishReason]:
         """Sample tokens until the model, a stop string or ``limit`` ends the answer."""
         sample, context, model = self._c.llama_sampler_sample, self._context, self._model
@@ -172,14 +172,14 @@ class Session:
             if answer.feed(piece):
                 return count + 1, "stop"
             if count + 1 < limit:
-                self._compute_token(token, crew)
+                self._compute_token(token, adaptive)
         return limit, "length"
 
-    def _compute_token(self, token: int, crew: Crew | None) -> None:
+    def _compute_token(self, token: int, adaptive: AdaptiveThreads | None) -> None:
         self._tokens[0] = token
         self._decode(self._one, [token])
-        if crew:
-            crew.learn()
+        if adaptive:
+            adaptive.observe()
 
     def _compute_prompt(self, tokens: list[int]) -> None:
         for start in range(0, len(tokens), BATCH):

@@ -1,7 +1,7 @@
 //! Models: the local one, in this process, and what an API is reached through.
 
+pub mod adaptive_threads;
 pub mod control_groups;
-pub mod crew;
 pub mod embedding;
 pub mod gguf;
 pub mod http;

@@ -8,7 +8,7 @@ use tea_core::llm::backend::{ChatRequest, FinishReason, OnText};
 use tea_core::llm::parameters::MAX_SEED;
 use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
 
-use super::crew::{queue_time, Crew};
+use super::adaptive_threads::{cpu_wait_seconds, AdaptiveThreads};
 use super::memory::{CacheType, BATCH};
 use crate::llama::{self, Context, ContextOptions, Model, Sampler, Sampling, Token};
 use crate::stop;
@@ -40,14 +40,14 @@ pub struct Session {
     context: Context,
     n_ctx: u32,
     n_threads: u32,
-    crew: Option<Crew>,
+    adaptive: Option<AdaptiveThreads>,
     started: Instant,
     cached: Vec<Token>, // the tokens whose keys and values are in the cache
 }
 
 impl Session {
     /// Set memory for the context aside. `cache_type`: what keys and values are kept in; `yields`:
-    /// fewer threads than `n_threads` may compute an answer, see `Crew`.
+    /// fewer threads than `n_threads` may compute an answer, see `AdaptiveThreads`.
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory, or the model cannot generate.
@@ -61,9 +61,9 @@ impl Session {
         let options =
             ContextOptions { n_ctx, n_batch: BATCH, n_threads, cache_type, embeddings: None };
         let context = Context::new(model.clone(), options)?;
-        let crew = yields.then(|| Crew::new(n_threads));
+        let adaptive = yields.then(|| AdaptiveThreads::new(n_threads));
         let (started, cached) = (Instant::now(), Vec::new());
-        Ok(Session { model, context, n_ctx, n_threads, crew, started, cached })
+        Ok(Session { model, context, n_ctx, n_threads, adaptive, started, cached })
     }
 
     /// Answer `request`, whose prompt is `prompt`; what the cache has of its beginning is not
@@ -90,8 +90,8 @@ impl Session {
         // Another number of threads rounds otherwise, and a seed asks for the same answer.
         let yields = request.seed.is_none();
         self.assign(yields);
-        if let Some(crew) = self.crew.as_mut().filter(|_| yields) {
-            crew.begin(self.started.elapsed().as_secs_f64(), queue_time());
+        if let Some(adaptive) = self.adaptive.as_mut().filter(|_| yields) {
+            adaptive.begin(self.started.elapsed().as_secs_f64(), cpu_wait_seconds());
         }
         let limit = usize::try_from(request.max_tokens).unwrap_or(usize::MAX);
         let (count, finish_reason) = self.answer(&mut sampler, &mut answer, limit, yields)?;
@@ -145,10 +145,10 @@ impl Session {
 
     fn compute_token(&mut self, token: Token, yields: bool) -> Result<(), Error> {
         self.compute(&[token])?;
-        if let Some(crew) = self.crew.as_mut().filter(|_| yields) {
-            let before = crew.threads();
-            crew.learn(self.started.elapsed().as_secs_f64(), queue_time);
-            if crew.threads() != before {
+        if let Some(adaptive) = self.adaptive.as_mut().filter(|_| yields) {
+            let before = adaptive.threads();
+            adaptive.observe(self.started.elapsed().as_secs_f64(), cpu_wait_seconds);
+            if adaptive.threads() != before {
                 self.assign(yields);
             }
         }
@@ -157,8 +157,8 @@ impl Session {
 
     /// Choose how many threads compute answers; prompts, whose parts are large, keep all.
     fn assign(&mut self, yields: bool) {
-        let crew = self.crew.as_ref().filter(|_| yields);
-        let threads = crew.map_or(self.n_threads, Crew::threads);
+        let adaptive = self.adaptive.as_ref().filter(|_| yields);
+        let threads = adaptive.map_or(self.n_threads, AdaptiveThreads::threads);
         self.context.set_threads(threads, self.n_threads);
     }
 

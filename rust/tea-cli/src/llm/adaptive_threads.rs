@@ -20,7 +20,7 @@ const LONGEST_PAUSE: f64 = 8.0;
 /// For how many seconds this process's threads together have waited for a core. It stays 0 on
 /// kernels that do not count that.
 #[must_use]
-pub fn queue_time() -> f64 {
+pub fn cpu_wait_seconds() -> f64 {
     queue_time_of(Path::new("/proc/self/task"))
 }
 
@@ -39,7 +39,7 @@ fn queue_time_of(tasks: &Path) -> f64 {
 
 /// Between one and all threads.
 #[derive(Debug)]
-pub struct Crew {
+pub struct AdaptiveThreads {
     threads: u32,
     full: u32,
     start: f64, // of this window
@@ -48,11 +48,18 @@ pub struct Crew {
     retry: f64, // when all threads are tried again
 }
 
-impl Crew {
+impl AdaptiveThreads {
     /// Begin with `full` threads.
     #[must_use]
-    pub fn new(full: u32) -> Crew {
-        Crew { threads: full, full, start: 0.0, queued: 0.0, pause: FIRST_PAUSE, retry: 0.0 }
+    pub fn new(full: u32) -> AdaptiveThreads {
+        AdaptiveThreads {
+            threads: full,
+            full,
+            start: 0.0,
+            queued: 0.0,
+            pause: FIRST_PAUSE,
+            retry: 0.0,
+        }
     }
 
     /// How many are to compute the next token.
@@ -66,14 +73,14 @@ impl Crew {
         (self.start, self.queued) = (now, queued);
     }
 
-    /// Look at the time since the last look, now that a token has been computed. `queue_clock` is
-    /// `queue_time`.
-    pub fn learn(&mut self, now: f64, queue_clock: impl FnOnce() -> f64) {
+    /// Look at the time since the last look, now that a token has been computed. `wait_clock` is
+    /// `cpu_wait_seconds`.
+    pub fn observe(&mut self, now: f64, wait_clock: impl FnOnce() -> f64) {
         let wall = now - self.start;
         if wall < WINDOW {
             return;
         }
-        let queued = queue_clock();
+        let queued = wait_clock();
         let crowded = queued - self.queued > CROWDED * wall;
         self.begin(now, queued);
         if crowded && self.threads > 1 {
@@ -95,47 +102,49 @@ mod tests {
     use super::*;
 
     /// A window that ends at `now`, in which threads waited for the `share` of it.
-    fn learn(crew: &mut Crew, now: f64, share: f64) -> u32 {
-        crew.begin(now - 1.5 * WINDOW, 5.0);
-        crew.learn(now, || 5.0 + 1.5 * WINDOW * share);
-        crew.threads()
+    fn observe(adaptive: &mut AdaptiveThreads, now: f64, share: f64) -> u32 {
+        adaptive.begin(now - 1.5 * WINDOW, 5.0);
+        adaptive.observe(now, || 5.0 + 1.5 * WINDOW * share);
+        adaptive.threads()
     }
 
     #[test]
-    fn a_crowded_crew_gets_smaller_down_to_one() {
-        let mut crew = Crew::new(4);
-        let seen: Vec<u32> = (1..5).map(|i| learn(&mut crew, 0.1 * f64::from(i), 0.5)).collect();
+    fn crowded_threads_get_smaller_down_to_one() {
+        let mut adaptive = AdaptiveThreads::new(4);
+        let seen: Vec<u32> =
+            (1..5).map(|i| observe(&mut adaptive, 0.1 * f64::from(i), 0.5)).collect();
         assert_eq!(seen, [3, 2, 1, 1]);
     }
 
     #[test]
     fn what_an_idle_machine_waits_changes_nothing() {
         for full in [1, 2, 16] {
-            assert_eq!(learn(&mut Crew::new(full), 0.1, 0.3), full);
+            assert_eq!(observe(&mut AdaptiveThreads::new(full), 0.1, 0.3), full);
         }
     }
 
     #[test]
     fn all_threads_are_tried_again_after_a_pause_that_grows() {
-        let mut crew = Crew::new(2);
-        assert_eq!(learn(&mut crew, 1.0, 0.9), 1);
-        assert_eq!(learn(&mut crew, 2.9, 0.0), 1);
-        assert_eq!(learn(&mut crew, 3.0, 0.0), 2);
-        assert_eq!(learn(&mut crew, 3.1, 0.9), 1);
-        assert_eq!(learn(&mut crew, 7.0, 0.0), 1);
-        assert_eq!(learn(&mut crew, 7.1, 0.0), 2);
+        let mut adaptive = AdaptiveThreads::new(2);
+        assert_eq!(observe(&mut adaptive, 1.0, 0.9), 1);
+        assert_eq!(observe(&mut adaptive, 2.9, 0.0), 1);
+        assert_eq!(observe(&mut adaptive, 3.0, 0.0), 2);
+        assert_eq!(observe(&mut adaptive, 3.1, 0.9), 1);
+        assert_eq!(observe(&mut adaptive, 7.0, 0.0), 1);
+        assert_eq!(observe(&mut adaptive, 7.1, 0.0), 2);
     }
 
     #[test]
     fn less_than_a_window_is_not_judged() {
-        let mut crew = Crew::new(2);
-        crew.learn(0.9 * WINDOW, || unreachable!());
-        assert_eq!(crew.threads(), 2);
+        let mut adaptive = AdaptiveThreads::new(2);
+        adaptive.observe(0.9 * WINDOW, || unreachable!());
+        assert_eq!(adaptive.threads(), 2);
     }
 
     #[test]
     fn the_waits_of_all_threads_are_added_up() -> std::io::Result<()> {
-        let folder = std::env::temp_dir().join(format!("tea-crew-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("tea-adaptive-threads-{}", std::process::id()));
         for (thread, text) in [("1", "50 2000000000 7\n"), ("2", "9 500000000 1\n"), ("3", "")] {
             fs::create_dir_all(folder.join(thread))?;
             fs::write(folder.join(thread).join("schedstat"), text)?;

@@ -21,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 8.0  # seconds until all threads are tried a
 Clock = Callable[[], float]
 
 
-def queue_time(tasks: Path = Path("/proc/self/task")) -> float:
+def cpu_wait_seconds(tasks: Path = Path("/proc/self/task")) -> float:
     """Return for how many seconds this process's threads together have waited for a core.
 
     It stays 0 on kernels that do not count that. ``tasks`` holds a folder for each thread; their
@@ -35,7 +35,7 @@ def queue_time(tasks: Path = Path("/proc/self/task")) -> float:
     return waited / 1e9
 
 
-class Crew:
+class AdaptiveThreads:
     """Between one and ``full`` threads; ``assign`` is told how many whenever that changes."""
 
     def __init__(
@@ -44,28 +44,28 @@ class Crew:
         assign: Callable[[int], object],
         *,
         clock: Clock = perf_counter,
-        queue_clock: Clock = queue_time,
+        wait_clock: Clock = cpu_wait_seconds,
     ) -> None:
-        """Begin with ``full`` threads. Both clocks give seconds, see ``queue_time``."""
+        """Begin with ``full`` threads. Both clocks give seconds, see ``cpu_wait_seconds``."""
         self.threads = full
         self._full = full
         self._assign = assign
         self._clock = clock
-        self._queue_clock = queue_clock
+        self._wait_clock = wait_clock
         self._start = self._queued = 0.0  # of this window
         self._pause = _FIRST_PAUSE
         self._retry = 0.0  # when all threads are tried again
 
     def begin(self) -> None:
         """Begin an answer: what was waited before does not count."""
-        self._start, self._queued = self._clock(), self._queue_clock()
+        self._start, self._queued = self._clock(), self._wait_clock()
 
-    def learn(self) -> None:
+    def observe(self) -> None:
         """Look at the time since the last look, now that a token has been computed."""
         now = self._clock()
         if now - self._start < _WINDOW:
             return
-        queued = self._queue_clock()
+        queued = self._wait_clock()
         crowded = queued - self._queued > _CROWDED * (now - self._start)
         self._start, self._queued = now, queued
         self._judge(crowded, now)
