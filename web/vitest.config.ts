@@ -5,5 +5,6 @@ export default defineConfig({
   test: {
     include: ['tests/unit/**/*.test.ts'],
     environment: 'node',
+    testTimeout: 60_000, // a machine that is busy with other things is ten times slower
   },
 });

@@ -129,7 +129,7 @@ describe.each(MENDED)('$what', ({ faults, budget, waits }) => {
   test('ends with the right bytes, and asks for none in vain', async () => {
     fixture.serve();
     fixture.server.faults.push(...faults);
-    const store = await fixture.store(undefined, 150);
+    const store = await fixture.store(undefined, 1_000);
     expect(await contentOf(await store.get(fixture.model()))).toEqual(CONTENT);
     expect(fixture.server.sent).toBeLessThanOrEqual(budget);
     expect(fixture.waits).toEqual(waits);
