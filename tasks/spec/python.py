@@ -71,7 +71,7 @@ class Command:
 def write(table: Table) -> str:
     """The module the_edge_agent.spec."""
     lines = [HEAD]
-    lines += ["", "@dataclass(frozen=True, slots=True)", "class Sampling:"]
+    lines += ["", "@dataclass(frozen=True, slots=True, kw_only=True)", "class Sampling:"]
     lines += ['    """How to choose the tokens of an answer."""', ""]
     for key in table.sampling:
         lines += [f"    {key.name}: {key.more['sampling']} = {key.default!r}"]

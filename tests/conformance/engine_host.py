@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,6 +32,7 @@ from the_edge_agent.llm.backend import (
     EmbedRequest,
 )
 from the_edge_agent.run.run import Host, run
+from the_edge_agent.spec import Sampling
 from the_edge_agent.workflow.model import load
 
 Asked = dict[str, Any]
@@ -93,7 +94,7 @@ class JudgeModel:
 
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer with what the judge says."""
-        keys = ("temperature", "max_tokens", "top_p", "top_k", "min_p", "seed")
+        keys = (*(field.name for field in fields(Sampling)), "seed")
         messages = [{"role": each.role, "content": each.content} for each in request.messages]
         asked = {"messages": messages, "stop": list(request.stop)}
         asked |= {key: getattr(request, key) for key in keys}

@@ -59,7 +59,7 @@ class Command:
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How to choose the tokens of an answer."""
 

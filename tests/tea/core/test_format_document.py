@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from the_edge_agent import spec
 from the_edge_agent.actions import base_registry
 from the_edge_agent.actions.llm import llm_actions
-from the_edge_agent.llm import parameters
 from the_edge_agent.llm.backend import Backends
 from the_edge_agent.template import operators
 from the_edge_agent.template.filters import filters
-from the_edge_agent.workflow import schema, types
 from the_edge_agent.workflow.model import load
 
 TEXT = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -37,9 +36,9 @@ def test_every_example_of_the_document_is_valid(example: str) -> None:
 
 
 KNOWN = {
-    *filters.FILTERS, *filters.TESTS, *ACTIONS, *schema.FILE.known, *schema.NODE.known,
-    *schema.EDGE.known, *types.ERROR_HANDLING, *types.RETRY, *parameters.SETTINGS,
-    *parameters.CHAT, *parameters.EMBED,
+    *filters.FILTERS, *filters.TESTS, *ACTIONS, *spec.FILE.known, *spec.NODE.known,
+    *spec.EDGE.known, *spec.ERROR_HANDLING.known, *spec.RETRY.known, *spec.LLM.known,
+    *spec.CHAT.types, *spec.EMBED.types,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "nodes: {}": [("1:8", "expected a list")],
     "nodes: [a]": [("1:9", "expected a node")],
     "nodes: [{}]": [("1:9", "no name")],
-    "nodes: [{name: 1}]": [("1:16", "expected text, got 1")],
+    "nodes: [{name: 1}]": [("1:16", "expected text, not empty, got 1")],
     'nodes: [{name: ""}]': [("1:16", "expected text")],
     "nodes: [{name: __end__}]": [("1:9", "__end__ is taken")],
     "nodes: [{name: a}, {name: a}]": [("1:20", "second node")],

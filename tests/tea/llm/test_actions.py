@@ -115,8 +115,10 @@ def asked(params: dict[str, Any], llm: Any = None) -> ChatRequest:
 
 def test_the_defaults_are_the_documented_ones() -> None:
     assert asked({"prompt": "x"}) == ChatRequest(
-        (Message("user", "x"),), "x", 0.7, 512, 0.95, 40, 0.05, None, (), None, 300.0, 0
-    )
+        (Message("user", "x"),), "x",
+        temperature=0.7, max_tokens=512, top_p=0.95, top_k=40, min_p=0.05,
+        seed=None, stop=(), model=None, timeout=300.0, max_retries=0,
+    )  # fmt: skip
 
 
 def test_a_call_goes_before_settings_and_defaults() -> None:
@@ -178,7 +180,7 @@ WRONG = [
 @pytest.mark.parametrize(("key", "value"), WRONG)
 def test_a_wrong_parameter_is_refused_before_anything_is_made(key: str, value: Any) -> None:
     world = World(local=Scripted("local"))
-    with pytest.raises(ActionError, match=f"{key} must be"):
+    with pytest.raises(ActionError, match=f"{key}: expected"):
         world.run("llm.call", {"prompt": "x", key: value})
     assert world.made == []
     check = world.actions["llm.call"].check
@@ -192,7 +194,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_made(key: str, value: A
 )
 def test_a_wrong_setting_is_refused_before_anything_is_made(key: str, value: Any) -> None:
     world = World(local=Scripted("local"))
-    with pytest.raises(ActionError, match=rf"settings\.llm: {key} must be"):
+    with pytest.raises(ActionError, match=rf"settings\.llm: {key}: expected"):
         world.run("llm.call", {"prompt": "x"}, {key: value})
     assert world.made == []
     assert [found for found, _ in check_settings({key: value})] == [key]
@@ -279,5 +281,5 @@ def test_a_text_becomes_a_vector_and_a_list_a_list_of_them() -> None:
 
 @pytest.mark.parametrize("text", [[], 5, ["a", 1]])
 def test_only_text_can_become_a_vector(text: Any) -> None:
-    with pytest.raises(ActionError, match="text must be"):
+    with pytest.raises(ActionError, match="text: expected"):
         World(local=Scripted("local")).run("llm.embed", {"text": text})

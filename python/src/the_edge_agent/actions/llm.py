@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.actions import ActionSpec, Call
 from the_edge_agent.errors import ActionError
 from the_edge_agent.llm import parameters
 from the_edge_agent.llm.backend import Backends, ChatReply, ChatRequest, EmbedRequest, Message
+from the_edge_agent.workflow import types
 
 
 def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
@@ -21,16 +23,16 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
     chat, stream = (
         ActionSpec(
             run=partial(_chat, backends, streams=streams),
-            params=frozenset(parameters.CHAT),
-            check=partial(parameters.problems, parameters.CHAT),
+            params=frozenset(spec.CHAT.types),
+            check=partial(types.problems, spec.CHAT.types),
         )
         for streams in (False, True)
     )
     embed = ActionSpec(
         run=partial(_embed, backends),
-        params=frozenset(parameters.EMBED),
-        required=frozenset({"text"}),
-        check=partial(parameters.problems, parameters.EMBED),
+        params=frozenset(spec.EMBED.types),
+        required=spec.EMBED.required,
+        check=partial(types.problems, spec.EMBED.types),
     )
     return {
         "llm.call": chat,
@@ -42,12 +44,12 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
 
 
 def check_settings(llm: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield (key, message) for each wrong value of ``settings.llm``; keys: parameters.SETTINGS."""
-    return parameters.problems(parameters.SETTINGS, llm)
+    """Yield (key, message) for each wrong value of ``settings.llm``; keys: spec.LLM."""
+    return types.problems(spec.LLM.known, llm)
 
 
 async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, Any]:
-    _refuse(call, parameters.CHAT)
+    _refuse(call, spec.CHAT)
     settings = _settings(call)
     request = chat_request(call.params, settings)
     backend = backends.select(settings, call.params.get("backend"))
@@ -100,7 +102,7 @@ def _chat_result(reply: ChatReply, backend: str) -> dict[str, Any]:
 
 
 async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(call, parameters.EMBED)
+    _refuse(call, spec.EMBED)
     settings = _settings(call)
     text = call.params.get("text")
     if text is None:
@@ -128,7 +130,7 @@ def _settings(call: Call) -> Mapping[str, Any]:
     return settings
 
 
-def _refuse(call: Call, rules: Mapping[str, parameters.Rule]) -> None:
+def _refuse(call: Call, parameters: spec.Parameters) -> None:
     """Refuse wrong parameters before anything is loaded."""
-    for _, message in parameters.problems(rules, call.params):
+    for _, message in types.problems(parameters.types, call.params):
         raise ActionError(message)

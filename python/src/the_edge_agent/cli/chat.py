@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends
 from the_edge_agent.errors import LimitError, ModelError, TeaError, UsageError
 from the_edge_agent.llm import parameters
 from the_edge_agent.llm.backend import MAX_PROMPT, Backend, ChatRequest, Message
+from the_edge_agent.workflow import types
 
 PROMPT = "> "
 HELP = "/reset begins anew, /quit or Ctrl-D leaves, Ctrl-C stops an answer"
@@ -90,8 +92,8 @@ def _settings(options: Namespace) -> dict[str, Any]:
         for key in ("temperature", "max_tokens", "seed", "model", "api_base")
         if getattr(options, key) is not None
     }
-    for key, message in parameters.problems(parameters.SETTINGS, given):
-        raise UsageError(f"--{key.replace('_', '-')}: {message}")
+    for key, message in types.problems(spec.LLM.known, given):
+        raise UsageError(f"--{key.replace('_', '-')}{message.removeprefix(key)}")
     return given
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from the_edge_agent.errors import ApiError, ModelError
+from the_edge_agent.spec import Sampling
 
 BackendName = Literal["local", "api"]
 BackendChoice = Literal["local", "api", "auto"]
@@ -38,24 +39,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(Sampling):
     """A conversation to go on with, and how to sample the answer.
 
     ``messages`` is never empty. ``prompt`` is given only when the call had a prompt and no
     system text: a model without a chat template then completes it as plain text.
-    ``model``, ``timeout`` (seconds for the whole call) and ``max_retries`` concern the API only,
-    ``top_k`` and ``min_p`` the local model only. ``seed`` None means a new one each time.
+    ``model``, ``timeout`` (seconds for the whole call) and ``max_retries`` concern the API only.
+    ``seed`` None means a new one each time.
     ``unsent`` are the fields that an API is to choose itself, ``limit_name`` is what it is sent
     ``max_tokens`` as.
     """
 
     messages: tuple[Message, ...]
     prompt: str | None = None
-    temperature: float = 0.7
-    max_tokens: int = 512
-    top_p: float = 0.95
-    top_k: int = 40
-    min_p: float = 0.05
     seed: int | None = None
     stop: tuple[str, ...] = ()
     model: str | None = None

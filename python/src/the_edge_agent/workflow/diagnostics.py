@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from the_edge_agent import spec
 from the_edge_agent.errors import Location, Problem, TeaError
 from the_edge_agent.suggest import nearest
 from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import types
-from the_edge_agent.workflow.schema import Level
 from the_edge_agent.yaml import document
 from the_edge_agent.yaml.document import Entry, MappingNode, Scalar, SequenceNode, Value, plain
 
@@ -50,44 +50,47 @@ class Diagnostics:
         """Note an error in ``value``, such as a template that is not well formed."""
         self.problem(value.place, error.message, error.hint)
 
-    def keys(self, table: MappingNode, level: Level) -> None:
+    def keys(self, table: MappingNode, level: spec.Level) -> None:
         """Refuse keys that are unknown or not done here; warn of those without effect."""
         for entry in table:
             if entry.key in level.known:
                 continue
             if entry.key in level.ignored:
-                self.warn(entry.place, f'"{entry.key}" in {level.name} has no effect here')
+                self.warn(entry.place, f'"{entry.key}" in {level.title} has no effect here')
             elif entry.key in level.unsupported:
                 value = entry.value.value if isinstance(entry.value, Scalar) else None
                 shown = f'"{entry.key}: {value}"' if isinstance(value, str) else f'"{entry.key}"'
-                self.problem(entry.place, f"{shown} in {level.name} is not supported here")
+                self.problem(entry.place, f"{shown} in {level.title} is not supported here")
             else:
                 self.unknown(entry, level)
 
-    def unknown(self, entry: Entry, level: Level) -> None:
+    def unknown(self, entry: Entry, level: spec.Level) -> None:
         """Note a key that the level does not know, with the nearest that it knows."""
         hint = nearest(entry.key, level.known) or f"known: {', '.join(sorted(level.known))}"
-        self.problem(entry.place, f'unknown key "{entry.key}" in {level.name}', hint)
+        self.problem(entry.place, f'unknown key "{entry.key}" in {level.title}', hint)
 
-    def value(self, table: MappingNode, key: str, kind: types.Kind) -> document.Entry | None:
-        """Return the entry of ``key`` when it is there and of the right kind."""
+    def value(
+        self, table: MappingNode, key: str, of: spec.ValueType, *, null: bool = False
+    ) -> document.Entry | None:
+        """Return the entry of ``key`` when it is there and fits; ``null`` may stand there, too."""
         entry = table.entries.get(key)
         if entry is None:
             return None
-        wrong = kind(plain(entry.value))
-        if wrong:
+        given = plain(entry.value)
+        wrong = types.wrong(of, given)
+        if wrong and not (null and given is None):
             self.problem(entry.value.place, f"{key}: {wrong}")
             return None
         return entry
 
     def text(self, table: MappingNode, key: str) -> str | None:
         """Return the text of ``key``, or None where it is not there or wrong."""
-        entry = self.value(table, key, types.text)
+        entry = self.value(table, key, spec.NODE.known["name"])
         return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else None
 
-    def whole(self, table: MappingNode, key: str, kind: types.Kind) -> int | None:
+    def whole(self, table: MappingNode, key: str, of: spec.ValueType) -> int | None:
         """Return the whole number of ``key``, or None where it is not there or wrong."""
-        entry = self.value(table, key, kind)
+        entry = self.value(table, key, of)
         if entry and isinstance(entry.value, Scalar) and isinstance(entry.value.value, int):
             return entry.value.value
         return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.actions import Registry
 from the_edge_agent.errors import Location
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
-from the_edge_agent.workflow import schema, settings, types
+from the_edge_agent.workflow import settings
 from the_edge_agent.workflow.condition import Condition
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
@@ -29,9 +29,9 @@ def read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow 
         got = describe(plain(value))
         diagnostics.problem(value.place, f"a workflow is a map with nodes, got {got}")
         return None
-    diagnostics.keys(value, schema.FILE)
+    diagnostics.keys(value, spec.FILE)
     for key in ("name", "description", "version"):
-        entry = diagnostics.value(value, key, _optional_text)
+        entry = diagnostics.value(value, key, spec.FILE.known[key], null=True)
         if entry is not None and key == "version" and plain(entry.value) is None:
             diagnostics.problem(entry.value.place, "version: expected text, got null")
     initial_state = diagnostics.table(value, "initial_state")
@@ -73,10 +73,6 @@ def _refuse_infinity(value: Value, diagnostics: Diagnostics) -> None:
     parts = [entry.value for entry in value] if isinstance(value, MappingNode) else value.items
     for part in parts:
         _refuse_infinity(part, diagnostics)
-
-
-def _optional_text(value: Any) -> str:
-    return "" if value is None else types.any_text(value)
 
 
 def _text(table: MappingNode, key: str) -> str | None:
@@ -131,7 +127,7 @@ def _edges(
         if not isinstance(item, MappingNode):
             diagnostics.problem(item.place, "expected an edge: {from, to}")
             continue
-        diagnostics.keys(item, schema.EDGE)
+        diagnostics.keys(item, spec.EDGE)
         for key in ("from", "to"):
             if key not in item and not _is_unsupported(item):
                 diagnostics.problem(item.place, f"the edge has no {key}")
@@ -154,7 +150,7 @@ def _edges(
 
 
 def _is_unsupported(table: MappingNode) -> bool:
-    return bool(schema.EDGE.unsupported & table.entries.keys())
+    return bool(spec.EDGE.unsupported & table.entries.keys())
 
 
 def _edge_condition(table: MappingNode, diagnostics: Diagnostics) -> Condition | None:
@@ -164,7 +160,7 @@ def _edge_condition(table: MappingNode, diagnostics: Diagnostics) -> Condition |
     if value is None:
         return expected
     if isinstance(value, MappingNode):
-        diagnostics.keys(value, schema.CONDITION)
+        diagnostics.keys(value, spec.CONDITION)
         kind, inner = value.get("type"), value.get("value")
         if kind is None or shown(kind) != "expression" or inner is None:
             wrong = f"type {shown(kind)} is not supported here" if kind else "it has no type"

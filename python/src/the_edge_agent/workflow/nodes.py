@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.actions import Registry
 from the_edge_agent.errors import Location, TeaError
 from the_edge_agent.suggest import nearest
@@ -18,7 +19,7 @@ from the_edge_agent.template.template import (
     names_in,
 )
 from the_edge_agent.value.value import describe
-from the_edge_agent.workflow import code, schema, types
+from the_edge_agent.workflow import code
 from the_edge_agent.workflow.condition import Condition
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import (
@@ -82,10 +83,10 @@ class NodeReader:
     def _named(self, value: MappingNode, name: str, *, in_loop: bool) -> Node | None:
         diagnostics = self._diagnostics
         self._so_far = len(diagnostics.problems)
-        diagnostics.value(value, "description", _optional_text)
+        diagnostics.value(value, "description", spec.NODE.known["description"], null=True)
         if self._refuse_type(value):
             return None
-        diagnostics.keys(value, schema.NODE)
+        diagnostics.keys(value, spec.NODE)
         if in_loop and (entry := value.entries.get("goto")):
             diagnostics.problem(entry.place, "a node in a loop's body cannot have goto")
         body = self._body(value, in_loop=in_loop)
@@ -109,8 +110,8 @@ class NodeReader:
 
     def _body(self, table: MappingNode, *, in_loop: bool) -> Body | None:
         styles = {
-            "uses": schema.ACTION_BODY & {"uses", "action"},
-            "run": schema.RUN_BODY,
+            "uses": spec.ACTION_BODY & {"uses", "action"},
+            "run": spec.RUN_BODY,
             "steps": frozenset({"steps"}),
             "type: while_loop": frozenset({"type"}),
         }
@@ -121,23 +122,23 @@ class NodeReader:
             )
             return None
         if not found:
-            self._misplaced(table, schema.EMPTY_NODE, "a node without a body")
+            self._misplaced(table, spec.EMPTY_NODE, "a node without a body")
             return None
         if found == ["steps"]:
-            self._misplaced(table, schema.ANY_NODE | {"steps"}, "a node with steps")
+            self._misplaced(table, spec.ANY_NODE | {"steps"}, "a node with steps")
             return self._steps(table)
         if found == ["type: while_loop"]:
             if in_loop:
                 self._diagnostics.problem(table.place, "a loop cannot be inside a loop")
                 return None
-            self._misplaced(table, schema.ANY_NODE | schema.LOOP_BODY, "a while_loop")
+            self._misplaced(table, spec.ANY_NODE | spec.LOOP_BODY, "a while_loop")
             return self._loop(table)
-        return self._step(table, schema.ANY_NODE)
+        return self._step(table, spec.ANY_NODE)
 
     def _misplaced(self, table: MappingNode, allowed: frozenset[str], what: str) -> None:
         """Refuse keys that nodes know but that mean nothing in this one."""
         for entry in table:
-            if entry.key in schema.NODE.known and entry.key not in allowed:
+            if entry.key in spec.NODE.known and entry.key not in allowed:
                 self._diagnostics.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
 
     def _steps(self, table: MappingNode) -> StepsBody | None:
@@ -153,24 +154,24 @@ class NodeReader:
                 self._diagnostics.problem(item.place, "expected a step: a map with uses or run")
                 continue
             self._so_far = len(self._diagnostics.problems)
-            self._diagnostics.keys(item, schema.STEP)
-            self._diagnostics.value(item, "name", types.text)
-            self._diagnostics.value(item, "description", _optional_text)
-            step = self._step(item, schema.ANY_STEP)
+            self._diagnostics.keys(item, spec.STEP)
+            self._diagnostics.value(item, "name", spec.STEP.known["name"])
+            self._diagnostics.value(item, "description", spec.STEP.known["description"], null=True)
+            step = self._step(item, spec.STEP.unsupported | spec.ANY_STEP)
             steps += [step] if step is not None else []
         return StepsBody(tuple(steps))
 
     def _step(self, table: MappingNode, also: frozenset[str]) -> Step | None:
-        has_run = schema.RUN_BODY & table.entries.keys()
+        has_run = spec.RUN_BODY & table.entries.keys()
         has_action = {"uses", "action"} & table.entries.keys()
         if has_run and has_action:
             self._diagnostics.problem(table.place, "a step has one body, this has: uses, run")
             return None
         if has_run:
-            self._misplaced(table, also | schema.RUN_BODY, "a node with run")
+            self._misplaced(table, also | spec.RUN_BODY, "a node with run")
             return self._run(table)
         if has_action:
-            self._misplaced(table, also | schema.ACTION_BODY, "a node with uses")
+            self._misplaced(table, also | spec.ACTION_BODY, "a node with uses")
             return self._action(table)
         self._diagnostics.problem(table.place, "the step has no body", "give it uses or run")
         return None
@@ -204,33 +205,33 @@ class NodeReader:
     def _check_action(
         self, uses: Entry, action: str, params: MappingNode | None, tree: Mapping[str, Any]
     ) -> None:
-        spec = self._actions.get(action)
-        if spec is None:
+        action_spec = self._actions.get(action)
+        if action_spec is None:
             hint = nearest(action, self._actions) or f"known: {', '.join(sorted(self._actions))}"
             self._diagnostics.problem(uses.value.place, f'unknown action "{action}"', hint)
             return
         for entry in params or ():
-            if entry.key not in spec.params:
-                hint = nearest(entry.key, spec.params) or (
-                    f"known: {', '.join(sorted(spec.params))}"
+            if entry.key not in action_spec.params:
+                hint = nearest(entry.key, action_spec.params) or (
+                    f"known: {', '.join(sorted(action_spec.params))}"
                 )
                 self._diagnostics.problem(
                     entry.place, f'{action}: unknown parameter "{entry.key}"', hint
                 )
         # A misspelled key was most likely meant to be the one that is missing.
         if len(self._diagnostics.problems) == self._so_far:
-            for key in sorted(spec.required - tree.keys()):
+            for key in sorted(action_spec.required - tree.keys()):
                 self._diagnostics.problem(
                     uses.value.place, f"{action}: the parameter {key} is missing"
                 )
-        if spec.check is None or params is None:
+        if action_spec.check is None or params is None:
             return
         known = {
             key: value
             for key, value in tree.items()
-            if key in spec.params and not has_template(value)
+            if key in action_spec.params and not has_template(value)
         }
-        for key, message in spec.check(known):
+        for key, message in action_spec.check(known):
             entry_or_none = params.entries.get(key)
             place = entry_or_none.value.place if entry_or_none else uses.value.place
             self._diagnostics.problem(place, f"{action}: {message}")
@@ -296,7 +297,7 @@ class NodeReader:
                 place, f"run: {wrong}", "write type: expression, or Python code as text"
             )
             return None
-        self._diagnostics.keys(table, schema.EXPRESSION)
+        self._diagnostics.keys(table, spec.EXPRESSION)
         key = self._diagnostics.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
         if not isinstance(value, Scalar) or value.value is None or value.value == "":
@@ -321,7 +322,7 @@ class NodeReader:
                 diagnostics.problem(table.place, f"a while_loop needs {key}")
         value = table.get("condition")
         condition = read_condition(diagnostics, value, SCOPES) if value else None
-        limit = diagnostics.whole(table, "max_iterations", types.whole(1, 1000))
+        limit = diagnostics.whole(table, "max_iterations", spec.NODE.known["max_iterations"])
         items = diagnostics.items(table, "body")
         if items is not None and not items.items:
             diagnostics.problem(items.place, "body: there are no nodes")
@@ -332,7 +333,3 @@ class NodeReader:
             return None
         # What is missing was noted; the nodes go on to the checks of names and targets.
         return LoopBody(condition or Condition("", False), limit or 1, nodes)
-
-
-def _optional_text(value: Any) -> str:
-    return "" if value is None else types.any_text(value)

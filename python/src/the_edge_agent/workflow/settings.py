@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.errors import TeaError, TemplateError
-from the_edge_agent.llm import parameters
 from the_edge_agent.template.template import (
     SETTINGS_SCOPES,
     compile_tree,
     has_template,
     render_tree,
 )
-from the_edge_agent.workflow import schema, types
+from the_edge_agent.workflow import types
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.yaml.document import MappingNode, Value
 
@@ -24,16 +24,16 @@ def read(table: MappingNode | None, diagnostics: Diagnostics) -> dict[str, Any]:
     """Read and check settings; strings become templates over ``env`` and ``variables``."""
     if table is None:
         return {}
-    diagnostics.keys(table, schema.SETTINGS)
+    diagnostics.keys(table, spec.SETTINGS)
     parts: dict[str, MappingNode] = {}
-    for key, level in (("llm", schema.LLM), ("error_handling", schema.ERROR_HANDLING)):
+    for key, level in (("llm", spec.LLM), ("error_handling", spec.ERROR_HANDLING)):
         part = diagnostics.table(table, key)
         if part is not None:
             diagnostics.keys(part, level)
             parts[key] = part
     tree: dict[str, Any] = {}
     for entry in table:
-        if entry.key not in schema.SETTINGS.known:
+        if entry.key not in spec.SETTINGS.known:
             continue
         if entry.key in ("llm", "error_handling") and entry.key not in parts:
             continue
@@ -58,7 +58,7 @@ def render(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
             settings[key] = {
                 name: item
                 for name, item in values.items()
-                if item is not None or (key == "llm" and name in parameters.UNSENT)
+                if item is not None or (key == "llm" and name in spec.UNSENT)
             }
         elif (value := _rendered(key, part, scope)) is not None:
             settings[key] = value
@@ -77,14 +77,15 @@ def _rendered(path: str, tree: Any, scope: Mapping[str, Any]) -> Any:
 
 def problems(settings: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield (path, message) for each value that its key does not take."""
-    for key, message in parameters.problems(parameters.SETTINGS, settings.get("llm") or {}):
+    for key, message in types.problems(spec.LLM.known, settings.get("llm") or {}):
         yield ("llm", key), message
     for key, value in (settings.get("error_handling") or {}).items():
-        wrong = types.ERROR_HANDLING[key](value) if key in types.ERROR_HANDLING else ""
+        of = spec.ERROR_HANDLING.known.get(key)
+        wrong = types.wrong(of, value) if of else ""
         if wrong:
             yield ("error_handling", key), f"{key}: {wrong}"
     limit = settings.get("max_iterations", DEFAULT_MAX_ITERATIONS)
-    wrong = types.MAX_ITERATIONS(limit)
+    wrong = types.wrong(spec.SETTINGS.known["max_iterations"], limit)
     if wrong:
         yield ("max_iterations",), f"max_iterations: {wrong}"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.errors import Location, TeaError, TemplateError
 from the_edge_agent.template.template import RESULT_SCOPES
-from the_edge_agent.workflow import schema, types
 from the_edge_agent.workflow.condition import Condition, compile_condition
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import Rule
@@ -46,7 +46,7 @@ def read_goto(diagnostics: Diagnostics, table: MappingNode) -> tuple[Rule, ...] 
         if not isinstance(item, MappingNode):
             diagnostics.problem(item.place, "goto: expected a rule: {if, to}")
             continue
-        diagnostics.keys(item, schema.GOTO)
+        diagnostics.keys(item, spec.GOTO)
         to = diagnostics.text(item, "to")
         if "to" not in item:
             diagnostics.problem(item.place, "goto: the rule has no to")
@@ -63,12 +63,10 @@ def read_on_error(
 ) -> tuple[dict[str, Any], Location | None]:
     """Read on_error, retry and fallback: the keys told, and where the fallback is named."""
     on_error = diagnostics.table(table, "on_error")
-    told = _told(diagnostics, on_error, schema.ON_ERROR, types.ERROR_HANDLING)
+    told = _told(diagnostics, on_error, spec.ON_ERROR)
     place = on_error.entries["fallback"].value.place if on_error and "fallback" in told else None
     if (entry := table.entries.get("retry")) is not None:
-        retry = from_retry(
-            _told(diagnostics, diagnostics.table(table, "retry"), schema.RETRY, types.RETRY)
-        )
+        retry = from_retry(_told(diagnostics, diagnostics.table(table, "retry"), spec.RETRY))
         both = told.keys() & retry.keys() - {"mode"}
         if both or told.get("mode", "retry") != "retry":
             diagnostics.problem(
@@ -86,19 +84,14 @@ def read_on_error(
     return told, place
 
 
-def _told(
-    diagnostics: Diagnostics,
-    table: MappingNode | None,
-    level: schema.Level,
-    known: Mapping[str, types.Kind],
-) -> dict[str, Any]:
+def _told(diagnostics: Diagnostics, table: MappingNode | None, level: spec.Level) -> dict[str, Any]:
     """Read the keys of on_error or retry."""
     if table is None:
         return {}
     diagnostics.keys(table, level)
     told = {}
-    for key, kind in known.items():
-        entry = diagnostics.value(table, key, kind)
+    for key, of in level.known.items():
+        entry = diagnostics.value(table, key, of)
         if entry is not None:
             told[key] = plain(entry.value)
     return told

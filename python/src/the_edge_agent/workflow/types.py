@@ -1,104 +1,88 @@
-"""The kinds of values that keys take: each says what it expects where a value does not fit."""
+"""What keys and parameters take: each value is held to the type that the table gives its key."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from the_edge_agent import redact
+from the_edge_agent.spec import ValueType
 from the_edge_agent.suggest import nearest
 from the_edge_agent.value.value import describe, is_number
 
-# Returns what is wrong with a value, or nothing.
-Kind = Callable[[Any], str]
+
+def wrong(of: ValueType, value: Any) -> str:
+    """Return what is wrong with a value, or nothing."""
+    if _CHECKS[of.name](value) and _in_range(of, value):
+        return ""
+    hint = nearest(value, of.words) if of.words and isinstance(value, str) else ""
+    return f"expected {of.expected}, got {_shown(value)}" + (f"; {hint}" if hint else "")
 
 
-def text(value: Any) -> str:
-    """Take text that is not empty."""
-    return "" if isinstance(value, str) and value else _expected("text", value)
+def problems(
+    types: Mapping[str, ValueType], values: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for each value that its key does not take. Null is always allowed."""
+    for key, value in values.items():
+        message = wrong(types[key], value) if key in types and value is not None else ""
+        if message:
+            yield key, f"{key}: {message}"
 
 
-def any_text(value: Any) -> str:
-    """Take text, the empty one too."""
-    return "" if isinstance(value, str) else _expected("text", value)
-
-
-def flag(value: Any) -> str:
-    """Take true or false."""
-    return "" if isinstance(value, bool) else _expected("true or false", value)
-
-
-def texts(value: Any) -> str:
-    """Take text or a list of texts."""
-    fits = isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _in_range(of: ValueType, value: Any) -> bool:
+    if of.words:
+        return value in of.words
+    return not (
+        (of.least is not None and value < of.least)
+        or (of.most is not None and value > of.most)
+        or (of.above is not None and value <= of.above)
     )
-    return "" if fits else _expected("text or a list of texts", value)
 
 
-def whole(least: int, most: int | None = None) -> Kind:
-    """Take a whole number in the range."""
-
-    def kind(value: Any) -> str:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-        if fits and value >= least and (most is None or value <= most):
-            return ""
-        return _expected(f"a whole number {_range(least, most)}", value)
-
-    return kind
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def number(least: float, most: float | None = None) -> Kind:
-    """Take a number in the range, both ends in it."""
-
-    def kind(value: Any) -> str:
-        fits = is_number(value) and math.isfinite(value) and value >= least
-        if fits and (most is None or value <= most):
-            return ""
-        return _expected(f"a number {_range(least, most)}", value)
-
-    return kind
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
-def choice(*words: str) -> Kind:
-    """Take one of the words."""
-
-    def kind(value: Any) -> str:
-        if isinstance(value, str) and value in words:
-            return ""
-        hint = nearest(value, words) if isinstance(value, str) else ""
-        return _expected(f"one of {', '.join(words)}", value) + (f"; {hint}" if hint else "")
-
-    return kind
+def _is_list(value: Any, each: Callable[[Any], bool], least: int = 0) -> bool:
+    return isinstance(value, list) and len(value) >= least and all(map(each, value))
 
 
-def _range(least: float, most: float | None) -> str:
-    return f"from {least} on" if most is None else f"from {least} to {most}"
+def _is_message(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"role", "content"}
+        and value["role"] in ("system", "user", "assistant")
+        and isinstance(value["content"], str)
+    )
 
 
-def _expected(what: str, value: Any) -> str:
+# Shapes that only their own readers know, such as goto, are none of these.
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "any": lambda _: True,
+    "text": _is_text,
+    "name": _is_name,
+    "flag": lambda value: isinstance(value, bool),
+    "auto": lambda value: isinstance(value, bool) or value == "auto",
+    "whole": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: is_number(value) and math.isfinite(value),
+    "choice": _is_text,
+    "texts": lambda value: _is_text(value) or _is_list(value, _is_text),
+    "some_texts": lambda value: _is_text(value) or _is_list(value, _is_text, 1),
+    "names": lambda value: _is_name(value) or _is_list(value, _is_name),
+    "messages": lambda value: _is_list(value, _is_message, 1),
+}
+
+
+def _shown(value: Any) -> str:
     if isinstance(value, str):
-        shown = f'"{value}"' if len(value) <= 40 else "a text"
-    elif isinstance(value, bool):
-        shown = str(value).lower()
-    else:
-        shown = str(value) if is_number(value) else describe(value)
-    return f"expected {what}, got {shown}"
-
-
-ERROR_HANDLING: Mapping[str, Kind] = {
-    "mode": choice("raise", "graceful", "retry"),
-    "max_retries": whole(0),
-    "retry_delay": number(0),
-    "backoff_multiplier": number(1),
-    "retryable_errors": texts,
-    "fallback": text,
-}
-RETRY: Mapping[str, Kind] = {
-    "max_retries": whole(0),
-    "base_delay_ms": number(0),
-    "max_delay_ms": number(0),
-    "backoff_multiplier": number(1),
-    "jitter": flag,
-}
-MAX_ITERATIONS = whole(1)
+        return f'"{value}"' if len(value) <= 40 else "a text"
+    try:
+        return redact.shorten(json.dumps(value, ensure_ascii=False), 60)
+    except (TypeError, ValueError):
+        return describe(value)
