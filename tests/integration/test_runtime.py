@@ -77,7 +77,7 @@ def test_the_program_sees_the_tree_as_it_was_packed(
 
 
 @pytest.mark.parametrize("profile", ALL, ids=str)
-def test_the_model_is_read_from_the_open_image_even_when_that_is_gone(
+def test_model_is_read_from_the_open_image_once_deleted(
     profile: Profile, bench: Bench, appdir: Path
 ) -> None:
     result = bench.run(
@@ -274,7 +274,7 @@ def test_the_namespace_can_be_off_and_keeps_the_directory(bench: Bench) -> None:
     assert outside.startswith(TEMPORARY)
 
 
-def test_a_copy_comes_first_then_a_mount_then_a_copy_among_temporary_files(bench: Bench) -> None:
+def test_copy_comes_first_then_a_mount_then_a_temporary_copy(bench: Bench) -> None:
     script = (
         "chmod 755 /home/tea; export HOME=/home/tea; $U $A print APPDIR; echo; rm -r $HOME/.cache;"
     )

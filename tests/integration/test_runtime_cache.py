@@ -207,9 +207,7 @@ def test_old_copies_and_leavings_go_but_not_what_is_in_use(keep: str, bench: Ben
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "in use"])
-def test_a_copy_of_an_older_runtime_which_holds_a_model_is_removed(
-    used: bool, bench: Bench
-) -> None:
+def test_old_copy_that_holds_a_model_is_removed(used: bool, bench: Bench) -> None:
     hold = f"(exec 9<{NEW}/.complete; flock -s 9; exec sleep 600) > /dev/null 2>&1 & sleep 0.2;"
     result = bench.run(
         f"$U mkdir -p -m 700 {CACHE}/{NEW}/AppDir; cd {CACHE}; $U touch {NEW}/.complete;"
@@ -218,7 +216,7 @@ def test_a_copy_of_an_older_runtime_which_holds_a_model_is_removed(
     assert result.out == ("1\n" if used else "0\n")
 
 
-def test_a_copy_that_another_boot_left_unfinished_on_the_disk_is_made_again(bench: Bench) -> None:
+def test_copy_unfinished_at_another_boot_is_made_again(bench: Bench) -> None:
     """As after a power failure: the list is of another boot, and not marked as on the disk."""
     result = bench.run(
         f"$U $A; settle synced; cd {CACHE}/*/; stat -c %i AppDir;"
@@ -231,7 +229,7 @@ def test_a_copy_that_another_boot_left_unfinished_on_the_disk_is_made_again(benc
 
 
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "nowhere"])
-def test_a_copy_that_cannot_be_replaced_is_passed_over_and_named_with_the_reason(
+def test_copy_that_cannot_be_replaced_is_passed_over_and_named(
     elsewhere: bool, bench: Bench
 ) -> None:
     result = bench.run(
@@ -248,9 +246,7 @@ def test_a_copy_that_cannot_be_replaced_is_passed_over_and_named_with_the_reason
 
 
 @pytest.mark.parametrize("mode", ["000", "555"])
-def test_a_cache_folder_without_permissions_is_named_when_nothing_else_will_do(
-    mode: str, bench: Bench
-) -> None:
+def test_forbidden_cache_is_named_when_nothing_else_will_do(mode: str, bench: Bench) -> None:
     result = bench.run(
         f"$U mkdir -p {CACHE}; chmod {mode} {CACHE}; chmod 777 /tmp /var/tmp; $U $A; echo $?;"
         "chmod 1777 /tmp /var/tmp"

@@ -128,7 +128,7 @@ EVIL = "#!/bin/sh\ntouch /tmp/taken; exit 0\n"
     "folder", ["others may write to it", "another user's", "below one of those"]
 )
 @pytest.mark.parametrize("profile", [PLAIN, ROOT_MOUNT], ids=str)
-def test_root_runs_no_foreign_code_whoever_owns_the_folder_for_temporary_files(
+def test_root_runs_no_foreign_code_from_temporary_folders(
     profile: Profile, folder: str, bench: Bench, large: bool
 ) -> None:
     (bench.folder / "attack.sh").write_text(ATTACK)

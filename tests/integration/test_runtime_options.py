@@ -237,7 +237,7 @@ def test_a_damaged_model_is_not_unpacked_as_if_it_were_whole(bench: Bench) -> No
     assert f"damaged: {support.MODEL}" in result.err
 
 
-def test_a_good_copy_serves_an_image_whose_squashfs_was_damaged_since(bench: Bench) -> None:
+def test_good_copy_serves_an_image_damaged_since(bench: Bench) -> None:
     result = bench.run(
         "cd /srv; cp $A a; $U ./a read text | head -n 1; offset=$(./a --appimage-offset);"
         "settle synced;"

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_and_files_get_it_as_it_is() {
+    fn what_a_terminal_would_obey_is_shown_and_files_get_it() {
         let text = "a\tb\u{1b}[2J\u{9b}c\u{7}\r\n\u{7f}";
         assert_eq!(shown(true, text), "a\tb\\u001b[2J\\u009bc\\u0007\n\\u007f");
         assert_eq!(shown(false, text), text);

@@ -151,7 +151,7 @@ def test_locale_of_children_is_that_of_the_caller(given: str | None, tmp_path: P
     assert done.stdout.decode() == f"python\n{given}\n"
 
 
-def test_openssl_settings_of_the_host_are_not_read_but_handed_on(tmp_path: Path) -> None:
+def test_openssl_settings_are_not_read_but_handed_on(tmp_path: Path) -> None:
     settings = tmp_path / "openssl.cnf"
     settings.write_text(
         "openssl_conf = all\n[all]\nproviders = some\n[some]\nnone = none\n"

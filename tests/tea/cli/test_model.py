@@ -67,7 +67,7 @@ def facts_of(home: Path, *arguments: str) -> dict[str, Any]:
     return facts
 
 
-def test_the_bundles_model_is_read_in_place_from_an_image_that_was_deleted(tmp_path: Path) -> None:
+def test_model_is_read_in_place_from_a_deleted_image(tmp_path: Path) -> None:
     facts = facts_of(tmp_path)
     assert facts["path"] == str(tmp_path / "tea.AppImage")
     assert (facts["found_by"], facts["read"], facts["offset"]) == ("bundle", "in place", OFFSET)

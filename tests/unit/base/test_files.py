@@ -10,7 +10,7 @@ import pytest
 from tasks.base import files
 
 
-def test_the_bytes_are_synced_before_the_name_and_the_name_after(
+def test_bytes_are_synced_before_the_name_and_the_name_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, synced, sync = tmp_path / "out", [], os.fsync

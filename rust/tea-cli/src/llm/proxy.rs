@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_a_host_a_domain_or_a_network_and_may_have_a_port() {
+    fn an_entry_is_a_host_domain_or_network_and_may_have_a_port() {
         for (entry, host, is_match) in [
             ("example.test", "api.example.test", true),
             (".example.test", "example.test", true),
