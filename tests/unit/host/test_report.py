@@ -20,6 +20,7 @@ from tasks.base.errors import (
     NoBuildx,
     NoEngine,
     TaskError,
+    UsageError,
 )
 from tasks.base.files import GB
 from tasks.engine import connect
@@ -427,3 +428,11 @@ def test_a_process_that_is_gone_or_a_zombie_is_not_alive(tmp_path: Path) -> None
     assert not install._alive(tmp_path)
     (tmp_path / "stat").write_text("7 (dockerd (x)) S 1 7 7 0")
     assert install._alive(tmp_path)
+
+
+def test_request_takes_leave_to_install_and_room() -> None:
+    assert report.request(["--install"]) == report.Request(install=True)
+    assert report.request(["--room", "20"]) == report.Request(room=20_000_000_000)
+    assert report.request([]) == report.Request()
+    with pytest.raises(UsageError, match="0 or more"):
+        report.request(["--room", "-1"])

@@ -19,6 +19,7 @@ from tasks.base.errors import (
     SmokeFailed,
     SmokeNotRun,
     TaskError,
+    UnknownName,
 )
 from tasks.build.pack import MAGIC
 from tasks.engine.engine import Engine, Output
@@ -26,6 +27,7 @@ from tasks.fetch import ensure
 from tasks.fetch.ensure import StoredModel
 from tasks.host import binfmt
 from tasks.images import Base
+from tasks.smoke import cpus
 from tasks.smoke import run as smoke
 from tests.support.elf import AARCH64, RISCV, X86_64, Elf
 
@@ -422,3 +424,17 @@ def test_unwritable_report_is_an_error_of_its_folder(
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(NotWritable, match="Permission denied"):
         smoke.run([path])
+
+
+def test_request_takes_files() -> None:
+    assert smoke.request(["a", "b"]).files == (Path("a"), Path("b"))
+    assert smoke.request([]) == smoke.Request((), None)
+
+
+def test_smoke_takes_cpus_by_name_and_all_of_them() -> None:
+    known = cpus.cpus()
+    assert smoke.request(["--cpu", "cortex-a76"]).cpus == (known["cortex-a76"],)
+    assert smoke.request(["--cpu", "all"]).cpus == tuple(known.values())
+    with pytest.raises(UnknownName, match="unknown CPU 'cortex-a67'") as caught:
+        smoke.request(["--cpu", "cortex-a67"])
+    assert "cortex-a7" in caught.value.hint

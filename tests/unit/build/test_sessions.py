@@ -1,3 +1,5 @@
+"""What `nox -s build` and its kin may be asked for, and what is refused."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,19 +7,15 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog
-from tasks.base import arguments
 from tasks.base.errors import UnknownName, UsageError
 from tasks.base.paths import DIST
-from tasks.build import sessions as builds
-from tasks.host import report
-from tasks.smoke import cpus
-from tasks.smoke import run as smoke
+from tasks.build import sessions
 
 SESSION = "build-smollm2-135m-x86_64"
 
 
 def test_defaults_build_every_implementation_into_dist() -> None:
-    given = builds.request(SESSION, []).options
+    given = sessions.request(SESSION, []).options
     assert given.impls == catalog.IMPLEMENTATIONS
     assert given.dist == DIST
     assert given.runtime is None
@@ -27,7 +25,7 @@ def test_defaults_build_every_implementation_into_dist() -> None:
 def test_options_reach_the_build() -> None:
     words = ["--impl", "python", "--runtime", "rt", "--dist", "out", "--builder", "far"]
     words += ["--cache-from", "a", "--cache-from", "b", "--cache-to", "c", "--no-cache"]
-    given = builds.request(SESSION, [*words, "--locked"]).options
+    given = sessions.request(SESSION, [*words, "--locked"]).options
     assert (given.impls, given.runtime) == (("python",), Path("rt"))
     assert given.dist == Path.cwd() / "out"
     assert (given.build.builder, given.build.no_cache) == ("far", True)
@@ -39,11 +37,11 @@ def test_place_of_the_next_version_is_option_or_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "owner/of-ci")
-    assert builds.request(SESSION, []).options.repository == "owner/of-ci"
+    assert sessions.request(SESSION, []).options.repository == "owner/of-ci"
     words = ["--update-repo", "me/mine"]
-    assert builds.request(SESSION, words).options.repository == "me/mine"
+    assert sessions.request(SESSION, words).options.repository == "me/mine"
     with pytest.raises(UsageError, match="repository 'mine': expected OWNER/NAME"):
-        builds.request(SESSION, ["--update-repo", "mine"])
+        sessions.request(SESSION, ["--update-repo", "mine"])
 
 
 @pytest.mark.parametrize(("ci", "word", "locked"), [
@@ -56,38 +54,38 @@ def test_digests_must_be_locked_in_ci_unless_told_otherwise(
     ci: str, word: str | None, locked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    assert builds.request(SESSION, [word] if word else []).options.fetch.locked is locked
+    assert sessions.request(SESSION, [word] if word else []).options.fetch.locked is locked
 
 
 def test_build_takes_models_and_architectures() -> None:
     words = ["--model", "smollm2-135m", "--model", "gemma3-1b", "--arch", "aarch64"]
-    request = builds.request("build", words)
+    request = sessions.request("build", words)
     assert request.models == ("smollm2-135m", "gemma3-1b")
     assert request.archs == ("aarch64",)
 
 
 def test_build_is_for_this_machine_unless_told() -> None:
-    request = builds.request("build", ["--model", "smollm2-135m"])
+    request = sessions.request("build", ["--model", "smollm2-135m"])
     assert request.archs == (catalog.native_target().arch,)
 
 
 def test_all_is_every_model_on_the_given_architectures() -> None:
-    assert builds.request("build", ["--all"]).models == tuple(catalog.models())
-    assert builds.request("build", ["--all"]).archs == tuple(catalog.targets())
-    assert builds.request("build", ["--all", "--arch", "x86_64"]).archs == ("x86_64",)
+    assert sessions.request("build", ["--all"]).models == tuple(catalog.models())
+    assert sessions.request("build", ["--all"]).archs == tuple(catalog.targets())
+    assert sessions.request("build", ["--all", "--arch", "x86_64"]).archs == ("x86_64",)
 
 
 def test_build_takes_a_file_of_one_s_own() -> None:
-    request = builds.request("build", ["--model-file", "my.gguf", "--name", "mine"])
+    request = sessions.request("build", ["--model-file", "my.gguf", "--name", "mine"])
     assert (request.model_file, request.name) == (Path("my.gguf"), "mine")
     assert request.models == ()
 
 
 def test_build_takes_no_model_at_all() -> None:
-    request = builds.request("build", ["--thin", "--arch", "aarch64", "--impl", "rust"])
+    request = sessions.request("build", ["--thin", "--arch", "aarch64", "--impl", "rust"])
     assert (request.thin, request.models, request.archs) == (True, (), ("aarch64",))
     assert request.options.impls == ("rust",)
-    assert not builds.request("build", ["--model", "smollm2-135m"]).thin
+    assert not sessions.request("build", ["--model", "smollm2-135m"]).thin
 
 
 UNKNOWN = [
@@ -106,7 +104,7 @@ def test_unknown_name_comes_with_the_nearest(
     words: list[str], kind: str, name: str, near: str
 ) -> None:
     with pytest.raises(UnknownName) as caught:
-        builds.request("build", words)
+        sessions.request("build", words)
     assert caught.value.message == f"unknown {kind} {name!r}"
     assert caught.value.hint == f"did you mean {near!r}?"
     assert caught.value.exit_code == 2
@@ -114,7 +112,7 @@ def test_unknown_name_comes_with_the_nearest(
 
 def test_name_that_is_near_to_nothing_comes_with_all_there_are() -> None:
     with pytest.raises(UnknownName) as caught:
-        builds.request("build", ["--model", "zzzz"])
+        sessions.request("build", ["--model", "zzzz"])
     assert "smollm2-135m" in caught.value.hint and "phi4-mini" in caught.value.hint
 
 
@@ -134,7 +132,7 @@ MISUSED = [
 @pytest.mark.parametrize(("words", "message"), MISUSED)
 def test_misuse_is_said_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        builds.request("build", words)
+        sessions.request("build", words)
     assert caught.value.message == message
     assert "\n" not in caught.value.hint
     assert caught.value.exit_code == 2
@@ -142,67 +140,4 @@ def test_misuse_is_said_in_one_line(words: list[str], message: str) -> None:
 
 def test_session_of_one_model_takes_no_other() -> None:
     with pytest.raises(UnknownName, match="unknown option '--model'"):
-        builds.request(SESSION, ["--model", "gemma3-1b"])
-
-
-def test_smoke_takes_files_and_host_takes_leave_to_install() -> None:
-    assert smoke.request(["a", "b"]).files == (Path("a"), Path("b"))
-    assert smoke.request([]) == smoke.Request((), None)
-    assert report.request(["--install"]) == report.Request(install=True)
-    assert report.request(["--room", "20"]) == report.Request(room=20_000_000_000)
-    assert report.request([]) == report.Request()
-    with pytest.raises(UsageError, match="0 or more"):
-        report.request(["--room", "-1"])
-
-
-def test_smoke_takes_cpus_by_name_and_all_of_them() -> None:
-    known = cpus.cpus()
-    assert smoke.request(["--cpu", "cortex-a76"]).cpus == (known["cortex-a76"],)
-    assert smoke.request(["--cpu", "all"]).cpus == tuple(known.values())
-    with pytest.raises(UnknownName, match="unknown CPU 'cortex-a67'") as caught:
-        smoke.request(["--cpu", "cortex-a67"])
-    assert "cortex-a7" in caught.value.hint
-
-
-def test_session_that_takes_nothing_refuses_what_it_is_given() -> None:
-    arguments.none("models", [])
-    with pytest.raises(UsageError, match="unexpected argument 'x'"):
-        arguments.none("models", ["x"])
-
-
-# -- names of sessions
-
-SESSIONS = ("lint", "unit", "build-gemma3-1b-x86_64", "build-gemma3-1b-aarch64")
-ACCEPTED = [
-    [],
-    ["-l"],
-    ["-s", "unit"],
-    ["-s", "unit", "lint"],
-    ["-e", "unit", "--", "-s", "anything"],
-    ["--session", "unit", "--sessions", "lint"],
-    ["-R", "-s", "unit", "--verbose"],
-    ["-t", "check"],
-    ["-k", "not unti"],
-]
-
-
-@pytest.mark.parametrize("words", ACCEPTED, ids=" ".join)
-def test_known_sessions_and_other_words_of_nox_pass(words: list[str]) -> None:
-    arguments.sessions(words, SESSIONS)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["-s", "build-gemma3-1b-x86"],
-        ["-s", "unit", "build-gemma3-1b-x86", "--", "--impl", "python"],
-        ["--session=build-gemma3-1b-x86"],
-        ["-R", "-e", "unit", "-s", "build-gemma3-1b-x86"],
-    ],
-    ids=" ".join,
-)
-def test_unknown_session_comes_with_the_nearest(words: list[str]) -> None:
-    with pytest.raises(UnknownName) as caught:
-        arguments.sessions(words, SESSIONS)
-    assert caught.value.message == "unknown session 'build-gemma3-1b-x86'"
-    assert caught.value.hint == "did you mean 'build-gemma3-1b-x86_64'?"
+        sessions.request(SESSION, ["--model", "gemma3-1b"])
