@@ -17,8 +17,9 @@ import httpx
 
 from the_edge_agent import __main__ as program
 from the_edge_agent import errors
-from the_edge_agent.actions import Registry, base_registry
+from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
+from the_edge_agent.actions.registry import Registry
 from the_edge_agent.errors import InvalidFile, Problem, TeaError, WorkflowFailed
 from the_edge_agent.llm import model_path
 from the_edge_agent.llm.api import ApiBackend, endpoint
@@ -33,7 +34,7 @@ from the_edge_agent.llm.backend import (
 )
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import Sampling
-from the_edge_agent.workflow.model import load
+from the_edge_agent.workflow.load import load
 
 Asked = dict[str, Any]
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from the_edge_agent.actions import ActionSpec, Call, base_registry
+from the_edge_agent.actions.base import base_registry
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError, InvalidFile, TeaError
 from the_edge_agent.run.run import Host, run
-from the_edge_agent.workflow.model import Workflow, load
+from the_edge_agent.workflow.load import load
+from the_edge_agent.workflow.model import Workflow
 
 
 @dataclass

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from the_edge_agent import spec
-from the_edge_agent.actions import base_registry
+from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm.backend import Backends
 from the_edge_agent.template import operators
 from the_edge_agent.template.filters import filters
-from the_edge_agent.workflow.model import load
+from the_edge_agent.workflow.load import load
 
 TEXT = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from the_edge_agent.actions import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ModelError, TeaError, WorkflowFailed
 
 from .engine import Played, play

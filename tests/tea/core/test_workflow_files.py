@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from the_edge_agent.actions import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import InvalidFile
 
 from .engine import check, problems

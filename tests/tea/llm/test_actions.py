@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from the_edge_agent.actions import Call
 from the_edge_agent.actions.llm import check_settings, llm_actions
+from the_edge_agent.actions.registry import Call
 from the_edge_agent.errors import ActionError, ApiError, ModelError, TeaError
 from the_edge_agent.llm.backend import (
     Backend,

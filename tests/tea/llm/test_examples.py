@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.tea.llm.test_actions import Scripted
-from the_edge_agent.actions import base_registry
+from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm.backend import Backends, Message
 from the_edge_agent.run.run import Host, run
-from the_edge_agent.workflow.model import load
+from the_edge_agent.workflow.load import load
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples/llm"
 FILES = sorted(EXAMPLES.glob("*.yaml"))

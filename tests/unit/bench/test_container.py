@@ -15,7 +15,7 @@ from tasks.bench.container import (
 )
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm.backend import Backends
-from the_edge_agent.workflow.model import load
+from the_edge_agent.workflow.load import load
 
 
 def events(tokens: int = ANSWER_TOKENS, *, said: bool = True) -> Timed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from the_edge_agent.actions import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError, TemplateError
 from the_edge_agent.template.filters.texts import parse_json
 from the_edge_agent.value.value import describe, json_text

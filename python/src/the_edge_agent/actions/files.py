@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from the_edge_agent import files
-from the_edge_agent.actions import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError, FileError
 from the_edge_agent.value.value import describe
 

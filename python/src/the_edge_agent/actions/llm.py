@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from the_edge_agent import spec
-from the_edge_agent.actions import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError
 from the_edge_agent.llm import parameters
 from the_edge_agent.llm.backend import Backends, ChatReply, ChatRequest, EmbedRequest, Message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from the_edge_agent.llm.backend import Backend, BackendFactory, Backends
 
 if TYPE_CHECKING:
-    from the_edge_agent.actions import Registry
+    from the_edge_agent.actions.registry import Registry
 
 
 def backends(options: Namespace, log: Callable[[str], None] | None) -> Backends:
@@ -21,7 +21,7 @@ def backends(options: Namespace, log: Callable[[str], None] | None) -> Backends:
 
 def registry(made: Backends, roots: Sequence[Path]) -> Registry:
     """Return every action of this program; files are in reach below ``roots``."""
-    from the_edge_agent.actions import base_registry
+    from the_edge_agent.actions.base import base_registry
     from the_edge_agent.actions.llm import llm_actions
 
     return {**base_registry(roots=roots), **llm_actions(made)}

@@ -15,7 +15,8 @@ from the_edge_agent.cli.registry import backends, registry
 from the_edge_agent.cli.target import look_at
 from the_edge_agent.errors import EXIT_FAILED, UsageError
 from the_edge_agent.run.run import Host, run
-from the_edge_agent.workflow.model import Workflow, load
+from the_edge_agent.workflow.load import load
+from the_edge_agent.workflow.model import Workflow
 
 Event = dict[str, Any]
 

@@ -35,7 +35,7 @@ def validate_command(options: Namespace) -> int:
 
 def _check(name: str) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
     from the_edge_agent.cli.registry import registry_to_check
-    from the_edge_agent.workflow.model import load
+    from the_edge_agent.workflow.load import load
 
     text = values.read_text(name)
     try:

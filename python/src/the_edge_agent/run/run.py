@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent.actions import Call, Registry
+from the_edge_agent.actions.registry import Call, Registry
 from the_edge_agent.errors import (
     ActionError,
     LimitError,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from the_edge_agent import spec
-from the_edge_agent.actions import Registry
-from the_edge_agent.errors import Location
+from the_edge_agent.actions.registry import Registry
+from the_edge_agent.errors import InvalidFile, Location
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
@@ -18,12 +18,28 @@ from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
 from the_edge_agent.workflow.nodes import NodeReader
 from the_edge_agent.workflow.transitions import read_condition
+from the_edge_agent.yaml import document
 from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain, shown
 
 Edges = dict[str, tuple[Rule, ...]]
 
 
-def read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow | None:
+def load(text: str, file: str, *, actions: Registry) -> Workflow:
+    """Read a workflow file; ``file`` is its name in messages.
+
+    Raises:
+        InvalidFile: with everything that is wrong, in file order.
+    """
+    diagnostics = Diagnostics()
+    workflow = _read(document.parse(text, file), diagnostics, actions)
+    if diagnostics.problems or workflow is None:
+        raise InvalidFile(
+            sorted(dict.fromkeys(diagnostics.problems), key=lambda problem: problem.place)
+        )
+    return workflow
+
+
+def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow | None:
     """Check a document and build its workflow; what is wrong goes to ``diagnostics``."""
     if not isinstance(value, MappingNode):
         got = describe(plain(value))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from the_edge_agent.actions import Registry
-from the_edge_agent.errors import InvalidFile, Location, Problem
+from the_edge_agent.actions.registry import Registry
+from the_edge_agent.errors import Location, Problem
 from the_edge_agent.template.template import Template
 from the_edge_agent.workflow.code import Code
 from the_edge_agent.workflow.condition import Condition
@@ -98,22 +98,3 @@ class Workflow:
     edges: Mapping[str, tuple[Rule, ...]]  # by the node that they leave
     actions: Registry
     warnings: tuple[Problem, ...]
-
-
-def load(text: str, file: str, *, actions: Registry) -> Workflow:
-    """Read a workflow file; ``file`` is its name in messages.
-
-    Raises:
-        InvalidFile: with everything that is wrong, in file order.
-    """
-    from the_edge_agent.workflow import load
-    from the_edge_agent.workflow.diagnostics import Diagnostics
-    from the_edge_agent.yaml import document
-
-    diagnostics = Diagnostics()
-    workflow = load.read(document.parse(text, file), diagnostics, actions)
-    if diagnostics.problems or workflow is None:
-        raise InvalidFile(
-            sorted(dict.fromkeys(diagnostics.problems), key=lambda problem: problem.place)
-        )
-    return workflow

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from the_edge_agent import spec
-from the_edge_agent.actions import Registry
+from the_edge_agent.actions.registry import Registry
 from the_edge_agent.errors import Location, TeaError
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import (
