@@ -22,7 +22,7 @@ use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::model::load;
+use tea_core::workflow::load::load;
 
 use crate::disk::Disk;
 use crate::judge::{flag, map, text, Judge};

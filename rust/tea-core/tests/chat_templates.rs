@@ -11,7 +11,7 @@ use tea_core::errors::Error;
 use tea_core::llm::backend::{Message, Role};
 use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::value::{Map, Value};
-use tea_core::yaml::document;
+use tea_core::yaml::compose;
 
 fn moment() -> NaiveDateTime {
     "2024-02-09T15:04:05".parse().unwrap()
@@ -45,7 +45,7 @@ fn user(text: &str) -> [Message; 1] {
 fn every_conversation_renders_as_its_family_documents() {
     let path = root().join("tests/chat_templates/conversations.yaml");
     let text = fs::read_to_string(path).unwrap();
-    let data = document::parse(&text, "conversations.yaml").unwrap().plain();
+    let data = compose::parse(&text, "conversations.yaml").unwrap().plain();
     let data = data.as_map().unwrap();
     let mut count = 0;
     for (family, facts) in map(data, "families") {

@@ -16,7 +16,7 @@ use tea_core::llm::endpoint::Endpoint;
 use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::{Map, Value};
-use tea_core::workflow::model::load;
+use tea_core::workflow::load::load;
 
 struct Silent;
 

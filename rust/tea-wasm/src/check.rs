@@ -3,7 +3,7 @@
 use tea_core::errors::Problem;
 use tea_core::value::json;
 use tea_core::value::Value;
-use tea_core::workflow::model::load;
+use tea_core::workflow::load::load;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::registry::registry_to_check;

@@ -11,7 +11,7 @@ use tea_core::run::events::Event;
 use tea_core::run::{self, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::model::load;
+use tea_core::workflow::load::load;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::JsValue;
 

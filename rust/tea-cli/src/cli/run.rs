@@ -9,7 +9,7 @@ use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::model;
+use tea_core::workflow::load;
 
 use super::arguments::RunOptions;
 use super::error::Failure;
@@ -39,7 +39,7 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
 
     let models = Models::new(&options.model, env.clone());
     let actions = registry(&models.backends, roots(options));
-    let workflow = model::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
+    let workflow = load::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
     if !options.quiet {
         for warning in &workflow.warnings {
             streams::say(&format!("{}: warning: {}", warning.place, warning.message));

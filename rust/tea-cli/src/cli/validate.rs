@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use tea_core::errors::Problem;
 use tea_core::value::json;
 use tea_core::value::Value;
-use tea_core::workflow::model;
+use tea_core::workflow::load;
 
 use super::error::Failure;
 use super::registry::{registry_to_check, ENGINE};
@@ -46,7 +46,7 @@ pub fn validate_command(files: &[OsString], as_json: bool, quiet: bool) -> Resul
 fn check(file: &OsString) -> Result<Checked, Failure> {
     let text = values::read_text(file)?;
     let name = file.to_string_lossy().into_owned();
-    Ok(match model::load(&text, &name, &registry_to_check(), ENGINE) {
+    Ok(match load::load(&text, &name, &registry_to_check(), ENGINE) {
         Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
         Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },
     })

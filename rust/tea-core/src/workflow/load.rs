@@ -6,22 +6,51 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use crate::actions::Registry;
-use crate::errors::Location;
+use crate::errors::{InvalidFile, Location, Problem};
 use crate::suggest::nearest;
 use crate::template::SCOPES;
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
+use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::{Body, Node, Rule, Workflow, END, START};
-use crate::workflow::nodes::NodeReader;
 use crate::workflow::schema;
 use crate::workflow::settings;
 use crate::workflow::transitions::read_condition;
 use crate::workflow::types::Kind;
+use crate::yaml::compose;
 use crate::yaml::document::{self, Mapping, NodeKind};
 
+/// Read a workflow file; `file` is its name in messages, `engine` the name of this engine.
+///
+/// # Errors
+/// Everything that is wrong, in file order.
+pub fn load(
+    text: &str,
+    file: &str,
+    actions: &Registry,
+    engine: &str,
+) -> Result<Workflow, InvalidFile> {
+    let mut diagnostics = Diagnostics::default();
+    let document = compose::parse(text, file)?;
+    let workflow = read(&document, &mut diagnostics, actions, engine);
+    match workflow {
+        Some(workflow) if diagnostics.problems.is_empty() => Ok(workflow),
+        _ => {
+            let mut problems: Vec<Problem> = Vec::new();
+            for problem in diagnostics.problems {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+            problems.sort_by(|a, b| a.place.cmp(&b.place));
+            Err(InvalidFile { problems })
+        }
+    }
+}
+
 /// Check a document and build its workflow; what is wrong goes to `diagnostics`.
-pub(crate) fn read(
+fn read(
     document: &document::Node,
     diagnostics: &mut Diagnostics,
     actions: &Registry,
@@ -112,7 +141,7 @@ fn read_nodes(
         }
         return Vec::new();
     };
-    let nodes = NodeReader { diagnostics, actions, engine }.nodes(items, false);
+    let nodes = Context { diagnostics, actions, engine }.nodes(items, false);
     let mut seen: HashMap<&str, &Location> = HashMap::new();
     for node in with_bodies(&nodes) {
         let name = node.name.as_str();

@@ -1,8 +1,9 @@
 //! A workflow file: read, checked, and kept as data.
 
 pub mod condition;
+pub(crate) mod context;
 pub(crate) mod diagnostics;
-pub(crate) mod load;
+pub mod load;
 pub mod model;
 pub(crate) mod nodes;
 pub(crate) mod retry;

@@ -3,15 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::actions::Registry;
-use crate::errors::{InvalidFile, Location, Problem};
+use crate::errors::{Location, Problem};
 use crate::template::{Template, ValueTree};
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Diagnostics;
-use crate::workflow::load;
 use crate::workflow::retry::RetryOverrides;
-use crate::yaml::document;
 
 /// The name that edges to the first node come from.
 pub const START: &str = "__start__";
@@ -131,32 +127,4 @@ pub struct Workflow {
     pub edges: HashMap<String, Vec<Rule>>,
     /// What is doubtful in the file.
     pub warnings: Vec<Problem>,
-}
-
-/// Read a workflow file; `file` is its name in messages, `engine` the name of this engine.
-///
-/// # Errors
-/// Everything that is wrong, in file order.
-pub fn load(
-    text: &str,
-    file: &str,
-    actions: &Registry,
-    engine: &str,
-) -> Result<Workflow, InvalidFile> {
-    let mut diagnostics = Diagnostics::default();
-    let document = document::parse(text, file)?;
-    let workflow = load::read(&document, &mut diagnostics, actions, engine);
-    match workflow {
-        Some(workflow) if diagnostics.problems.is_empty() => Ok(workflow),
-        _ => {
-            let mut problems: Vec<Problem> = Vec::new();
-            for problem in diagnostics.problems {
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
-            problems.sort_by(|a, b| a.place.cmp(&b.place));
-            Err(InvalidFile { problems })
-        }
-    }
 }

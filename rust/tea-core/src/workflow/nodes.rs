@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::actions::Registry;
 use crate::template::SCOPES;
 use crate::value::Value;
 use crate::workflow::condition::Condition;
-use crate::workflow::diagnostics::Diagnostics;
+use crate::workflow::context::Context;
 use crate::workflow::model::{Body, Node};
 use crate::workflow::schema;
 use crate::workflow::steps::StepReader;
@@ -16,14 +15,7 @@ use crate::yaml::document::{self, Mapping, NodeKind};
 
 const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
 
-/// Reads nodes; what is wrong with them goes to the diagnostics.
-pub(crate) struct NodeReader<'a> {
-    pub diagnostics: &'a mut Diagnostics,
-    pub actions: &'a Registry,
-    pub engine: &'a str,
-}
-
-impl NodeReader<'_> {
+impl Context<'_> {
     /// Read a list of nodes: those of the file, or those of a loop's body.
     pub fn nodes(&mut self, items: &[Rc<document::Node>], in_loop: bool) -> Vec<Node> {
         items.iter().filter_map(|item| self.node(item, in_loop)).collect()
@@ -43,7 +35,7 @@ impl NodeReader<'_> {
         let shown = name.as_ref().map(|name| format!("node {name}"));
         let (actions, engine) = (self.actions, self.engine);
         self.diagnostics.within(shown.as_deref(), |diagnostics| {
-            let mut inner = NodeReader { diagnostics, actions, engine };
+            let mut inner = Context { diagnostics, actions, engine };
             inner.named(item, table, name.unwrap_or_default(), in_loop)
         })
     }
@@ -105,7 +97,7 @@ impl NodeReader<'_> {
             .filter(|(_, names)| names.iter().any(|name| table.contains(name)))
             .map(|(style, _)| *style)
             .collect();
-        let mut steps = StepReader { nodes: self, so_far };
+        let mut steps = StepReader { context: self, so_far };
         match found[..] {
             [] => steps.misplaced(table, &[schema::EMPTY_NODE], "a node without a body"),
             ["steps"] => {
@@ -155,7 +147,7 @@ impl NodeReader<'_> {
             self.diagnostics.keys(step, &schema::STEP);
             self.diagnostics.value(step, "name", Kind::Text);
             self.diagnostics.value(step, "description", Kind::OptionalText);
-            let mut diagnostics = StepReader { nodes: self, so_far };
+            let mut diagnostics = StepReader { context: self, so_far };
             steps.extend(diagnostics.step(item, step, &any_step));
         }
         Some(Body::Steps(steps))

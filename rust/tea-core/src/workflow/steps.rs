@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
 use crate::value::Map;
+use crate::workflow::context::Context;
 use crate::workflow::diagnostics::nearest_or_all;
 use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
-use crate::workflow::nodes::NodeReader;
 use crate::workflow::schema;
 use crate::yaml::document::{self, Entry, Mapping, NodeKind};
 
@@ -14,7 +14,7 @@ const NO_SECRETS: &str = "secrets must not reach the state";
 
 /// Reads one body. `so_far` is the number of problems before the node or step.
 pub(crate) struct StepReader<'r, 'a> {
-    pub nodes: &'r mut NodeReader<'a>,
+    pub context: &'r mut Context<'a>,
     pub so_far: usize,
 }
 
@@ -26,7 +26,7 @@ impl StepReader<'_, '_> {
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
             if schema::NODE.known.contains(key) && !is_allowed {
                 let message = format!("\"{key}\" has no meaning in {what}");
-                self.nodes.diagnostics.problem(&entry.place, message, "");
+                self.context.diagnostics.problem(&entry.place, message, "");
             }
         }
     }
@@ -37,7 +37,7 @@ impl StepReader<'_, '_> {
         match (has(schema::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
                 let message = "a step has one body, this has: uses, run";
-                self.nodes.diagnostics.problem(&item.place, message, "");
+                self.context.diagnostics.problem(&item.place, message, "");
                 None
             }
             (true, false) => {
@@ -50,7 +50,7 @@ impl StepReader<'_, '_> {
             }
             (false, false) => {
                 let hint = "give it uses or run";
-                self.nodes.diagnostics.problem(&item.place, "the step has no body", hint);
+                self.context.diagnostics.problem(&item.place, "the step has no body", hint);
                 None
             }
         }
@@ -61,7 +61,7 @@ impl StepReader<'_, '_> {
         let (entry, second) = (table.entry(name), table.entry(other));
         if let (Some(_), Some(second)) = (entry, second) {
             let message = format!("\"{name}\" and \"{other}\" mean the same: use one");
-            self.nodes.diagnostics.problem(&second.place, message, "");
+            self.context.diagnostics.problem(&second.place, message, "");
         }
         entry.or(second)
     }
@@ -72,13 +72,13 @@ impl StepReader<'_, '_> {
         let uses = self.pair(table, "uses", "action")?;
         let given = self.pair(table, "with", "params");
         let output = self.pair(table, "output", "outputs");
-        let action = self.nodes.diagnostics.text(table, &uses.key);
-        let params = given.and_then(|entry| self.nodes.diagnostics.table(table, &entry.key));
+        let action = self.context.diagnostics.text(table, &uses.key);
+        let params = given.and_then(|entry| self.context.diagnostics.table(table, &entry.key));
         let output = output.map_or(Output::Merged, |entry| self.output(&entry.value));
         let action = action?;
         let tree = match params {
             Some(params) => ValueTree::compile_entries(params, SCOPES, &mut |node, error| {
-                self.nodes.diagnostics.error(node, error);
+                self.context.diagnostics.error(node, error);
             }),
             None => Vec::new(),
         };
@@ -93,7 +93,7 @@ impl StepReader<'_, '_> {
         params: Option<&Mapping>,
         tree: &Entries,
     ) {
-        let NodeReader { diagnostics, actions, engine } = &mut *self.nodes;
+        let Context { diagnostics, actions, engine } = &mut *self.context;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
             diagnostics.problem(place, format!("{action} {why} in the engine {engine}"), "");
@@ -133,7 +133,7 @@ impl StepReader<'_, '_> {
     }
 
     fn output(&mut self, node: &document::Node) -> Output {
-        let diagnostics = &mut *self.nodes.diagnostics;
+        let diagnostics = &mut *self.context.diagnostics;
         if let NodeKind::Mapping(table) = &node.kind {
             let tree = ValueTree::compile_entries(table, RESULT_SCOPES, &mut |node, error| {
                 diagnostics.error(node, error);
@@ -167,8 +167,8 @@ impl StepReader<'_, '_> {
         if let NodeKind::Mapping(expression) = &entry.value.kind {
             return self.expression(&entry.value, expression);
         }
-        let engine = self.nodes.engine;
-        let diagnostics = &mut *self.nodes.diagnostics;
+        let engine = self.context.engine;
+        let diagnostics = &mut *self.context.diagnostics;
         match entry.value.text() {
             None => {
                 let message = format!("{}: expected Python code", entry.key);
@@ -187,7 +187,7 @@ impl StepReader<'_, '_> {
     }
 
     fn expression(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
-        let diagnostics = &mut *self.nodes.diagnostics;
+        let diagnostics = &mut *self.context.diagnostics;
         let kind = table.get("type");
         if kind.and_then(|kind| kind.text()) != Some("expression") {
             let wrong = match kind {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use crate::errors::{Location, Problem};
+use crate::errors::{InvalidFile, Location, Problem};
 use crate::limits::MAX_DEPTH;
 use crate::value::Value;
 use crate::yaml::document::{Entry, Mapping, Node, NodeKind};
@@ -36,8 +36,19 @@ fn without_marks_of_documents(text: &str) -> Cow<'_, str> {
     lines.collect::<String>().into()
 }
 
+/// Read one YAML document; `file` is its name in messages.
+///
+/// # Errors
+/// Every duplicate key, tag and wrong key, or the first syntax error.
+pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
+    document(text, &Arc::from(file)).map_err(|mut problems| {
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        InvalidFile { problems }
+    })
+}
+
 /// Read one YAML document, or say what is wrong with it.
-pub(crate) fn document(text: &str, file: &Arc<str>) -> Result<Rc<Node>, Vec<Problem>> {
+fn document(text: &str, file: &Arc<str>) -> Result<Rc<Node>, Vec<Problem>> {
     if let Some(problem) = source::forbidden_character(text, file) {
         return Err(vec![problem]);
     }

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::errors::{InvalidFile, Location};
+use crate::errors::Location;
 use crate::value::json;
 use crate::value::{Map, Value};
-use crate::yaml::compose;
 
 /// A value with its place. `size` is that of its source, in bytes.
 #[derive(Debug)]
@@ -131,20 +130,10 @@ impl Mapping {
     }
 }
 
-/// Read one YAML document; `file` is its name in messages.
-///
-/// # Errors
-/// Every duplicate key, tag and wrong key, or the first syntax error.
-pub fn parse(text: &str, file: &str) -> Result<Rc<Node>, InvalidFile> {
-    compose::document(text, &Arc::from(file)).map_err(|mut problems| {
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
-        InvalidFile { problems }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::compose::parse;
 
     fn place(text: &str) -> String {
         let node = parse(text, "f").unwrap();

@@ -1,6 +1,6 @@
 //! YAML text into values that know their place in the file.
 
-pub(crate) mod compose;
+pub mod compose;
 pub mod document;
 pub(crate) mod scalar;
 pub(crate) mod source;

@@ -1,0 +1,11 @@
+//! What the readers of nodes and of their bodies share.
+
+use crate::actions::Registry;
+use crate::workflow::diagnostics::Diagnostics;
+
+/// What is read for: what is wrong goes to the diagnostics.
+pub(crate) struct Context<'a> {
+    pub diagnostics: &'a mut Diagnostics,
+    pub actions: &'a Registry,
+    pub engine: &'a str,
+}
