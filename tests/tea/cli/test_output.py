@@ -190,4 +190,5 @@ def test_a_model_may_have_a_name_that_is_no_utf8(home: Path) -> None:
 def test_nothing_after_two_dashes_is_an_option(home: Path) -> None:
     done = tea_in_shell(home, 'tea chat -- "x" --max-tokens 4')
     assert done.returncode == 2
-    assert b"unknown argument --max-tokens\n     nothing after -- is an option" in done.stderr
+    assert b"--max-tokens" in done.stderr
+    assert b"nothing after -- is an option" in done.stderr

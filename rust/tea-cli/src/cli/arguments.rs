@@ -181,8 +181,8 @@ fn backend() -> impl TypedValueParser<Value = BackendChoice> {
         .try_map(|word| BackendChoice::from_word(&word).ok_or("not one of these"))
 }
 
-/// Print the help that was asked for, or what is wrong with the arguments; returns the exit code.
-pub fn report(error: &clap::Error) -> u8 {
+/// Print the help that was asked for, or what is wrong with `words`; returns the exit code.
+pub fn report(error: &clap::Error, words: &[OsString]) -> u8 {
     let mut message = error.render().to_string();
     if !error.use_stderr() {
         streams::answer(&message);
@@ -194,6 +194,13 @@ pub fn report(error: &clap::Error) -> u8 {
             true => format!("\n  tip: to run a workflow: tea run {word}\n"),
             false => format!("\n  tip: the commands are {}\n", commands()),
         });
+    }
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) {
+        if word.starts_with('-')
+            && words.iter().skip_while(|each| *each != "--").any(|each| each == word.as_str())
+        {
+            message.push_str("\n  tip: nothing after -- is an option\n");
+        }
     }
     streams::say(message.trim_end());
     super::error::EXIT_USAGE

@@ -56,7 +56,7 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
     }
     let given = match Arguments::try_parse_from(arguments) {
         Ok(given) => given,
-        Err(error) => return Ok(arguments::report(&error)),
+        Err(error) => return Ok(arguments::report(&error, arguments)),
     };
     match given.command {
         Some(Command::Run(options)) => run::run_command(&options),
