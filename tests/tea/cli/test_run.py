@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -203,8 +204,11 @@ def test_an_unusable_model_is_exit_code_3(tmp_path: Path, api: Api) -> None:
 def test_a_stopped_run_ends_with_the_code_of_its_signal(
     tmp_path: Path, api: Api, number: signal.Signals, code: int, background: bool
 ) -> None:
+    started: Future[int] = Future()
+
     def endless(handler: Handler) -> None:
-        os.kill(process.pid, number)
+        # The program may ask before ``start`` has returned.
+        os.kill(started.result(20), number)
         handler.rfile.read(1)
 
     api.scripts = [endless]
@@ -213,6 +217,7 @@ def test_a_stopped_run_ends_with_the_code_of_its_signal(
         process = start(tmp_path, "run", write(tmp_path, asking(api)), "-i", '{"question": "x"}')
     finally:
         signal.signal(signal.SIGINT, usual)
+    started.set_result(process.pid)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (code, b"", b"")
 

@@ -22,7 +22,7 @@ Exit codes:
 ///
 /// Without a command, on a terminal: chat.
 #[derive(Debug, Parser)]
-#[command(name = "tea", no_binary_name = true, disable_help_subcommand = true)]
+#[command(name = "tea", bin_name = "tea", no_binary_name = true, disable_help_subcommand = true)]
 #[command(after_help = EXIT_CODES, args_override_self = true)]
 pub struct Arguments {
     /// Print the version
