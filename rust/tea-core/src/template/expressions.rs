@@ -7,7 +7,7 @@ use minijinja::machinery::ast;
 
 use super::filters::{self, Function};
 use super::methods::METHODS;
-use super::syntax::{refuse_reserved, refused};
+use super::refusal::{refuse_reserved, refused};
 use super::tree::{Arguments, Comparison, Expression, LoopMethod, Sign};
 use crate::errors::Error;
 use crate::suggest::nearest;

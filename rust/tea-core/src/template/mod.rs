@@ -11,6 +11,7 @@ mod filters;
 mod methods;
 mod names;
 mod operators;
+mod refusal;
 mod syntax;
 mod tokens;
 mod tree;

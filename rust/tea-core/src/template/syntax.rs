@@ -4,6 +4,7 @@ use minijinja::machinery::{ast, parse, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
 use super::expressions::expression;
+use super::refusal::{refuse_reserved, refused};
 use super::tokens;
 use super::tree::{Expression, For, Statement, Target};
 use crate::errors::Error;
@@ -40,10 +41,6 @@ fn malformed(error: &minijinja::Error, text: &str) -> Error {
     let line = error.line().filter(|_| crate::value::text::strip(text).contains('\n'));
     let place = line.map_or_else(String::new, |line| format!(" in line {line} of the text"));
     Error::template(format!("not a well-formed template{place}: {detail}"))
-}
-
-pub(super) fn refused<T>(what: &str) -> Result<T, Error> {
-    Err(Error::template(format!("{what} is not part of the template language")))
 }
 
 fn statements(list: &[ast::Stmt<'_>]) -> Result<Vec<Statement>, Error> {
@@ -150,12 +147,4 @@ fn target(expr: &ast::Expr<'_>) -> Result<Target, Error> {
 
 fn targets(list: &[ast::Expr<'_>]) -> Result<Vec<Target>, Error> {
     list.iter().map(target).collect()
-}
-
-pub(super) fn refuse_reserved(name: &str) -> Result<(), Error> {
-    match name {
-        "self" => Err(Error::template("there is no name \"self\" here")),
-        "range" => Err(Error::template("range is not a value").hint("call it: range(3)")),
-        _ => Ok(()),
-    }
 }
