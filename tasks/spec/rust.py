@@ -10,6 +10,8 @@ HEAD = """\
 //! The table of the workflow format, as constants.
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
+use crate::value::Value;
+
 /// The kinds of values, each with a check of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +37,8 @@ pub struct ValueType {
 }
 
 /// Keys or parameters, and what they take.
-pub type Types = &'static [(&'static str, ValueType)];
+#[derive(Debug, Clone, Copy)]
+pub struct Types(pub &'static [(&'static str, ValueType)]);
 
 /// One level of the file. `title` says in messages where a key is.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct Level {
 pub struct Parameters {
     /// Parameters and what they take.
     pub types: Types,
+    /// All their names.
+    pub names: &'static [&'static str],
     /// Those that must be there.
     pub required: &'static [&'static str],
 }
@@ -161,7 +166,7 @@ def _type(of: ValueType) -> str:
 
 def _types(keys: Iterable[Key]) -> str:
     inner = "\n".join(f"        ({_text(key.name)}, {_type(key.type)})," for key in keys)
-    return f"&[\n{inner}\n    ]"
+    return f"Types(&[\n{inner}\n    ])"
 
 
 def _level(level: Level) -> list[str]:
@@ -179,8 +184,9 @@ def _level(level: Level) -> list[str]:
 
 def _parameters_value(keys: Iterable[Key]) -> str:
     keys = tuple(keys)
+    names = _list(key.name for key in keys)
     required = _list(key.name for key in keys if key.required)
-    return f"Parameters {{ types: {_types(keys)}, required: {required} }}"
+    return f"Parameters {{ types: {_types(keys)}, names: {names}, required: {required} }}"
 
 
 def _parameters(name: str, about: str, keys: Iterable[Key]) -> list[str]:
@@ -215,4 +221,22 @@ def _sampling(table: Table) -> list[str]:
     lines += ["}", "", "impl Default for Sampling {", "    fn default() -> Sampling {"]
     lines += ["        Sampling {"]
     lines += [f"            {key.name}: {key.default!r}," for key in table.sampling]
-    return [*lines, "        }", "    }", "}", ""]
+    lines += ["        }", "    }", "}", "", "impl Sampling {"]
+    lines += ["    /// Set the field of this name, where the value fits it."]
+    lines += ["    pub fn set(&mut self, name: &str, value: &Value) {"]
+    lines += ["        let float = value.as_number();"]
+    lines += ["        let int = value.as_int().and_then(|number| u64::try_from(number).ok());"]
+    lines += ["        match name {"]
+    for key in table.sampling:
+        field = f"self.{key.name}"
+        given = f"{key.more['sampling']}.unwrap_or({field})"
+        lines += [f'            "{key.name}" => {field} = {given},']
+    lines += ["            _ => {}", "        }", "    }", ""]
+    lines += ["    /// All fields by name."]
+    lines += ["    #[must_use]"]
+    lines += [f"    pub fn fields(&self) -> [(&'static str, Value); {len(table.sampling)}] {{"]
+    lines += ["        ["]
+    for key in table.sampling:
+        value = {"float": "Value::Float(self.{})", "int": "Value::Int(self.{}.into())"}
+        lines += [f'            ("{key.name}", {value[key.more["sampling"]].format(key.name)}),']
+    return [*lines, "        ]", "    }", "}", ""]

@@ -31,19 +31,15 @@ impl JudgeModel {
                 ("content", Value::Text(message.content.clone())),
             ])
         });
-        let answer = self.0.ask(
-            "chat",
-            &Value::record([
-                ("messages", Value::list(messages.collect())),
-                ("stop", texts(&request.stop)),
-                ("temperature", Value::Float(request.temperature)),
-                ("max_tokens", Value::Int(request.max_tokens.into())),
-                ("top_p", Value::Float(request.top_p)),
-                ("top_k", Value::Int(request.top_k.into())),
-                ("min_p", Value::Float(request.min_p)),
-                ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
-            ]),
-        );
+        let seed = request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()));
+        let own = [
+            ("messages", Value::list(messages.collect())),
+            ("stop", texts(&request.stop)),
+            ("seed", seed),
+        ];
+        let asked = own.into_iter().chain(request.sampling.fields());
+        let asked = asked.map(|(key, value)| (key.into(), value)).collect();
+        let answer = self.0.ask("chat", &Value::map(asked));
         if let Some(on_text) = on_text {
             list(&answer, "pieces").iter().filter_map(Value::as_text).for_each(on_text);
         }

@@ -2,6 +2,8 @@
 //! The table of the workflow format, as constants.
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
+use crate::value::Value;
+
 /// The kinds of values, each with a check of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -77,7 +79,8 @@ pub struct ValueType {
 }
 
 /// Keys or parameters, and what they take.
-pub type Types = &'static [(&'static str, ValueType)];
+#[derive(Debug, Clone, Copy)]
+pub struct Types(pub &'static [(&'static str, ValueType)]);
 
 /// One level of the file. `title` says in messages where a key is.
 #[derive(Debug)]
@@ -97,6 +100,8 @@ pub struct Level {
 pub struct Parameters {
     /// Parameters and what they take.
     pub types: Types,
+    /// All their names.
+    pub names: &'static [&'static str],
     /// Those that must be there.
     pub required: &'static [&'static str],
 }
@@ -150,10 +155,38 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Set the field of this name, where the value fits it.
+    pub fn set(&mut self, name: &str, value: &Value) {
+        let float = value.as_number();
+        let int = value.as_int().and_then(|number| u64::try_from(number).ok());
+        match name {
+            "temperature" => self.temperature = float.unwrap_or(self.temperature),
+            "max_tokens" => self.max_tokens = int.unwrap_or(self.max_tokens),
+            "top_p" => self.top_p = float.unwrap_or(self.top_p),
+            "top_k" => self.top_k = int.unwrap_or(self.top_k),
+            "min_p" => self.min_p = float.unwrap_or(self.min_p),
+            _ => {}
+        }
+    }
+
+    /// All fields by name.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, Value); 5] {
+        [
+            ("temperature", Value::Float(self.temperature)),
+            ("max_tokens", Value::Int(self.max_tokens.into())),
+            ("top_p", Value::Float(self.top_p)),
+            ("top_k", Value::Int(self.top_k.into())),
+            ("min_p", Value::Float(self.min_p)),
+        ]
+    }
+}
+
 /// The keys of the file.
 pub const FILE: Level = Level {
     title: "the file",
-    known: &[
+    known: Types(&[
         ("name", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("version", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
@@ -163,7 +196,7 @@ pub const FILE: Level = Level {
         ("settings", ValueType { kind: Kind::Settings, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("nodes", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("edges", ValueType { kind: Kind::Edges, expected: "a list", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata"],
     unsupported: &["imports", "config", "data", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
 };
@@ -171,11 +204,11 @@ pub const FILE: Level = Level {
 /// The keys of settings.
 pub const SETTINGS: Level = Level {
     title: "settings",
-    known: &[
+    known: Types(&[
         ("max_iterations", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("error_handling", ValueType { kind: Kind::ErrorHandling, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("llm", ValueType { kind: Kind::Llm, expected: "a map", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata", "auto_trace", "trace_exporter", "trace_file", "opik"],
     unsupported: &["actions", "cache", "checkpoint", "config", "firebase", "interrupt_after", "interrupt_before", "ltm", "lua", "max_workers", "memory", "parallel", "prolog", "rag", "raise_exceptions", "rate_limiting", "secrets", "session", "storage"],
 };
@@ -183,7 +216,7 @@ pub const SETTINGS: Level = Level {
 /// The keys of settings.llm.
 pub const LLM: Level = Level {
     title: "settings.llm",
-    known: &[
+    known: Types(&[
         ("system", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("temperature", ValueType { kind: Kind::Number, expected: "a number from 0 to 2", least: Some(0.0), most: Some(2.0), above: None, words: &[] }),
         ("max_tokens", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
@@ -206,7 +239,7 @@ pub const LLM: Level = Level {
         ("api_base", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure", least: None, most: None, above: None, words: &["openai", "ollama", "azure"] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata"],
     unsupported: &["tools", "response_format", "fallback", "shell_provider"],
 };
@@ -214,14 +247,14 @@ pub const LLM: Level = Level {
 /// The keys of settings.error_handling.
 pub const ERROR_HANDLING: Level = Level {
     title: "settings.error_handling",
-    known: &[
+    known: Types(&[
         ("mode", ValueType { kind: Kind::Choice, expected: "one of raise, graceful, retry", least: None, most: None, above: None, words: &["raise", "graceful", "retry"] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("retry_delay", ValueType { kind: Kind::Number, expected: "a number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("backoff_multiplier", ValueType { kind: Kind::Number, expected: "a number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata", "error_responses"],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
@@ -229,14 +262,14 @@ pub const ERROR_HANDLING: Level = Level {
 /// The keys of on_error.
 pub const ON_ERROR: Level = Level {
     title: "on_error",
-    known: &[
+    known: Types(&[
         ("mode", ValueType { kind: Kind::Choice, expected: "one of raise, graceful, retry", least: None, most: None, above: None, words: &["raise", "graceful", "retry"] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("retry_delay", ValueType { kind: Kind::Number, expected: "a number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("backoff_multiplier", ValueType { kind: Kind::Number, expected: "a number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata", "error_responses"],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
@@ -244,13 +277,13 @@ pub const ON_ERROR: Level = Level {
 /// The keys of retry.
 pub const RETRY: Level = Level {
     title: "retry",
-    known: &[
+    known: Types(&[
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("base_delay_ms", ValueType { kind: Kind::Number, expected: "a number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("max_delay_ms", ValueType { kind: Kind::Number, expected: "a number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("backoff_multiplier", ValueType { kind: Kind::Number, expected: "a number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("jitter", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata"],
     unsupported: &[],
 };
@@ -258,7 +291,7 @@ pub const RETRY: Level = Level {
 /// The keys of a node.
 pub const NODE: Level = Level {
     title: "a node",
-    known: &[
+    known: Types(&[
         ("name", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("uses", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("with", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
@@ -279,7 +312,7 @@ pub const NODE: Level = Level {
         ("on_error", ValueType { kind: Kind::OnError, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint"],
     unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker"],
 };
@@ -287,7 +320,7 @@ pub const NODE: Level = Level {
 /// The keys of a step.
 pub const STEP: Level = Level {
     title: "a step",
-    known: &[
+    known: Types(&[
         ("name", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("uses", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("with", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
@@ -299,7 +332,7 @@ pub const STEP: Level = Level {
         ("script", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint"],
     unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
 };
@@ -307,11 +340,11 @@ pub const STEP: Level = Level {
 /// The keys of run.
 pub const EXPRESSION: Level = Level {
     title: "run",
-    known: &[
+    known: Types(&[
         ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
         ("value", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("output_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata"],
     unsupported: &[],
 };
@@ -319,10 +352,10 @@ pub const EXPRESSION: Level = Level {
 /// The keys of condition.
 pub const CONDITION: Level = Level {
     title: "condition",
-    known: &[
+    known: Types(&[
         ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
         ("value", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata"],
     unsupported: &[],
 };
@@ -330,10 +363,10 @@ pub const CONDITION: Level = Level {
 /// The keys of a goto rule.
 pub const GOTO: Level = Level {
     title: "a goto rule",
-    known: &[
+    known: Types(&[
         ("if", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata", "description"],
     unsupported: &[],
 };
@@ -341,12 +374,12 @@ pub const GOTO: Level = Level {
 /// The keys of an edge.
 pub const EDGE: Level = Level {
     title: "an edge",
-    known: &[
+    known: Types(&[
         ("from", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
-    ],
+    ]),
     ignored: &["observability", "endpoint", "metadata", "description"],
     unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"],
 };
@@ -376,7 +409,7 @@ pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
 pub const UNSENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p"];
 
 /// The parameters of chat.
-pub const CHAT: Parameters = Parameters { types: &[
+pub const CHAT: Parameters = Parameters { types: Types(&[
         ("messages", ValueType { kind: Kind::Messages, expected: "a list, not empty, of maps with role (system, user, assistant) and content (text)", least: None, most: None, above: None, words: &[] }),
         ("prompt", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("system", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
@@ -392,16 +425,16 @@ pub const CHAT: Parameters = Parameters { types: &[
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ], required: &[] };
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "seed", "stop", "backend", "model", "timeout", "max_retries"], required: &[] };
 
 /// The parameters of embed.
-pub const EMBED: Parameters = Parameters { types: &[
+pub const EMBED: Parameters = Parameters { types: Types(&[
         ("text", ValueType { kind: Kind::SomeTexts, expected: "text or a list of texts, not empty", least: None, most: None, above: None, words: &[] }),
         ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ], required: &["text"] };
+    ]), names: &["text", "backend", "model", "timeout", "max_retries"], required: &["text"] };
 
 /// The parameters of the actions.
 pub const ACTIONS: &[(&str, Parameters)] = &[
@@ -410,31 +443,31 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
     ("llm.complete", CHAT),
     ("llm.stream", CHAT),
     ("llm.embed", EMBED),
-    ("template", Parameters { types: &[
+    ("template", Parameters { types: Types(&[
         ("template", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
-    ], required: &["template"] }),
-    ("json.parse", Parameters { types: &[
+    ]), names: &["template"], required: &["template"] }),
+    ("json.parse", Parameters { types: Types(&[
         ("text", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
-    ], required: &["text"] }),
-    ("json.stringify", Parameters { types: &[
+    ]), names: &["text"], required: &["text"] }),
+    ("json.stringify", Parameters { types: Types(&[
         ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
         ("indent", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 100", least: Some(0.0), most: Some(100.0), above: None, words: &[] }),
-    ], required: &["data"] }),
-    ("memory.store", Parameters { types: &[
+    ]), names: &["data", "indent"], required: &["data"] }),
+    ("memory.store", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
-    ], required: &["key", "value"] }),
-    ("memory.retrieve", Parameters { types: &[
+    ]), names: &["key", "value"], required: &["key", "value"] }),
+    ("memory.retrieve", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("default", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
-    ], required: &["key"] }),
-    ("file.read", Parameters { types: &[
+    ]), names: &["key", "default"], required: &["key"] }),
+    ("file.read", Parameters { types: Types(&[
         ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-    ], required: &["path"] }),
-    ("file.write", Parameters { types: &[
+    ]), names: &["path"], required: &["path"] }),
+    ("file.write", Parameters { types: Types(&[
         ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("content", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
-    ], required: &["path", "content"] }),
+    ]), names: &["path", "content"], required: &["path", "content"] }),
 ];
 
 /// The filters of templates.

@@ -58,18 +58,15 @@ impl PageModel {
             ])
         });
         let stop = request.stop.iter().cloned().map(Value::Text).collect();
-        Value::record([
+        let own = [
             ("messages", Value::list(messages.collect())),
             ("prompt", request.prompt.clone().map_or(Value::Null, Value::Text)),
-            ("temperature", Value::Float(request.temperature)),
-            ("max_tokens", Value::Int(request.max_tokens.into())),
-            ("top_p", Value::Float(request.top_p)),
-            ("top_k", Value::Int(request.top_k.into())),
-            ("min_p", Value::Float(request.min_p)),
             ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
             ("stop", Value::list(stop)),
             ("n_ctx", self.n_ctx()),
-        ])
+        ];
+        let all = own.into_iter().chain(request.sampling.fields());
+        Value::map(all.map(|(key, value)| (key.into(), value)).collect())
     }
 
     async fn answer(

@@ -79,7 +79,7 @@ impl Session {
         on_text: Option<OnText<'_>>,
     ) -> Result<Generation, Error> {
         let started = Instant::now();
-        self.check_room(prompt.len(), request.max_tokens)?;
+        self.check_room(prompt.len(), request.sampling.max_tokens)?;
         let reused = self.rewind(prompt);
         let mut sampler = Sampler::new(llama::load()?, sampling(request)?)?;
         let mut answer = StopSequenceBuffer::new(&request.stop, on_text);
@@ -93,7 +93,7 @@ impl Session {
         if let Some(adaptive) = self.adaptive.as_mut().filter(|_| yields) {
             adaptive.begin(self.started.elapsed().as_secs_f64(), cpu_wait_seconds());
         }
-        let limit = usize::try_from(request.max_tokens).unwrap_or(usize::MAX);
+        let limit = usize::try_from(request.sampling.max_tokens).unwrap_or(usize::MAX);
         let (count, finish_reason) = self.answer(&mut sampler, &mut answer, limit, yields)?;
         Ok(Generation {
             text: answer.finish(),
@@ -199,14 +199,14 @@ impl Session {
 
 /// How to sample the answer: None is greedy.
 fn sampling(request: &ChatRequest) -> Result<Option<Sampling>, Error> {
-    if request.temperature == 0.0 {
+    if request.sampling.temperature == 0.0 {
         return Ok(None);
     }
     Ok(Some(Sampling {
-        top_k: i32::try_from(request.top_k).unwrap_or(i32::MAX),
-        top_p: request.top_p as f32,
-        min_p: request.min_p as f32,
-        temperature: request.temperature as f32,
+        top_k: i32::try_from(request.sampling.top_k).unwrap_or(i32::MAX),
+        top_p: request.sampling.top_p as f32,
+        min_p: request.sampling.min_p as f32,
+        temperature: request.sampling.temperature as f32,
         seed: match request.seed {
             Some(seed) => seed,
             None => new_seed()?,

@@ -11,6 +11,7 @@ use crate::errors::Error;
 use crate::llm::backend::{BackendChoice, Backends, ChatReply, ChatRequest, Message, Role};
 use crate::llm::parameters;
 use crate::run::events::Event;
+use crate::spec;
 use crate::value::{Map, Value};
 
 /// Add the llm actions, which ask `backends` for their models.
@@ -19,12 +20,12 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
         let streams = name == "llm.stream";
         let action = Rc::new(Chat { backends: backends.clone(), streams });
         let check: Option<Check> = Some(parameters::chat_problems);
-        registry.add(name, ActionSpec { action, params: parameters::CHAT, required: &[], check });
+        registry.add(name, ActionSpec { action, params: spec::CHAT.names, required: &[], check });
     }
     let action = Rc::new(Embed { backends: backends.clone() });
     let check: Option<Check> = Some(parameters::embed_problems);
-    let required = &["text"];
-    registry.add("llm.embed", ActionSpec { action, params: parameters::EMBED, required, check });
+    let required = spec::EMBED.required;
+    registry.add("llm.embed", ActionSpec { action, params: spec::EMBED.names, required, check });
 }
 
 struct Chat {

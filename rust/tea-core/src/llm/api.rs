@@ -297,9 +297,9 @@ fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> 
         ("messages", Value::list(request.messages.iter().map(message).collect())),
     ];
     let sampled = [
-        ("temperature", "temperature", Value::Float(request.temperature)),
-        ("max_tokens", limit, Value::Int(request.max_tokens.into())),
-        ("top_p", "top_p", Value::Float(request.top_p)),
+        ("temperature", "temperature", Value::Float(request.sampling.temperature)),
+        ("max_tokens", limit, Value::Int(request.sampling.max_tokens.into())),
+        ("top_p", "top_p", Value::Float(request.sampling.top_p)),
     ];
     let sampled = sampled.into_iter().filter(|(field, ..)| !request.unsent.contains(field));
     body.extend(sampled.map(|(_, name, value)| (name, value)));

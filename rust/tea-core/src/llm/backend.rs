@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
+use crate::spec::Sampling;
 use crate::value::Map;
 
 /// What to say where there is no local model.
@@ -75,16 +76,8 @@ pub struct ChatRequest {
     /// Given only when the call had a prompt and no system text: a model without a chat template
     /// then completes it as plain text.
     pub prompt: Option<Arc<str>>,
-    /// 0 always takes the likeliest token.
-    pub temperature: f64,
-    /// The most tokens of an answer.
-    pub max_tokens: u64,
-    /// Nucleus sampling.
-    pub top_p: f64,
-    /// Local model only; 0 is off.
-    pub top_k: u64,
-    /// Local model only.
-    pub min_p: f64,
+    /// How to choose the tokens.
+    pub sampling: Sampling,
     /// None means a new one each time.
     pub seed: Option<u32>,
     /// Texts that end an answer.

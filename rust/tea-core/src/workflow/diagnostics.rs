@@ -3,9 +3,8 @@
 use std::rc::Rc;
 
 use crate::errors::{Error, Location, Problem};
+use crate::spec::{self, Level, ValueType};
 use crate::suggest::nearest;
-use crate::workflow::schema::Level;
-use crate::workflow::types::Kind;
 use crate::yaml::document::{Entry, Mapping, Node, NodeKind};
 
 /// The problems and warnings of one file, and checks that add to them.
@@ -58,30 +57,47 @@ impl Diagnostics {
     pub fn keys(&mut self, table: &Mapping, level: &Level) {
         for entry in table.iter() {
             let key = &*entry.key;
-            if level.known.contains(key) {
+            if level.knows(key) {
                 continue;
             }
-            if level.ignored.contains(key) {
-                self.warn(&entry.place, format!("\"{key}\" in {} has no effect here", level.name));
-            } else if level.unsupported.contains(key) {
+            if level.ignored.contains(&key) {
+                self.warn(&entry.place, format!("\"{key}\" in {} has no effect here", level.title));
+            } else if level.unsupported.contains(&key) {
                 let shown = match entry.value.text() {
                     Some(value) => format!("\"{key}: {value}\""),
                     None => format!("\"{key}\""),
                 };
-                let message = format!("{shown} in {} is not supported here", level.name);
+                let message = format!("{shown} in {} is not supported here", level.title);
                 self.problem(&entry.place, message, "");
             } else {
-                let hint = nearest_or_all(key, level.known.iter());
-                let message = format!("unknown key \"{key}\" in {}", level.name);
+                let hint = nearest_or_all(key, level.known.keys());
+                let message = format!("unknown key \"{key}\" in {}", level.title);
                 self.problem(&entry.place, message, hint);
             }
         }
     }
 
-    /// The entry of `key` when it is there and of the right kind.
-    pub fn value<'t>(&mut self, table: &'t Mapping, key: &str, kind: Kind) -> Option<&'t Entry> {
+    /// The entry of `key` of the level when it is there and fits.
+    pub fn value<'t>(&mut self, table: &'t Mapping, key: &str, level: &Level) -> Option<&'t Entry> {
+        self.typed(table, key, level.known.get(key)?)
+    }
+
+    /// The same for a key that may be null, too.
+    pub fn value_or_null<'t>(
+        &mut self,
+        table: &'t Mapping,
+        key: &str,
+        level: &Level,
+    ) -> Option<&'t Entry> {
+        match table.entry(key)? {
+            entry if entry.value.is_null() => Some(entry),
+            _ => self.value(table, key, level),
+        }
+    }
+
+    fn typed<'t>(&mut self, table: &'t Mapping, key: &str, of: &ValueType) -> Option<&'t Entry> {
         let entry = table.entry(key)?;
-        if let Some(wrong) = kind.wrong(&entry.value.plain()) {
+        if let Some(wrong) = of.wrong(&entry.value.plain()) {
             self.problem(&entry.value.place, format!("{key}: {wrong}"), "");
             return None;
         }
@@ -90,7 +106,7 @@ impl Diagnostics {
 
     /// The text of `key`; None where it is not there or wrong.
     pub fn text(&mut self, table: &Mapping, key: &str) -> Option<String> {
-        self.value(table, key, Kind::Text)?.value.text().map(Into::into)
+        self.typed(table, key, spec::NODE.known.get("name")?)?.value.text().map(Into::into)
     }
 
     /// The map of `key`; one without a value is as if it were not there.

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::actions::Registry;
 use crate::errors::{InvalidFile, Location, Problem};
+use crate::spec;
 use crate::suggest::nearest;
 use crate::template::SCOPES;
 use crate::value::{Map, Value};
@@ -14,10 +15,8 @@ use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::{Body, Node, Rule, Workflow, END, START};
-use crate::workflow::schema;
 use crate::workflow::settings;
 use crate::workflow::transitions::read_condition;
-use crate::workflow::types::Kind;
 use crate::yaml::compose;
 use crate::yaml::document::{self, Mapping, NodeKind};
 
@@ -62,9 +61,9 @@ fn read(
         diagnostics.problem(&document.place, message, "");
         return None;
     };
-    diagnostics.keys(table, &schema::FILE);
+    diagnostics.keys(table, &spec::FILE);
     for key in ["name", "description", "version"] {
-        let entry = diagnostics.value(table, key, Kind::OptionalText);
+        let entry = diagnostics.value_or_null(table, key, &spec::FILE);
         if let Some(entry) = entry.filter(|entry| key == "version" && entry.value.is_null()) {
             diagnostics.problem(&entry.value.place, "version: expected text, got null", "");
         }
@@ -193,8 +192,8 @@ fn read_edges(
             diagnostics.problem(&item.place, "expected an edge: {from, to}", "");
             continue;
         };
-        diagnostics.keys(table, &schema::EDGE);
-        let is_unsupported = schema::EDGE.unsupported.iter().any(|key| table.contains(key));
+        diagnostics.keys(table, &spec::EDGE);
+        let is_unsupported = spec::EDGE.unsupported.iter().any(|key| table.contains(key));
         for key in ["from", "to"] {
             if !table.contains(key) && !is_unsupported {
                 diagnostics.problem(&item.place, format!("the edge has no {key}"), "");
@@ -223,7 +222,7 @@ fn edge_condition(table: &Mapping, diagnostics: &mut Diagnostics) -> Option<Cond
     let expected = table.get("when").and_then(|when| read_condition(diagnostics, when, SCOPES));
     let Some(mut node) = table.get("condition") else { return expected };
     if let NodeKind::Mapping(inner) = &node.kind {
-        diagnostics.keys(inner, &schema::CONDITION);
+        diagnostics.keys(inner, &spec::CONDITION);
         let kind = inner.get("type");
         match inner.get("value") {
             Some(value) if kind.and_then(|kind| kind.text()) == Some("expression") => node = value,

@@ -7,7 +7,6 @@ pub mod load;
 pub mod model;
 pub(crate) mod nodes;
 pub(crate) mod retry;
-pub(crate) mod schema;
 pub(crate) mod settings;
 pub(crate) mod steps;
 pub(crate) mod transitions;

@@ -2,15 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::spec;
 use crate::template::SCOPES;
 use crate::value::Value;
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::model::{Body, Node};
-use crate::workflow::schema;
 use crate::workflow::steps::StepReader;
 use crate::workflow::transitions::{read_condition, read_goto, read_on_error};
-use crate::workflow::types::Kind;
 use crate::yaml::document::{self, Mapping, NodeKind};
 
 const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
@@ -48,11 +47,11 @@ impl Context<'_> {
         in_loop: bool,
     ) -> Option<Node> {
         let so_far = self.diagnostics.problems.len();
-        self.diagnostics.value(table, "description", Kind::OptionalText);
+        self.diagnostics.value_or_null(table, "description", &spec::NODE);
         if self.refuse_type(table) {
             return None;
         }
-        self.diagnostics.keys(table, &schema::NODE);
+        self.diagnostics.keys(table, &spec::NODE);
         if let Some(entry) = table.entry("goto").filter(|_| in_loop) {
             self.diagnostics.problem(&entry.place, "a node in a loop's body cannot have goto", "");
         }
@@ -88,8 +87,8 @@ impl Context<'_> {
     ) -> Option<Body> {
         let styles: [(&str, &[&str]); 4] = [
             ("uses", &["uses", "action"]),
-            ("run", schema::RUN_BODY),
-            ("steps", schema::STEPS_BODY),
+            ("run", spec::RUN_BODY),
+            ("steps", spec::STEPS_BODY),
             ("type: while_loop", &["type"]),
         ];
         let found: Vec<&str> = styles
@@ -99,23 +98,19 @@ impl Context<'_> {
             .collect();
         let mut steps = StepReader { context: self, so_far };
         match found[..] {
-            [] => steps.misplaced(table, &[schema::EMPTY_NODE], "a node without a body"),
+            [] => steps.misplaced(table, &[spec::EMPTY_NODE], "a node without a body"),
             ["steps"] => {
-                steps.misplaced(
-                    table,
-                    &[schema::ANY_NODE, schema::STEPS_BODY],
-                    "a node with steps",
-                );
+                steps.misplaced(table, &[spec::ANY_NODE, spec::STEPS_BODY], "a node with steps");
                 return self.steps(table);
             }
             ["type: while_loop"] if in_loop => {
                 self.diagnostics.problem(&item.place, "a loop cannot be inside a loop", "");
             }
             ["type: while_loop"] => {
-                steps.misplaced(table, &[schema::ANY_NODE, schema::LOOP_BODY], "a while_loop");
+                steps.misplaced(table, &[spec::ANY_NODE, spec::LOOP_BODY], "a while_loop");
                 return self.while_loop(item, table);
             }
-            [_] => return Some(Body::Steps(vec![steps.step(item, table, schema::ANY_NODE)?])),
+            [_] => return Some(Body::Steps(vec![steps.step(item, table, spec::ANY_NODE)?])),
             _ => {
                 let message = format!("a node has one body, this has: {}", found.join(", "));
                 self.diagnostics.problem(&item.place, message, "");
@@ -134,8 +129,8 @@ impl Context<'_> {
             return None;
         };
         // What a step leaves out because it was refused may have any of these keys.
-        let unsupported = schema::STEP.unsupported.iter();
-        let any_step: Vec<&str> = unsupported.chain(schema::ANY_STEP.iter().copied()).collect();
+        let unsupported = spec::STEP.unsupported.iter().chain(spec::ANY_STEP);
+        let any_step: Vec<&str> = unsupported.copied().collect();
         let mut steps = Vec::new();
         for item in items {
             let NodeKind::Mapping(step) = &item.kind else {
@@ -144,9 +139,9 @@ impl Context<'_> {
                 continue;
             };
             let so_far = self.diagnostics.problems.len();
-            self.diagnostics.keys(step, &schema::STEP);
-            self.diagnostics.value(step, "name", Kind::Text);
-            self.diagnostics.value(step, "description", Kind::OptionalText);
+            self.diagnostics.keys(step, &spec::STEP);
+            self.diagnostics.value(step, "name", &spec::STEP);
+            self.diagnostics.value_or_null(step, "description", &spec::STEP);
             let mut diagnostics = StepReader { context: self, so_far };
             steps.extend(diagnostics.step(item, step, &any_step));
         }
@@ -161,7 +156,7 @@ impl Context<'_> {
         }
         let condition =
             table.get("condition").and_then(|node| read_condition(self.diagnostics, node, SCOPES));
-        let limit = self.diagnostics.value(table, "max_iterations", Kind::Whole(1, Some(1000)));
+        let limit = self.diagnostics.value(table, "max_iterations", &spec::NODE);
         let limit = limit.and_then(|entry| entry.value.scalar().and_then(Value::as_int));
         let items = self.diagnostics.items(table, "body");
         let mut nodes = Vec::new();

@@ -1,13 +1,11 @@
 //! The `settings` of a workflow file: checked when loaded, rendered and checked when run.
 
 use crate::errors::Error;
-use crate::llm::parameters;
+use crate::spec;
 use crate::template::{Scope, ValueTree, SETTINGS_SCOPES};
 use crate::value::{Map, Value};
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Entries;
-use crate::workflow::schema;
-use crate::workflow::types;
 use crate::yaml::document::Mapping;
 
 pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
@@ -15,14 +13,14 @@ pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
 /// Read and check settings; strings become templates over `env` and `variables`.
 pub(crate) fn read(table: Option<&Mapping>, diagnostics: &mut Diagnostics) -> Entries {
     let Some(table) = table else { return Vec::new() };
-    diagnostics.keys(table, &schema::SETTINGS);
-    for (key, level) in [("llm", &schema::LLM), ("error_handling", &schema::ERROR_HANDLING)] {
+    diagnostics.keys(table, &spec::SETTINGS);
+    for (key, level) in [("llm", &spec::LLM), ("error_handling", &spec::ERROR_HANDLING)] {
         if let Some(part) = diagnostics.table(table, key) {
             diagnostics.keys(part, level);
         }
     }
     let mut tree = Vec::new();
-    for entry in table.iter().filter(|entry| schema::SETTINGS.known.contains(&entry.key)) {
+    for entry in table.iter().filter(|entry| spec::SETTINGS.knows(&entry.key)) {
         let is_part = matches!(&*entry.key, "llm" | "error_handling");
         if is_part && !matches!(entry.value.kind, crate::yaml::document::NodeKind::Mapping(_)) {
             continue;
@@ -65,7 +63,7 @@ pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
                 for (name, item) in entries {
                     let path = format!("{key}.{name}");
                     let value = item.render(scope).map_err(|error| within(error, &path))?;
-                    let says_null = &**key == "llm" && parameters::UNSENT.contains(&&**name);
+                    let says_null = &**key == "llm" && spec::UNSENT.contains(&&**name);
                     if says_null || !matches!(value, Value::Null) {
                         values.insert(name.clone(), value);
                     }
@@ -91,17 +89,18 @@ pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
 fn problems(settings: &Map) -> Vec<(Vec<&str>, String)> {
     let mut found = Vec::new();
     let part = |key: &str| settings.get(key).and_then(Value::as_map);
-    for (key, message) in part("llm").into_iter().flat_map(parameters::settings_problems) {
+    for (key, message) in part("llm").into_iter().flat_map(|llm| spec::LLM.known.problems(llm)) {
         found.push((vec!["llm", key], message));
     }
     for (key, value) in part("error_handling").into_iter().flatten() {
-        let kind = types::ERROR_HANDLING.iter().find(|(name, _)| *name == &**key);
-        if let Some(wrong) = kind.and_then(|(_, kind)| kind.wrong(value)) {
+        let of = spec::ERROR_HANDLING.known.get(key);
+        if let Some(wrong) = of.and_then(|of| of.wrong(value)) {
             found.push((vec!["error_handling", &**key], format!("{key}: {wrong}")));
         }
     }
-    if let Some(limit) = settings.get("max_iterations") {
-        if let Some(wrong) = types::MAX_ITERATIONS.wrong(limit) {
+    let of = spec::SETTINGS.known.get("max_iterations");
+    if let (Some(of), Some(limit)) = (of, settings.get("max_iterations")) {
+        if let Some(wrong) = of.wrong(limit) {
             found.push((vec!["max_iterations"], format!("max_iterations: {wrong}")));
         }
     }

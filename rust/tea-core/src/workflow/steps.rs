@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::spec;
 use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
 use crate::value::Map;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::nearest_or_all;
 use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
-use crate::workflow::schema;
 use crate::yaml::document::{self, Entry, Mapping, NodeKind};
 
 const NO_SECRETS: &str = "secrets must not reach the state";
@@ -24,7 +24,7 @@ impl StepReader<'_, '_> {
         for entry in table.iter() {
             let key = &*entry.key;
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
-            if schema::NODE.known.contains(key) && !is_allowed {
+            if spec::NODE.knows(key) && !is_allowed {
                 let message = format!("\"{key}\" has no meaning in {what}");
                 self.context.diagnostics.problem(&entry.place, message, "");
             }
@@ -34,18 +34,18 @@ impl StepReader<'_, '_> {
     /// Read a body; `also` are the keys that may stand beside it.
     pub fn step(&mut self, item: &document::Node, table: &Mapping, also: &[&str]) -> Option<Step> {
         let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
-        match (has(schema::RUN_BODY), has(&["uses", "action"])) {
+        match (has(spec::RUN_BODY), has(&["uses", "action"])) {
             (true, true) => {
                 let message = "a step has one body, this has: uses, run";
                 self.context.diagnostics.problem(&item.place, message, "");
                 None
             }
             (true, false) => {
-                self.misplaced(table, &[also, schema::RUN_BODY], "a node with run");
+                self.misplaced(table, &[also, spec::RUN_BODY], "a node with run");
                 self.run(table)
             }
             (false, true) => {
-                self.misplaced(table, &[also, schema::ACTION_BODY], "a node with uses");
+                self.misplaced(table, &[also, spec::ACTION_BODY], "a node with uses");
                 self.action(table)
             }
             (false, false) => {
@@ -199,7 +199,7 @@ impl StepReader<'_, '_> {
             diagnostics.problem(place, format!("run: {wrong}"), hint);
             return None;
         }
-        diagnostics.keys(table, &schema::EXPRESSION);
+        diagnostics.keys(table, &spec::EXPRESSION);
         let key = match table.contains("output_key") {
             true => diagnostics.text(table, "output_key"),
             false => None,

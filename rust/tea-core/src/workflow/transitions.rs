@@ -1,13 +1,12 @@
 //! Reads what a node says beside its body: where to go, and what to do when it fails.
 
 use crate::errors::{Error, Location};
+use crate::spec::{self, Level};
 use crate::template::RESULT_SCOPES;
 use crate::workflow::condition::Condition;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Rule;
 use crate::workflow::retry::{Mode, RetryOverrides};
-use crate::workflow::schema::{self, Level};
-use crate::workflow::types::{self, Kind};
 use crate::yaml::document::{Mapping, Node, NodeKind};
 
 /// Read a condition: text or a truth value.
@@ -44,7 +43,7 @@ pub(crate) fn read_goto(diagnostics: &mut Diagnostics, table: &Mapping) -> Optio
             diagnostics.problem(&item.place, "goto: expected a rule: {if, to}", "");
             continue;
         };
-        diagnostics.keys(rule, &schema::GOTO);
+        diagnostics.keys(rule, &spec::GOTO);
         let to = diagnostics.text(rule, "to");
         if !rule.contains("to") {
             diagnostics.problem(&item.place, "goto: the rule has no to", "");
@@ -65,14 +64,14 @@ pub(crate) fn read_on_error(
 ) -> (RetryOverrides, Option<Location>) {
     const TWICE: &str = "use one of them";
     let on_error = diagnostics.table(table, "on_error");
-    let mut told = read_told(diagnostics, on_error, &schema::ON_ERROR, types::ERROR_HANDLING);
+    let mut told = read_told(diagnostics, on_error, &spec::ON_ERROR);
     let mut place = on_error
         .and_then(|table| table.get("fallback"))
         .filter(|_| told.fallback.is_some())
         .map(|node| node.place.clone());
     if let Some(entry) = table.entry("retry") {
         let given = diagnostics.table(table, "retry");
-        let mut retry = read_told(diagnostics, given, &schema::RETRY, types::RETRY);
+        let mut retry = read_told(diagnostics, given, &spec::RETRY);
         retry.mode = Some(Mode::Retry);
         if told.overlaps(&retry) || told.mode.is_some_and(|mode| mode != Mode::Retry) {
             diagnostics.problem(&entry.place, "retry and on_error say different things", TWICE);
@@ -97,14 +96,13 @@ fn read_told(
     diagnostics: &mut Diagnostics,
     table: Option<&Mapping>,
     level: &Level,
-    known: &[(&'static str, Kind)],
 ) -> RetryOverrides {
     let Some(table) = table else { return RetryOverrides::default() };
     diagnostics.keys(table, level);
     let mut values = Vec::new();
-    for (key, kind) in known {
-        if let Some(entry) = diagnostics.value(table, key, *kind) {
-            values.push((*key, entry.value.plain()));
+    for key in level.known.keys() {
+        if let Some(entry) = diagnostics.value(table, key, level) {
+            values.push((key, entry.value.plain()));
         }
     }
     RetryOverrides::from_values(values)

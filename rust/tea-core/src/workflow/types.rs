@@ -1,54 +1,19 @@
-//! The kinds of values that keys take: each says what it expects where a value does not fit.
+//! What keys and parameters take: each value is held to the type that the table gives its key.
 
+use crate::redact::shorten;
+use crate::spec::{Kind, Level, Types, ValueType};
 use crate::suggest::nearest;
-use crate::value::numbers::float_text;
-use crate::value::Value;
+use crate::value::{json, Map, Value};
 
-/// What a key takes.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// Text that is not empty.
-    Text,
-    /// Text, or nothing.
-    OptionalText,
-    /// `true` or `false`.
-    Flag,
-    /// Text or a list of texts.
-    Texts,
-    /// A whole number from the first to the second.
-    Whole(i128, Option<i128>),
-    /// A number from this on.
-    Number(u8),
-    /// One of the words.
-    Choice(&'static [&'static str]),
-}
-
-impl Kind {
+impl ValueType {
     /// What is wrong with a value, if anything.
-    pub fn wrong(self, value: &Value) -> Option<String> {
-        let is_text = value.as_text().is_some();
-        let fits = match self {
-            Kind::Text => value.as_text().is_some_and(|text| !text.is_empty()),
-            Kind::OptionalText => is_text || matches!(value, Value::Null),
-            Kind::Flag => value.as_bool().is_some(),
-            Kind::Texts => {
-                let all_texts = |items: &[Value]| items.iter().all(|i| i.as_text().is_some());
-                is_text || value.as_list().is_some_and(all_texts)
-            }
-            Kind::Whole(least, most) => value
-                .as_int()
-                .is_some_and(|number| number >= least && most.is_none_or(|most| number <= most)),
-            Kind::Number(least) => value
-                .as_number()
-                .is_some_and(|number| number.is_finite() && number >= f64::from(least)),
-            Kind::Choice(words) => value.as_text().is_some_and(|text| words.contains(&text)),
-        };
-        if fits {
+    pub(crate) fn wrong(&self, value: &Value) -> Option<String> {
+        if self.has_kind(value) && self.in_range(value) {
             return None;
         }
-        let mut message = format!("expected {}, got {}", self.words(), shown(value));
-        if let (Kind::Choice(words), Some(text)) = (self, value.as_text()) {
-            let hint = nearest(text, words.iter().copied());
+        let mut message = format!("expected {}, got {}", self.expected, shown(value));
+        if let Some(text) = value.as_text().filter(|_| !self.words.is_empty()) {
+            let hint = nearest(text, self.words.iter().copied());
             if !hint.is_empty() {
                 message = format!("{message}; {hint}");
             }
@@ -56,43 +21,84 @@ impl Kind {
         Some(message)
     }
 
-    fn words(self) -> String {
-        match self {
-            Kind::Text | Kind::OptionalText => "text".into(),
-            Kind::Flag => "true or false".into(),
-            Kind::Texts => "text or a list of texts".into(),
-            Kind::Whole(least, None) => format!("a whole number from {least} on"),
-            Kind::Whole(least, Some(most)) => format!("a whole number from {least} to {most}"),
-            Kind::Number(least) => format!("a number from {least} on"),
-            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+    fn has_kind(&self, value: &Value) -> bool {
+        let is_text = |value: &Value| value.as_text().is_some();
+        let is_name = |value: &Value| value.as_text().is_some_and(|text| !text.is_empty());
+        let all = |each: &dyn Fn(&Value) -> bool| {
+            value.as_list().is_some_and(|items| items.iter().all(each))
+        };
+        let is_empty = || value.as_list().is_some_and(<[Value]>::is_empty);
+        match self.kind {
+            Kind::Text | Kind::Choice => is_text(value),
+            Kind::Name => is_name(value),
+            Kind::Flag => value.as_bool().is_some(),
+            Kind::Auto => value.as_bool().is_some() || value.as_text() == Some("auto"),
+            Kind::Whole => value.as_int().is_some(),
+            Kind::Number => value.as_number().is_some_and(f64::is_finite),
+            Kind::Texts => is_text(value) || all(&is_text),
+            Kind::SomeTexts => is_text(value) || (all(&is_text) && !is_empty()),
+            Kind::Names => is_name(value) || all(&is_name),
+            Kind::Messages => all(&is_message) && !is_empty(),
+            // Shapes that their own readers know.
+            _ => true,
         }
     }
+
+    fn in_range(&self, value: &Value) -> bool {
+        if let (Some(text), false) = (value.as_text(), self.words.is_empty()) {
+            return self.words.contains(&text);
+        }
+        let Some(number) = value.as_number() else { return true };
+        self.least.is_none_or(|least| number >= least)
+            && self.most.is_none_or(|most| number <= most)
+            && self.above.is_none_or(|above| number > above)
+    }
+}
+
+impl Types {
+    /// What this key takes.
+    pub(crate) fn get(self, key: &str) -> Option<&'static ValueType> {
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, of)| of)
+    }
+
+    /// All keys.
+    pub(crate) fn keys(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
+
+    /// The key and the message of each value that its key does not take. Null is always allowed.
+    pub(crate) fn problems(self, values: &Map) -> Vec<(&str, String)> {
+        let given = values.iter().filter(|(_, value)| !matches!(value, Value::Null));
+        let wrong = given.filter_map(|(key, value)| {
+            let wrong = self.get(key)?.wrong(value)?;
+            Some((&**key, format!("{key}: {wrong}")))
+        });
+        wrong.collect()
+    }
+}
+
+impl Level {
+    /// Whether this level has the key.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.known.get(key).is_some()
+    }
+}
+
+fn is_message(value: &Value) -> bool {
+    value.as_map().is_some_and(|map| {
+        map.len() == 2
+            && map
+                .get("role")
+                .and_then(Value::as_text)
+                .is_some_and(|role| matches!(role, "system" | "user" | "assistant"))
+            && map.get("content").is_some_and(|content| content.as_text().is_some())
+    })
 }
 
 fn shown(value: &Value) -> String {
     match value {
         Value::Text(text) if text.chars().count() <= 40 => format!("\"{text}\""),
         Value::Text(_) => "a text".into(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => float_text(*number),
-        other => other.describe(),
+        other => shorten(&json::write(other, None), 60),
     }
 }
-
-pub(crate) const ERROR_HANDLING: &[(&str, Kind)] = &[
-    ("mode", Kind::Choice(&["raise", "graceful", "retry"])),
-    ("max_retries", Kind::Whole(0, None)),
-    ("retry_delay", Kind::Number(0)),
-    ("backoff_multiplier", Kind::Number(1)),
-    ("retryable_errors", Kind::Texts),
-    ("fallback", Kind::Text),
-];
-pub(crate) const RETRY: &[(&str, Kind)] = &[
-    ("max_retries", Kind::Whole(0, None)),
-    ("base_delay_ms", Kind::Number(0)),
-    ("max_delay_ms", Kind::Number(0)),
-    ("backoff_multiplier", Kind::Number(1)),
-    ("jitter", Kind::Flag),
-];
-pub(crate) const MAX_ITERATIONS: Kind = Kind::Whole(1, None);
