@@ -1,7 +1,7 @@
 """Writes the table as a JSON Schema (draft 7) of workflow files, for editors.
 
 Keywords of the YAML language server: ``errorMessage`` are the words under a wrong key,
-``deprecationMessage`` those under one without effect, ``doNotSuggest`` hides a key.
+``doNotSuggest`` hides a key. Its ``deprecationMessage`` would make a key without effect an error.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _level(level: Level) -> Schema:
         properties[key.name] = _described(schema, key)
     for name in level.ignored:
         message = f'"{name}" in {level.title} has no effect here'
-        properties[name] = {"deprecationMessage": message, "doNotSuggest": True}
+        properties[name] = {"description": message, "doNotSuggest": True}
     for name in level.unsupported:
         message = f'"{name}" in {level.title} is not supported here'
         properties[name] = {"not": {}, "errorMessage": message, "doNotSuggest": True}
