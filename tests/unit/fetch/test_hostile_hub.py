@@ -64,8 +64,8 @@ def all_nonsense() -> Iterator[Nonsense]:
             told = {"on": "api", "kind": "answer", "body": facts(field, value)}
             yield Nonsense(f"{field} {number}", told)
     for number, place in enumerate(PLACES):
-        fault = {"on": "resolve", "kind": "redirect", "to": place, "times": 9}
-        yield Nonsense(f"redirect {number}", fault)
+        moved = {"on": "resolve", "kind": "redirect", "to": place, "times": 9}
+        yield Nonsense(f"redirect {number}", moved)
 
 
 NONSENSE = list(all_nonsense())

@@ -27,6 +27,8 @@ def prepare() -> None:
     A closed descriptor would go to the next file that is opened. /dev/null takes its place, open
     for reading alone, so that writing there is still an error.
     """
+    global _result  # noqa: PLW0603  # a process has one
+    _result = None
     for number in range(3):
         try:
             os.fstat(number)
@@ -55,8 +57,11 @@ def _open(number: int, *, closefd: bool) -> TextIO:
 def keep_stdout() -> None:
     """Keep stdout for the result: what code, its threads and its children print goes to stderr."""
     global _result  # noqa: PLW0603  # a process has one
-    _result = _open(os.dup(1), closefd=True)
-    os.dup2(2, 1)
+    _result = sys.stdout
+    with contextlib.suppress(OSError):  # a test may have put another one, which is no descriptor
+        if sys.stdout.fileno() == 1:
+            _result = _open(os.dup(1), closefd=True)
+            os.dup2(2, 1)
     sys.stdout = sys.stderr
 
 
