@@ -7,7 +7,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ class Judge:
     """The other side of the lines. What the engine prints goes to standard error."""
 
     def __init__(self) -> None:
-        self._input = sys.stdin
+        self._input = os.fdopen(os.dup(0), encoding="utf-8")
         self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
 
@@ -228,7 +230,7 @@ def command(told: Asked, judge: Judge) -> None:
     with (
         mock.patch.dict(os.environ, told["env"], clear=True),
         mock.patch.object(sys, "argv", ["tea", *told["words"]]),
-        mock.patch.object(sys, "stdin", _Pipe(told["stdin"])),
+        _standard_input(told["stdin"]),
         mock.patch.object(sys, "stdout", stdout),
         mock.patch.object(sys, "stderr", stderr),
     ):
@@ -236,11 +238,22 @@ def command(told: Asked, judge: Judge) -> None:
     judge.say("ended", {"exit": code, "stdout": stdout.text(), "stderr": stderr.text()})
 
 
+@contextmanager
+def _standard_input(text: str) -> Iterator[None]:
+    """Let the command read ``text`` from descriptor 0; the judge speaks through another one."""
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    with open(0, encoding="utf-8", closefd=False) as stdin, mock.patch.object(sys, "stdin", stdin):
+        yield
+
+
 class _Pipe(io.TextIOWrapper):
     """A standard stream that is no terminal."""
 
-    def __init__(self, text: str = "") -> None:
-        super().__init__(io.BytesIO(text.encode()), encoding="utf-8", newline="\n")
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", newline="\n")
 
     def text(self) -> str:
         """Return what was written."""

@@ -187,7 +187,9 @@ def test_password_of_the_endpoint_is_never_shown_nor_kept(
     shown = [capsys.readouterr().err]
     assert f"{hub.endpoint} says sha256" in shown[0]
     absent = fetching.model(fetching.source("owner/none", sha256=None))
-    statuses = [{"kind": "status", "status": status} for status in (401, 403, 404, 418)]
+    statuses: list[dict[str, Any]] = [
+        {"kind": "status", "status": status} for status in (401, 403, 404, 418)
+    ]
     for fault in (*statuses, {"kind": "answer", "body": "[]"}, {"kind": "loop"}):
         hub.plan(faults=[{"on": "api", "times": 99, **fault}])
         with pytest.raises(errors.FetchError) as caught:

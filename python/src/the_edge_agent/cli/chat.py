@@ -74,7 +74,8 @@ def _leave_room(fields: dict[str, Any], backend: Backend, runner: asyncio.Runner
     load = getattr(backend, "load", None)
     if load is not None:
         context: int = signals.run(load(), runner)
-        fields["max_tokens"] = min(fields["max_tokens"], context // 2)
+        chosen = fields.get("max_tokens", spec.Sampling().max_tokens)
+        fields["max_tokens"] = min(chosen, context // 2)
 
 
 def _system(options: Namespace, backend: Backend) -> str | None:
