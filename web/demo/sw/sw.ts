@@ -6,7 +6,9 @@ const worker = self as unknown as ServiceWorkerGlobalScope;
 declare const FILES: readonly string[];
 declare const VERSION: string;
 
-const CACHE = `tea-page-${VERSION}`;
+// Caches are the origin's, and another of these sites may be in a folder of its own there.
+const SITE = `tea-page-${new URL(worker.registration.scope).pathname}-`;
+const CACHE = SITE + VERSION;
 
 worker.addEventListener('install', (event) => {
   event.waitUntil(
@@ -21,7 +23,7 @@ worker.addEventListener('activate', (event) => {
   event.waitUntil(
     caches
       .keys()
-      .then((names) => names.filter((name) => name.startsWith('tea-page-') && name !== CACHE))
+      .then((names) => names.filter((name) => name.startsWith(SITE) && name !== CACHE))
       .then((old) => Promise.all(old.map((name) => caches.delete(name))))
       .then(() => worker.clients.claim()),
   );
