@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,10 +80,21 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """An empty file beside ``path`` that takes its place, durably, when the block ends well."""
+    """An empty file beside ``path`` that takes its place, durably, when the block ends well.
+
+    A link stays, and what it leads to is replaced.
+
+    Raises:
+        NotWritable: the file there is another user's, or has further names, which would keep the
+            old bytes; root may.
+    """
+    path = Path(os.path.realpath(path))
+    mode = _replaceable_mode(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(b"")
+        if mode is not None:
+            beside.chmod(mode)
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
@@ -92,13 +104,33 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def _replaceable_mode(path: Path) -> int | None:
+    """The mode that a new file at ``path`` takes over; None where there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if os.geteuid() != 0 and (found.st_uid != os.geteuid() or found.st_nlink > 1):
+        why = "has further names (hard links)" if found.st_nlink > 1 else "belongs to another user"
+        raise NotWritable(f"{path}: {why}", hint="choose another file, or remove this one")
+    return stat.S_IMODE(found.st_mode)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
+    """Write a small file whole or not at all; see ``write_bytes``."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all."""
+    """Write a small file whole or not at all; a device or a FIFO is written to as it is.
+
+    Raises:
+        NotWritable: as ``replacing`` says.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.write(content)
+        return
     with replacing(path) as beside:
         beside.write_bytes(content)
 

@@ -70,7 +70,7 @@ REFUSALS = [
     Refusal(
         ("-s", "build", "--", "--model-file", "LICENSE", "--name", "mine"),
         16,
-        "LICENSE: not a GGUF file",
+        "LICENSE is not a GGUF file",
         "converted to GGUF",
     ),
     Refusal(("-s", BUILD), 40, "/nonexistent/docker.sock", "DOCKER_HOST"),

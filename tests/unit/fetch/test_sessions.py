@@ -102,7 +102,7 @@ def test_local_file_that_cannot_chat_is_refused(
 
 
 def test_missing_local_file_is_one_line(tmp_path: Path, options: FetchOptions) -> None:
-    with pytest.raises(errors.GgufError, match="cannot be read"):
+    with pytest.raises(errors.GgufError, match="does not exist"):
         sessions.from_file(tmp_path / "none.gguf", "my-model", options)
 
 
