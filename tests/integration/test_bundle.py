@@ -42,7 +42,7 @@ def record(path: Path) -> dict[str, Any]:
 def layer(folder: Path, model: Path, sha256: str, notices: Path | None = None) -> Layer:
     """The layer of the smallest bundle, with ``model`` in the place of the model."""
     folder.mkdir()
-    appdir.write_layer(folder, MODEL, notices=notices)
+    appdir.write_layer(folder, MODEL, sha256=sha256, notices=notices)
     stored = StoredModel(model, sha256, model.stat().st_size, "test", None)
     return Layer(folder, {MODEL.file: stored})
 
@@ -282,10 +282,10 @@ def test_user_s_own_model_path_wins(clean: Stranger) -> None:
     done = clean.tea("model", "--json", env={"TEA_MODEL_PATH": "/no/such.gguf"})
     assert done.exit_code == 3
     assert b"/no/such.gguf" in done.stderr and b"TEA_MODEL_PATH" in done.stderr
-    inside = facts["path"]
-    facts = json.loads(clean.tea("model", "--json", env={"TEA_MODEL_PATH": inside}).stdout)
-    assert (facts["found_by"], facts["path"]) != ("bundle", inside)
-    assert facts["path"] == inside
+    bundle = facts["path"]  # read in place; as a file of its own it is no model
+    done = clean.tea("model", "--json", env={"TEA_MODEL_PATH": bundle})
+    assert done.exit_code == 3
+    assert bundle.encode() in done.stderr and b"not a GGUF file" in done.stderr
 
 
 def test_no_library_of_the_host_is_loaded(clean: Stranger) -> None:
