@@ -31,13 +31,14 @@ MOST = 0.03  # of the new file
 CHANGES = {
     "python": (
         "python/src/the_edge_agent",
-        ("cli/run.py", "values.py", "llm/local.py", "__init__.py"),
+        ("cli/run.py", "value/value.py", "llm/local.py", "__init__.py"),
         '\n\ndef added(value: str) -> str:\n    """New."""\n    return value.upper() + "new"\n',
     ),
     "rust": (
         "rust",
-        ("tea-cli/src/cli/help/tea.txt", "tea-cli/src/cli/help/validate.txt"),
-        "\nThis line is new.\n",  # linked in, so that every address after it moves
+        ("tea-cli/src/cli/chat.rs", "tea-cli/src/cli/validate.rs"),
+        # Linked in, so that every address after it moves.
+        '\n#[used]\nstatic ADDED: &str = "This line is new.";\n',
     ),
 }
 
