@@ -100,11 +100,29 @@ def engine_host(engine: Engine) -> Path:
     return output / "engine-host"
 
 
+@pytest.fixture(scope="module")
+def program(rust_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle's ``tea``, started as its runtime does: no shell, and the APPDIR of the test."""
+    appdir = BUILD / f"rust-appdir-{TARGET.arch}"
+    lib = appdir / "usr/lib"
+    script = f"""#!{sys.executable} -IS
+import os, sys
+os.environ.setdefault("APPDIR", {str(appdir)!r})
+os.environ.setdefault("TEA_LIBRARY_PATH", {str(lib / "llama")!r})
+loader, libraries = {str(next(lib.glob("ld-linux-*")))!r}, {f"{lib}:{lib}/llama"!r}
+words = ["--inhibit-cache", "--library-path", libraries, {str(appdir / "usr/bin/tea")!r}]
+os.execv(loader, [loader, *words, *sys.argv[1:]])
+"""
+    start = tmp_path_factory.mktemp("program") / "tea"
+    start.write_text(script)
+    start.chmod(0o755)
+    return start
+
+
 def test_the_rust_program_passes_the_tests_of_the_python_one(
-    rust_bundle: Path, engine_host: Path
+    program: Path, engine_host: Path
 ) -> None:
-    """tests/tea/rust, and every case, on the bundle's own AppDir."""
-    program = BUILD / f"rust-appdir-{TARGET.arch}" / "AppRun"
+    """tests/tea/rust, and every case, on the bundle's own program."""
     programs = {"TEA_RUST_PROGRAM": str(program), "TEA_RUST_HOST": str(engine_host)}
     done = subprocess.run(
         [*PYTEST, "tests/tea/rust", "tests/conformance/test_conformance_cases.py"],
