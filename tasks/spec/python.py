@@ -90,9 +90,10 @@ def write(table: Table) -> str:
             ("EMPTY_NODE", node.empty),
         )
     ]
-    lines += ["", "# Null for one of these means that an API is not sent it and chooses itself."]
-    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
-    lines += [f"UNSENT = {_tuple(unsent)}", ""]
+    lines += ["", "# What an API is sent; null for one of these lets it choose itself."]
+    lines += [f"SENT = {_tuple(table.sent('always', 'given'))}"]
+    lines += ["# Those of them that it is sent only where the file gives them."]
+    lines += [f"SENT_WHERE_GIVEN = {_set(table.sent('given'))}", ""]
     for place in ("chat", "embed"):
         keys = table.parameters_of(place)
         lines += [f"{place.upper()} = {_parameters(keys)}"]

@@ -113,8 +113,10 @@ def write(table: Table) -> str:
         )
         for line in _names(name, f"The keys that {about}.", keys)
     ]
-    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
-    lines += _names("UNSENT", "Null for one of these lets an API choose itself.", unsent)
+    about = "What an API is sent; null for one of these lets it choose itself."
+    lines += _names("SENT", about, table.sent("always", "given"))
+    about = "Those of them that it is sent only where the file gives them."
+    lines += _names("SENT_WHERE_GIVEN", about, table.sent("given"))
     for place in ("chat", "embed"):
         keys = table.parameters_of(place)
         lines += _parameters(place.upper(), f"The parameters of {place}.", keys)

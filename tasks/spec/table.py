@@ -154,6 +154,10 @@ class Table:
         """The parameters that choose the tokens."""
         return tuple(key for key in self.parameters.values() if "sampling" in key.more)
 
+    def sent(self, *when: str) -> tuple[str, ...]:
+        """The parameters that an API is sent "always", or where they are "given"."""
+        return tuple(key.name for key in self.parameters.values() if key.more.get("api") in when)
+
 
 class _Reader:
     """Rows with the columns that they may have; an error names file, row and column."""
@@ -207,7 +211,7 @@ class _Reader:
 
     def parameters(self) -> dict[str, Key]:
         """The rows of parameters.toml."""
-        more = frozenset({"of", "sampling", "unsent"})
+        more = frozenset({"of", "sampling", "api"})
         rows = self._load("parameters")
         return {name: self._key("parameters.toml: ", name, row, more) for name, row in rows.items()}
 

@@ -254,8 +254,10 @@ RUN_BODY = frozenset({"run", "script"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "body"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 
-# Null for one of these means that an API is not sent it and chooses itself.
-UNSENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p",)
+# What an API is sent; null for one of these lets it choose itself.
+SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p",)
+# Those of them that it is sent only where the file gives them.
+SENT_WHERE_GIVEN = frozenset()
 
 CHAT = Parameters(
     {

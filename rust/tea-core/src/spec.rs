@@ -405,8 +405,11 @@ pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "body"];
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
 
-/// Null for one of these lets an API choose itself.
-pub const UNSENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p"];
+/// What an API is sent; null for one of these lets it choose itself.
+pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p"];
+
+/// Those of them that it is sent only where the file gives them.
+pub const SENT_WHERE_GIVEN: &[&str] = &[];
 
 /// The parameters of chat.
 pub const CHAT: Parameters = Parameters { types: Types(&[

@@ -1,5 +1,6 @@
 import type { RawCompletionChunk, Wllama } from '@wllama/wllama/esm/index.js';
 import type { Engine } from '../engine.js';
+import { SAMPLING, type Sampling } from '../spec.js';
 import { Fault } from './fault.js';
 import type { ChatReply, ChatRequest } from './messages.js';
 
@@ -81,12 +82,9 @@ export async function complete(
 }
 
 function sampling(request: ChatRequest) {
+  const names = Object.keys(SAMPLING) as (keyof Sampling)[];
   return {
-    max_tokens: request.max_tokens,
-    temperature: request.temperature,
-    top_k: request.top_k,
-    top_p: request.top_p,
-    min_p: request.min_p,
+    ...Object.fromEntries(names.map((name) => [name, request[name]])),
     samplers: SAMPLERS,
     seed: request.seed ?? ANY_SEED,
     cache_prompt: true, // what a conversation has in common with its last turn is kept

@@ -1,13 +1,10 @@
+import type { Sampling } from '../spec.js';
+
 /** What the engine asks of a model: see the crate's model.rs. */
-export interface ChatRequest {
+export interface ChatRequest extends Sampling {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
   /** Only where a prompt without a system text was given: plain text for a model without template. */
   readonly prompt: string | null;
-  readonly temperature: number;
-  readonly max_tokens: number;
-  readonly top_p: number;
-  readonly top_k: number;
-  readonly min_p: number;
   readonly seed: number | null;
   readonly stop: readonly string[];
   /** The context that the workflow wants, in tokens. */

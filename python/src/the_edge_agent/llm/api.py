@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
@@ -28,6 +28,7 @@ from the_edge_agent.llm.backend import (
 )
 from the_edge_agent.llm.proxy import proxy_for, without_password
 from the_edge_agent.redact import Masker
+from the_edge_agent.spec import SENT, Sampling
 
 if TYPE_CHECKING:
     import httpx
@@ -177,15 +178,15 @@ class ApiBackend:
                 f"the messages have more than {MAX_PROMPT} bytes", hint="shorten the prompt"
             )
         limit = "max_completion_tokens" if self._newer_name else request.limit_name
-        sampled = {
-            "temperature": ("temperature", request.temperature),
-            "max_tokens": (limit, request.max_tokens),
-            "top_p": ("top_p", request.top_p),
-        }
+        names = [field.name for field in fields(Sampling) if field.name in SENT]
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": each.role, "content": each.content} for each in request.messages],
-            **dict(sent for field, sent in sampled.items() if field not in request.unsent),
+            **{
+                limit if name == "max_tokens" else name: getattr(request, name)
+                for name in names
+                if name not in request.unsent
+            },
         }
         if request.seed is not None:
             body["seed"] = request.seed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from the_edge_agent.errors import ApiError, ModelError
-from the_edge_agent.spec import Sampling
+from the_edge_agent.spec import SENT_WHERE_GIVEN, Sampling
 
 BackendName = Literal["local", "api"]
 BackendChoice = Literal["local", "api", "auto"]
@@ -57,7 +57,7 @@ class ChatRequest(Sampling):
     model: str | None = None
     timeout: float = 300.0
     max_retries: int = 0
-    unsent: frozenset[str] = frozenset()
+    unsent: frozenset[str] = SENT_WHERE_GIVEN
     limit_name: str = "max_tokens"
 
 

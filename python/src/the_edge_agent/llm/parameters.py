@@ -6,26 +6,24 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from the_edge_agent.spec import CHAT, UNSENT, Sampling
+from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
 
 MAX_SEED = int(CHAT.types["seed"].most or 0)
+_FIELDS = tuple(field.name for field in fields(Sampling))
 _PLAIN = (
-    *(field.name for field in fields(Sampling) if field.name not in UNSENT),
+    *(name for name in _FIELDS if name not in SENT),
     "seed", "stop", "model", "timeout", "max_retries",
 )  # fmt: skip
 
 # The field of a request, and its names in a file: the first that is there counts.
-_NAMES = {
-    "temperature": ("temperature",),
-    "top_p": ("top_p",),
-    "max_tokens": ("max_completion_tokens", "max_tokens"),
-}
+_NAMES = {name: (name,) for name in _FIELDS if name in SENT}
+_NAMES["max_tokens"] = ("max_completion_tokens", "max_tokens")
 
 
 def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a chat request that both may give: the call's own value goes first."""
     found: dict[str, Any] = {}
-    unsent = set()
+    unsent = set(SENT_WHERE_GIVEN)
     for key in _PLAIN:
         value = params.get(key)
         value = settings.get(key) if value is None else value
@@ -40,10 +38,10 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
                 unsent.add(key)
             else:
                 found[key] = given[name]
+                unsent.discard(key)
                 found |= {"limit_name": name} if key == "max_tokens" else {}
             break
-    if unsent:
-        found["unsent"] = frozenset(unsent)
+    found["unsent"] = frozenset(unsent)
     if "stop" in found:
         stop = found["stop"]
         found["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)

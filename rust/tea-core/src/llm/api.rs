@@ -13,6 +13,7 @@ use super::openai_format as format;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::redact::shorten;
+use crate::spec::SENT;
 use crate::value::json;
 use crate::value::numbers::short_text;
 use crate::value::{Map, Value};
@@ -296,13 +297,10 @@ fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> 
         ("model", model.into()),
         ("messages", Value::list(request.messages.iter().map(message).collect())),
     ];
-    let sampled = [
-        ("temperature", "temperature", Value::Float(request.sampling.temperature)),
-        ("max_tokens", limit, Value::Int(request.sampling.max_tokens.into())),
-        ("top_p", "top_p", Value::Float(request.sampling.top_p)),
-    ];
-    let sampled = sampled.into_iter().filter(|(field, ..)| !request.unsent.contains(field));
-    body.extend(sampled.map(|(_, name, value)| (name, value)));
+    let is_sent = |name: &str| SENT.contains(&name) && !request.unsent.contains(&name);
+    let sampled = request.sampling.fields().into_iter().filter(|(name, _)| is_sent(name));
+    let named = |name| if name == "max_tokens" { limit } else { name };
+    body.extend(sampled.map(|(name, value)| (named(name), value)));
     body.extend(request.seed.map(|seed| ("seed", Value::Int(seed.into()))));
     if !request.stop.is_empty() {
         body.push(("stop", texts(&request.stop)));

@@ -69,24 +69,21 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         })
     };
     let limits = first(&["max_completion_tokens", "max_tokens"]);
-    let fields = [
-        ("temperature", first(&["temperature"])),
-        ("top_p", first(&["top_p"])),
-        ("max_tokens", limits),
-    ];
     let mut sampling = Sampling::default();
-    for (name, _) in sampling.fields().iter().filter(|(name, _)| !spec::UNSENT.contains(name)) {
-        if let Some(value) = given.value(name) {
-            sampling.set(name, value);
+    let mut unsent = Vec::new();
+    for (name, _) in sampling.fields() {
+        let found = match name {
+            "max_tokens" => limits.map(|(_, value)| value),
+            _ if spec::SENT.contains(&name) => first(&[name]).map(|(_, value)| value),
+            _ => given.value(name),
+        };
+        match found {
+            Some(Value::Null) => unsent.push(name),
+            Some(value) => sampling.set(name, value),
+            None if spec::SENT_WHERE_GIVEN.contains(&name) => unsent.push(name),
+            None => {}
         }
     }
-    for (name, found) in &fields {
-        if let Some((_, value)) = found {
-            sampling.set(name, value);
-        }
-    }
-    let is_null = |found: &Option<(&str, &Value)>| matches!(found, Some((_, Value::Null)));
-    let unsent = fields.iter().filter(|(_, found)| is_null(found)).map(|(name, _)| *name);
     let seed = given.value("seed").and_then(Value::as_int);
     ChatRequest {
         messages: Vec::new(),
@@ -97,7 +94,7 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         model: given.text("model"),
         timeout: given.number("timeout", 300.0),
         max_retries: given.count("max_retries", 0),
-        unsent: unsent.collect(),
+        unsent,
         limit_name: limits.map_or("max_tokens", |(name, _)| name),
     }
 }
