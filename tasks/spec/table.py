@@ -49,11 +49,16 @@ class Level:
     id: str
     title: str
     keys: tuple[Key, ...]
-    ignored: tuple[str, ...]
+    ignored: Mapping[str, str]  # keys without effect, and why; "" where nothing is to be said
     unsupported: tuple[str, ...]
     required: tuple[str, ...]
     empty: tuple[str, ...]
     templates: bool  # its texts are templates
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """Why a key of one style of body changes nothing in the others."""
+        return {key.name: key.more["elsewhere"] for key in self.keys if "elsewhere" in key.more}
 
     def of_body(self, body: str | None) -> tuple[str, ...]:
         """The keys of one style of body; None: those that every style has."""
@@ -233,7 +238,7 @@ class _Reader:
                 keys = tuple(key for key in base.keys if key.name in chosen)
             else:
                 keys = tuple(
-                    self._key(where, key, columns, frozenset({"body"}))
+                    self._key(where, key, columns, frozenset({"body", "elsewhere"}))
                     for key, columns in row["keys"].items()
                 )
             if name == "llm":
@@ -242,7 +247,9 @@ class _Reader:
                 id=name,
                 title=row["title"],
                 keys=keys,
-                ignored=names(row, "ignored") if "ignored" in row or not base else base.ignored,
+                ignored=dict(map(_reason, names(row, "ignored")))
+                if "ignored" in row or not base
+                else base.ignored,
                 unsupported=names(row, "unsupported")
                 if "unsupported" in row or not base
                 else base.unsupported,
@@ -324,6 +331,11 @@ def _argument(text: str) -> Argument:
     if default:
         json.loads(default)  # what documents show is what it is
     return Argument(name.removesuffix("!"), name.endswith("!"), default)
+
+
+def _reason(text: str) -> tuple[str, str]:
+    key, _, why = text.partition(": ")
+    return key, why
 
 
 def _option(name: str, row: Mapping[str, Any]) -> Option:

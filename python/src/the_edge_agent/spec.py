@@ -25,7 +25,7 @@ class Level:
 
     title: str
     known: Mapping[str, ValueType]
-    ignored: frozenset[str]
+    ignored: Mapping[str, str]  # keys without effect, and why
     unsupported: frozenset[str]
 
 
@@ -82,9 +82,18 @@ FILE = Level(
         "settings": ValueType("settings", "a map"),
         "nodes": ValueType("nodes", "a list of one or more"),
         "edges": ValueType("edges", "a list"),
+        "data": ValueType("map", "a map"),
+        "config": ValueType("config", "a map"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
-    frozenset({"imports", "config", "data", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
+    frozenset({"imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
+)
+CONFIG = Level(
+    "config",
+    {
+    },
+    {"observability": "", "endpoint": "", "metadata": "", "max_execution_time": "", "raise_exceptions": "a failure ends the run unless its error handling says otherwise"},
+    frozenset({"interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"}),
 )
 SETTINGS = Level(
     "settings",
@@ -93,8 +102,8 @@ SETTINGS = Level(
         "error_handling": ValueType("error_handling", "a map"),
         "llm": ValueType("llm", "a map"),
     },
-    frozenset({"observability", "endpoint", "metadata", "auto_trace", "trace_exporter", "trace_file", "opik"}),
-    frozenset({"actions", "cache", "checkpoint", "config", "firebase", "interrupt_after", "interrupt_before", "ltm", "lua", "max_workers", "memory", "parallel", "prolog", "rag", "raise_exceptions", "rate_limiting", "secrets", "session", "storage"}),
+    {"observability": "", "endpoint": "", "metadata": "", "auto_trace": "", "auto_trace_llm_payloads": "", "opik": "", "opik_llm_tracing": "", "trace_exporter": "", "trace_file": "", "trace_payload_async": "", "trace_payload_compress": "", "trace_payload_retention_days": ""},
+    frozenset({"a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"}),
 )
 LLM = Level(
     "settings.llm",
@@ -122,7 +131,7 @@ LLM = Level(
         "api_key": ValueType("name", "text, not empty"),
         "provider": ValueType("choice", "one of openai, ollama, azure", words=("openai", "ollama", "azure",)),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset({"tools", "response_format", "fallback", "shell_provider"}),
 )
 ERROR_HANDLING = Level(
@@ -135,7 +144,7 @@ ERROR_HANDLING = Level(
         "retryable_errors": ValueType("texts", "text or a list of texts"),
         "fallback": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "error_responses"}),
+    {"observability": "", "endpoint": "", "metadata": "", "error_responses": ""},
     frozenset({"capture_traceback", "clear_on_success"}),
 )
 ON_ERROR = Level(
@@ -148,7 +157,7 @@ ON_ERROR = Level(
         "retryable_errors": ValueType("texts", "text or a list of texts"),
         "fallback": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "error_responses"}),
+    {"observability": "", "endpoint": "", "metadata": "", "error_responses": ""},
     frozenset({"capture_traceback", "clear_on_success"}),
 )
 RETRY = Level(
@@ -160,7 +169,7 @@ RETRY = Level(
         "backoff_multiplier": ValueType("number", "a number from 1 on", least=1),
         "jitter": ValueType("flag", "true or false"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 NODE = Level(
@@ -173,8 +182,9 @@ NODE = Level(
         "action": ValueType("name", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
-        "run": ValueType("code", "Python code, or {type: expression, value, output_key}"),
-        "script": ValueType("code", "Python code, or {type: expression, value, output_key}"),
+        "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "script": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "language": ValueType("choice", "one of python, lua, prolog", words=("python", "lua", "prolog",)),
         "steps": ValueType("steps", "a list of one or more"),
         "type": ValueType("choice", "one of while_loop", words=("while_loop",)),
         "condition": ValueType("condition", "text or a truth value"),
@@ -187,8 +197,8 @@ NODE = Level(
         "description": ValueType("text", "text"),
         "metadata": ValueType("any", "any value"),
     },
-    frozenset({"observability", "endpoint"}),
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker"}),
+    {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
+    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
 )
 STEP = Level(
     "a step",
@@ -200,22 +210,25 @@ STEP = Level(
         "action": ValueType("name", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
-        "run": ValueType("code", "Python code, or {type: expression, value, output_key}"),
-        "script": ValueType("code", "Python code, or {type: expression, value, output_key}"),
+        "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "script": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "language": ValueType("choice", "one of python, lua, prolog", words=("python", "lua", "prolog",)),
+        "condition": ValueType("condition", "text or a truth value"),
         "description": ValueType("text", "text"),
         "metadata": ValueType("any", "any value"),
     },
-    frozenset({"observability", "endpoint"}),
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
+    {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
+    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
 )
 EXPRESSION = Level(
     "run",
     {
-        "type": ValueType("choice", "one of expression", words=("expression",)),
+        "type": ValueType("choice", "one of expression, python, lua, prolog", words=("expression", "python", "lua", "prolog",)),
+        "code": ValueType("name", "text, not empty"),
         "value": ValueType("name", "text, not empty"),
         "output_key": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 CONDITION = Level(
@@ -224,7 +237,7 @@ CONDITION = Level(
         "type": ValueType("choice", "one of expression", words=("expression",)),
         "value": ValueType("condition", "text or a truth value"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 GOTO = Level(
@@ -233,7 +246,7 @@ GOTO = Level(
         "if": ValueType("condition", "text or a truth value"),
         "to": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "description"}),
+    {"observability": "", "endpoint": "", "metadata": "", "description": ""},
     frozenset(),
 )
 EDGE = Level(
@@ -244,15 +257,18 @@ EDGE = Level(
         "when": ValueType("condition", "text or a truth value"),
         "condition": ValueType("edge_condition", "text, a truth value, or {type: expression, value}"),
     },
-    frozenset({"observability", "endpoint", "metadata", "description"}),
+    {"observability": "", "endpoint": "", "metadata": "", "description": ""},
     frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"}),
 )
 ANY_NODE = frozenset({"name", "goto", "retry", "fallback", "on_error", "description", "metadata"})
 ANY_STEP = frozenset({"name", "description", "metadata"})
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
-RUN_BODY = frozenset({"run", "script"})
+RUN_BODY = frozenset({"run", "script", "language"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "body"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
+
+# Why keys of one style of body change nothing in the others.
+ELSEWHERE: Mapping[str, str] = {"output": "the code names the keys that it writes", "outputs": "the code names the keys that it writes", "language": "there is no code", "condition": "the node always runs"}
 
 # What an API is sent; null for one of these lets it choose itself.
 SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p",)
@@ -366,6 +382,7 @@ COMMANDS: Mapping[str, Command] = {
         Option("stream", "print one JSON event a line as it happens"),
         Option("secrets", "a JSON map, seen as secrets.…", value="JSON|@FILE"),
         Option("secrets-env", "every environment variable that begins with PREFIX, as secrets.… without it", value="PREFIX"),
+        Option("strict", "warnings about the file are errors"),
         Option("fail-on-state", "exit with 1 when the final state has this value; may be repeated", value="KEY=VALUE", repeated=True),
         Option("allow-path", "let file.read and file.write reach below DIR too; may be repeated", value="DIR", repeated=True),
         Option("gguf", "a model file, or a folder with one", value="PATH"),
@@ -377,6 +394,7 @@ COMMANDS: Mapping[str, Command] = {
     "validate": Command("check workflows and print everything that is wrong", (
         Option("files", "a workflow; - for standard input", value="FILE", count="some"),
         Option("json", "print one JSON list of all files"),
+        Option("strict", "warnings about the file are errors"),
         Option("quiet", "no warnings", short="q"),
     )),
     "chat": Command("ask one question, or have a conversation", (

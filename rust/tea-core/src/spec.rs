@@ -19,6 +19,8 @@ pub enum Kind {
     Nodes,
     /// `edges`.
     Edges,
+    /// `config`.
+    Config,
     /// `whole`.
     Whole,
     /// `error_handling`.
@@ -90,7 +92,7 @@ pub struct Level {
     /// Keys and what they take.
     pub known: Types,
     /// Keys without effect.
-    pub ignored: &'static [&'static str],
+    pub ignored: &'static [(&'static str, &'static str)],
     /// Keys that are refused by name.
     pub unsupported: &'static [&'static str],
 }
@@ -196,9 +198,21 @@ pub const FILE: Level = Level {
         ("settings", ValueType { kind: Kind::Settings, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("nodes", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("edges", ValueType { kind: Kind::Edges, expected: "a list", least: None, most: None, above: None, words: &[] }),
+        ("data", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
+        ("config", ValueType { kind: Kind::Config, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
-    unsupported: &["imports", "config", "data", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
+    unsupported: &["imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
+};
+
+/// The keys of config.
+pub const CONFIG: Level = Level {
+    title: "config",
+    known: Types(&[
+
+    ]),
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("max_execution_time", ""), ("raise_exceptions", "a failure ends the run unless its error handling says otherwise")],
+    unsupported: &["interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"],
 };
 
 /// The keys of settings.
@@ -209,8 +223,8 @@ pub const SETTINGS: Level = Level {
         ("error_handling", ValueType { kind: Kind::ErrorHandling, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("llm", ValueType { kind: Kind::Llm, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "auto_trace", "trace_exporter", "trace_file", "opik"],
-    unsupported: &["actions", "cache", "checkpoint", "config", "firebase", "interrupt_after", "interrupt_before", "ltm", "lua", "max_workers", "memory", "parallel", "prolog", "rag", "raise_exceptions", "rate_limiting", "secrets", "session", "storage"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("auto_trace", ""), ("auto_trace_llm_payloads", ""), ("opik", ""), ("opik_llm_tracing", ""), ("trace_exporter", ""), ("trace_file", ""), ("trace_payload_async", ""), ("trace_payload_compress", ""), ("trace_payload_retention_days", "")],
+    unsupported: &["a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"],
 };
 
 /// The keys of settings.llm.
@@ -240,7 +254,7 @@ pub const LLM: Level = Level {
         ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure", least: None, most: None, above: None, words: &["openai", "ollama", "azure"] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &["tools", "response_format", "fallback", "shell_provider"],
 };
 
@@ -255,7 +269,7 @@ pub const ERROR_HANDLING: Level = Level {
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "error_responses"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("error_responses", "")],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
 
@@ -270,7 +284,7 @@ pub const ON_ERROR: Level = Level {
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "error_responses"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("error_responses", "")],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
 
@@ -284,7 +298,7 @@ pub const RETRY: Level = Level {
         ("backoff_multiplier", ValueType { kind: Kind::Number, expected: "a number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("jitter", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -299,8 +313,9 @@ pub const NODE: Level = Level {
         ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("run", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
-        ("script", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("script", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("language", ValueType { kind: Kind::Choice, expected: "one of python, lua, prolog", least: None, most: None, above: None, words: &["python", "lua", "prolog"] }),
         ("steps", ValueType { kind: Kind::Steps, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("type", ValueType { kind: Kind::Choice, expected: "one of while_loop", least: None, most: None, above: None, words: &["while_loop"] }),
         ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
@@ -313,8 +328,8 @@ pub const NODE: Level = Level {
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint"],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
+    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
 };
 
 /// The keys of a step.
@@ -328,24 +343,27 @@ pub const STEP: Level = Level {
         ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("run", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
-        ("script", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("script", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("language", ValueType { kind: Kind::Choice, expected: "one of python, lua, prolog", least: None, most: None, above: None, words: &["python", "lua", "prolog"] }),
+        ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint"],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
+    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
 };
 
 /// The keys of run.
 pub const EXPRESSION: Level = Level {
     title: "run",
     known: Types(&[
-        ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
+        ("type", ValueType { kind: Kind::Choice, expected: "one of expression, python, lua, prolog", least: None, most: None, above: None, words: &["expression", "python", "lua", "prolog"] }),
+        ("code", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("output_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -356,7 +374,7 @@ pub const CONDITION: Level = Level {
         ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
         ("value", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -367,7 +385,7 @@ pub const GOTO: Level = Level {
         ("if", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "description"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
     unsupported: &[],
 };
 
@@ -380,7 +398,7 @@ pub const EDGE: Level = Level {
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "description"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
     unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"],
 };
 
@@ -394,7 +412,7 @@ pub const ANY_STEP: &[&str] = &["name", "description", "metadata"];
 pub const ACTION_BODY: &[&str] = &["uses", "with", "output", "action", "params", "outputs"];
 
 /// The keys that code has.
-pub const RUN_BODY: &[&str] = &["run", "script"];
+pub const RUN_BODY: &[&str] = &["run", "script", "language"];
 
 /// The keys that several bodies have.
 pub const STEPS_BODY: &[&str] = &["steps"];
@@ -404,6 +422,9 @@ pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "body"];
 
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
+
+/// Why keys of one style of body change nothing in the others.
+pub const ELSEWHERE: &[(&str, &str)] = &[("output", "the code names the keys that it writes"), ("outputs", "the code names the keys that it writes"), ("language", "there is no code"), ("condition", "the node always runs")];
 
 /// What an API is sent; null for one of these lets it choose itself.
 pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p"];
