@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Key:
     type: ValueType
     help: str
     default: Any
-    required: bool
+    required: bool | list[str]  # of parameters.toml, the actions that must have it
     more: Mapping[str, Any]  # columns of one table alone
 
 
@@ -73,7 +73,7 @@ class Action:
     params: tuple[Key, ...]
     result: tuple[str, ...]
     help: str
-    like: str  # "chat" or "embed", or "" where it has parameters of its own
+    like: str  # "chat", "embed" or "decide", or "" where it has parameters of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ class Table:
     commands: tuple[Command, ...]
 
     def parameters_of(self, place: str) -> tuple[Key, ...]:
-        """The parameters of "chat", "embed" or "settings"."""
-        return tuple(key for key in self.parameters.values() if place in key.more["of"])
+        """The parameters of "chat", "embed", "decide" or "settings"."""
+        return _parameters_of(self.parameters, place)
 
     @property
     def sampling(self) -> tuple[Key, ...]:
@@ -191,7 +191,7 @@ class _Reader:
             type=self._type(f"{where}.{name}", row),
             help=row["help"],
             default=row.get("default"),
-            required=bool(row.get("required", False)),
+            required=row.get("required", False),
             more={column: row[column] for column in more if column in row},
         )
 
@@ -266,7 +266,7 @@ class _Reader:
             like = row.get("like", "")
             own = row.get("params", {})
             params = (
-                tuple(key for key in parameters.values() if like in key.more["of"])
+                _parameters_of(parameters, like)
                 if like
                 else tuple(
                     self._key(f"actions.toml: {name}", key, own[key], frozenset()) for key in own
@@ -324,6 +324,14 @@ class _Reader:
             ),
             commands=self.commands(),
         )
+
+
+def _parameters_of(parameters: Mapping[str, Key], place: str) -> tuple[Key, ...]:
+    return tuple(
+        replace(key, required=key.required is True or place in (key.required or ()))
+        for key in parameters.values()
+        if place in key.more["of"]
+    )
 
 
 def _argument(text: str) -> Argument:

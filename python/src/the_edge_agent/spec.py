@@ -117,6 +117,8 @@ LLM = Level(
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
+        "schema_in_prompt": ValueType("flag", "true or false"),
+        "thinking": ValueType("flag", "true or false"),
         "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
         "model": ValueType("name", "text, not empty"),
         "timeout": ValueType("number", "a number above 0", above=0),
@@ -277,7 +279,7 @@ SENT_WHERE_GIVEN = frozenset()
 
 CHAT = Parameters(
     {
-        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant) and content (text)"),
+        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id"),
         "prompt": ValueType("text", "text"),
         "system": ValueType("text", "text"),
         "temperature": ValueType("number", "a number from 0 to 2", least=0, most=2),
@@ -288,6 +290,15 @@ CHAT = Parameters(
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
+        "response_format": ValueType("response_format", "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}"),
+        "schema": ValueType("schema", "a JSON Schema: a map"),
+        "choices": ValueType("choices", "a list, not empty, of texts, none of them empty or there twice"),
+        "regex": ValueType("name", "text, not empty"),
+        "grammar": ValueType("name", "text, not empty"),
+        "schema_in_prompt": ValueType("flag", "true or false"),
+        "tools": ValueType("tools", "a list of maps with name (text), and description (text) and parameters (a map) where they are wanted"),
+        "tool_choice": ValueType("name", "text, not empty"),
+        "thinking": ValueType("flag", "true or false"),
         "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
         "model": ValueType("name", "text, not empty"),
         "timeout": ValueType("number", "a number above 0", above=0),
@@ -305,11 +316,24 @@ EMBED = Parameters(
     },
     frozenset({"text"}),
 )
+DECIDE = Parameters(
+    {
+        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id"),
+        "prompt": ValueType("text", "text"),
+        "system": ValueType("text", "text"),
+        "choices": ValueType("choices", "a list, not empty, of texts, none of them empty or there twice"),
+        "thinking": ValueType("flag", "true or false"),
+        "normalize": ValueType("choice", "one of none, per_byte", words=("none", "per_byte",)),
+        "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
+    },
+    frozenset({"choices"}),
+)
 ACTIONS: Mapping[str, Parameters] = {
     "llm.call": CHAT,
     "llm.chat": CHAT,
     "llm.complete": CHAT,
     "llm.stream": CHAT,
+    "llm.decide": DECIDE,
     "llm.embed": EMBED,
     "template": Parameters(
     {

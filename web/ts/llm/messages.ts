@@ -7,6 +7,10 @@ export interface ChatRequest extends Sampling {
   readonly prompt: string | null;
   readonly seed: number | null;
   readonly stop: readonly string[];
+  /** What the answer is held to: a key of a call with its value. */
+  readonly shape: Readonly<Record<string, unknown>> | null;
+  readonly tools: readonly unknown[];
+  readonly thinking: boolean | null;
   /** The context that the workflow wants, in tokens. */
   readonly n_ctx: number | null;
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from the_edge_agent import redact
-from the_edge_agent.errors import ApiError, LimitError, TeaError, Timeout
+from the_edge_agent.errors import ActionError, ApiError, LimitError, TeaError, Timeout
 from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
     MAX_PROMPT,
@@ -23,6 +23,8 @@ from the_edge_agent.llm.backend import (
     BackendName,
     ChatReply,
     ChatRequest,
+    DecideReply,
+    DecideRequest,
     EmbedReply,
     EmbedRequest,
 )
@@ -171,6 +173,8 @@ class ApiBackend:
             ApiError: the endpoint refused, cannot be reached, or gave something that is no answer.
             Timeout: ``request.timeout`` seconds passed, retries included.
         """
+        if request.shape is not None or request.tools:
+            raise ActionError("an API cannot be asked for a shape or tools yet")
         model = self._model(request.model)
         sizes = (len(each.content.encode("utf-8", "replace")) for each in request.messages)
         if sum(sizes) > MAX_PROMPT:
@@ -212,6 +216,12 @@ class ApiBackend:
 
         return await self._post(
             "embeddings", {"model": model, "input": list(request.texts)}, read, request
+        )
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
+        """Raises ActionError: an API does not tell how likely a given text is."""
+        raise ActionError(
+            "llm.decide needs a local model", hint="set backend: local, or ask with choices"
         )
 
     def _model(self, named: str | None) -> str:

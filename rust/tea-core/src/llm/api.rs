@@ -6,7 +6,8 @@ use std::rc::Rc;
 use chrono::DateTime;
 
 use super::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText, MAX_PROMPT,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, OnText, MAX_PROMPT,
 };
 use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
@@ -323,6 +324,9 @@ impl Backend for ApiBackend {
         on_text: Option<OnText<'a>>,
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
         Box::pin(async move {
+            if request.shape.is_some() || !request.tools.is_empty() {
+                return Err(Error::action("an API cannot be asked for a shape or tools yet"));
+            }
             let model = self.model(request.model.as_deref())?;
             if request.messages.iter().map(|each| each.content.len()).sum::<usize>() > MAX_PROMPT {
                 let message = format!("the messages have more than {MAX_PROMPT} bytes");
@@ -358,6 +362,12 @@ impl Backend for ApiBackend {
                 Reply::Chat(_) => Err(Error::new(Kind::Api, "an answer came for vectors")),
             }
         })
+    }
+
+    fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        let error = Error::action("llm.decide needs a local model")
+            .hint("set backend: local, or ask with choices");
+        Box::pin(std::future::ready(Err(error)))
     }
 }
 

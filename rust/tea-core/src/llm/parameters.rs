@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::backend::{ChatRequest, EmbedRequest};
+use super::backend::{
+    ChatRequest, DecideRequest, EmbedRequest, Message, Normalize, Role, Tool, ToolCall, ToolChoice,
+};
+use super::shape::Shape;
 use crate::spec::{self, Sampling};
-use crate::value::{Map, Value};
+use crate::value::{json, Map, Value};
 
 /// llama.cpp takes the next number for "any".
 pub const MAX_SEED: u32 = u32::MAX - 1;
@@ -12,7 +15,17 @@ pub const MAX_SEED: u32 = u32::MAX - 1;
 /// The key and the message of each parameter of a chat that is wrong. Null means not given.
 #[must_use]
 pub fn chat_problems(values: &Map) -> Vec<(&str, String)> {
-    spec::CHAT.types.problems(values)
+    let mut problems = spec::CHAT.types.problems(values);
+    if problems.is_empty() {
+        problems.extend(shape_problems(values));
+    }
+    problems
+}
+
+/// The same for a decision.
+#[must_use]
+pub fn decide_problems(values: &Map) -> Vec<(&str, String)> {
+    spec::DECIDE.types.problems(values)
 }
 
 /// The same for an embedding.
@@ -48,6 +61,92 @@ impl Given<'_> {
     fn text(&self, key: &str) -> Option<Arc<str>> {
         self.value(key).and_then(Value::as_text).map(Into::into)
     }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.value(key).and_then(Value::as_bool)
+    }
+}
+
+const SHAPES: [&str; 5] = ["response_format", "schema", "choices", "regex", "grammar"];
+
+/// What is wrong where more than one shape is given.
+fn shape_problems(values: &Map) -> Vec<(&'static str, String)> {
+    let is_given = |key: &&str| values.get(*key).is_some_and(|v| !matches!(v, Value::Null));
+    let mut given = SHAPES.into_iter().filter(is_given);
+    let Some(first) = given.next() else { return Vec::new() };
+    let message =
+        |key| (key, format!("{key}: the answer is held to {first} already; give one of the two"));
+    given.map(message).collect()
+}
+
+/// What checked parameters hold the answer to; None: free text.
+fn shape(params: &Map) -> Option<Shape> {
+    let map = |map: &Map, key: &str| map.get(key).and_then(Value::as_map).cloned();
+    let text = |key: &str| params.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    let form = map(params, "response_format").unwrap_or_default();
+    if form.get("type").and_then(Value::as_text) == Some("json_object") {
+        return Some(Shape::JsonObject);
+    }
+    let named = map(&form, "json_schema").and_then(|form| map(&form, "schema"));
+    if let Some(schema) = named.or_else(|| map(params, "schema")) {
+        return Some(Shape::JsonSchema(Value::map(schema)));
+    }
+    if let Some(choices) = params.get("choices").filter(|v| v.as_list().is_some()) {
+        return Some(Shape::Choices(texts(choices)));
+    }
+    text("regex").map(Shape::Regex).or_else(|| text("grammar").map(Shape::Lark))
+}
+
+fn texts(value: &Value) -> Vec<Arc<str>> {
+    let items = value.as_list().unwrap_or_default();
+    items.iter().filter_map(Value::as_text).map(Into::into).collect()
+}
+
+/// The message that a checked map describes.
+pub(crate) fn message(given: &Map) -> Option<Message> {
+    let text = |key: &str| given.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    let calls = given.get("tool_calls").and_then(Value::as_list).unwrap_or_default();
+    Some(Message {
+        role: Role::from_word(&text("role")?)?,
+        content: text("content").unwrap_or_default(),
+        tool_calls: calls.iter().filter_map(tool_call).collect(),
+        tool_call_id: text("tool_call_id"),
+        name: text("name"),
+    })
+}
+
+/// The map with the name of a tool, of its own or in OpenAI's form.
+fn function(given: &Value) -> Option<&Map> {
+    let map = given.as_map()?;
+    match map.get("type").and_then(Value::as_text) {
+        Some("function") => map.get("function").and_then(Value::as_map),
+        _ => Some(map),
+    }
+}
+
+fn tool(given: &Value) -> Option<Tool> {
+    let function = function(given)?;
+    let text = |key: &str| function.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    let parameters = function.get("parameters").filter(|value| value.as_map().is_some());
+    Some(Tool {
+        name: text("name")?,
+        description: text("description").unwrap_or_default(),
+        parameters: parameters.cloned().unwrap_or_else(|| Value::map(Map::new())),
+    })
+}
+
+fn tool_call(given: &Value) -> Option<ToolCall> {
+    let function = function(given)?;
+    let name = function.get("name").and_then(Value::as_text)?;
+    let arguments = match function.get("arguments")? {
+        Value::Text(text) => json::read(text).ok()?,
+        other => other.clone(),
+    };
+    Some(ToolCall {
+        id: given.as_map()?.get("id")?.as_text()?.into(),
+        name: name.into(),
+        arguments: arguments.as_map()?.clone(),
+    })
 }
 
 /// A chat request without messages; the call's own parameters go before the settings.
@@ -96,6 +195,34 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         max_retries: given.count("max_retries", 0),
         unsent,
         limit_name: limits.map_or("max_tokens", |(name, _)| name),
+        shape: shape(params),
+        tools: params
+            .get("tools")
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(tool)
+            .collect(),
+        tool_choice: given
+            .text("tool_choice")
+            .map_or_else(Default::default, |word| ToolChoice::from_word(&word)),
+        thinking: given.flag("thinking"),
+    }
+}
+
+/// A request to decide between texts, without messages.
+#[must_use]
+pub fn decision(params: &Map, settings: &Map) -> DecideRequest {
+    let given = Given(params, settings);
+    DecideRequest {
+        messages: Vec::new(),
+        prompt: None,
+        choices: params.get("choices").map(texts).unwrap_or_default(),
+        normalize: match params.get("normalize").and_then(Value::as_text) {
+            Some("per_byte") => Normalize::PerByte,
+            _ => Normalize::None,
+        },
+        thinking: given.flag("thinking"),
     }
 }
 

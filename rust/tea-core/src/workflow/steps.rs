@@ -119,6 +119,9 @@ impl StepReader<'_, '_> {
                 let hint = nearest_or_all(&entry.key, spec.params.iter().copied());
                 let message = format!("{action}: unknown parameter \"{}\"", entry.key);
                 diagnostics.problem(&entry.place, message, hint);
+            } else if let Some(why) = actions.refused_parameter(&entry.key) {
+                let message = format!("{action}: {} {why} in the engine {engine}", entry.key);
+                diagnostics.problem(&entry.place, message, "");
             }
         }
         // A misspelled key was most likely meant to be the one that is missing.
