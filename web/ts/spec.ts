@@ -12,5 +12,7 @@ export const SAMPLING = {
   top_k: 40,
   /** Least likelihood of a token, as a part of the likeliest's. Local models. */
   min_p: 0.05,
+  /** Taken from a token's score for each time it stands among the last 64, the prompt's included; below 0 it is added. */
+  frequency_penalty: 0.0,
 };
 export type Sampling = Readonly<typeof SAMPLING>;

@@ -7,7 +7,7 @@ import type { ChatReply, ChatRequest } from './messages.js';
 /** llama.cpp takes it for "any". */
 const ANY_SEED = 0xffffffff;
 /** As every engine here has it; a temperature of 0 takes the likeliest token instead. */
-const SAMPLERS = ['top_k', 'top_p', 'min_p', 'temperature'];
+const SAMPLERS = ['penalties', 'top_k', 'top_p', 'min_p', 'temperature'];
 
 type Answer = InstanceType<Engine['Answer']>;
 type Ended = Omit<ChatReply, 'model'>;

@@ -160,23 +160,28 @@ impl Drop for Context {
     }
 }
 
-/// A chain of samplers in the order that every engine shares: greedy alone, or top-k, top-p,
-/// min-p, temperature, then a draw with the seed.
+/// Tokens that repetition is measured in, those of the prompt included.
+const PENALTY_WINDOW: usize = 64;
+
+/// A chain of samplers in the order that every engine shares: penalties, then greedy alone, or
+/// top-k, top-p, min-p, temperature and a draw with the seed.
 pub struct Sampler {
     library: &'static Library,
     chain: NonNull<llama_sampler>,
 }
 
 impl Sampler {
-    /// The sampler of one answer; `seed` is of the draw.
+    /// The sampler of one answer to `prompt`; `seed` is of the draw.
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory.
     pub fn new(
-        library: &'static Library,
+        model: &Model,
+        prompt: &[Token],
         sampling: &Sampling,
         seed: u32,
     ) -> Result<Sampler, Error> {
+        let library = model.library;
         let c = &library.c;
         // SAFETY: the parameters are llama.cpp's own.
         let chain =
@@ -185,20 +190,30 @@ impl Sampler {
             .ok_or_else(|| Error::new(Kind::Model, "llama.cpp cannot make a sampler"))?;
         // SAFETY: each sampler is new and belongs to the chain from then on.
         unsafe {
-            let links = if sampling.temperature == 0.0 {
-                vec![(c.llama_sampler_init_greedy)()]
+            let mut links = vec![(c.llama_sampler_init_penalties)(
+                model.vocabulary_size(),
+                PENALTY_WINDOW as i32,
+                1.0,
+                sampling.frequency_penalty as f32,
+                0.0,
+            )];
+            if sampling.temperature == 0.0 {
+                links.push((c.llama_sampler_init_greedy)());
             } else {
                 let top_k = i32::try_from(sampling.top_k).unwrap_or(i32::MAX);
-                vec![
+                links.extend([
                     (c.llama_sampler_init_top_k)(top_k),
                     (c.llama_sampler_init_top_p)(sampling.top_p as f32, 1),
                     (c.llama_sampler_init_min_p)(sampling.min_p as f32, 1),
                     (c.llama_sampler_init_temp)(sampling.temperature as f32),
                     (c.llama_sampler_init_dist)(seed),
-                ]
-            };
+                ]);
+            }
             for link in links {
                 (c.llama_sampler_chain_add)(chain.as_ptr(), link);
+            }
+            for token in &prompt[prompt.len().saturating_sub(PENALTY_WINDOW)..] {
+                (c.llama_sampler_accept)(chain.as_ptr(), *token);
             }
         }
         Ok(Sampler { library, chain })

@@ -10,7 +10,7 @@ use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
 
 use super::adaptive_threads::{cpu_wait_seconds, AdaptiveThreads};
 use super::memory::{CacheType, BATCH};
-use crate::llama::{self, Context, ContextOptions, Model, Sampler, Token};
+use crate::llama::{Context, ContextOptions, Model, Sampler, Token};
 use crate::stop;
 
 const STOPPED: i32 = 2;
@@ -82,7 +82,7 @@ impl Session {
         self.check_room(prompt.len(), request.sampling.max_tokens)?;
         let reused = self.rewind(prompt);
         let seed = request.seed.map_or_else(new_seed, Ok)?;
-        let mut sampler = Sampler::new(llama::load()?, &request.sampling, seed)?;
+        let mut sampler = Sampler::new(&self.model, prompt, &request.sampling, seed)?;
         let mut answer = StopSequenceBuffer::new(&request.stop, on_text);
         for chunk in prompt[reused..].chunks(BATCH as usize) {
             self.compute(chunk)?;
