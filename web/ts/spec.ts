@@ -14,5 +14,7 @@ export const SAMPLING = {
   min_p: 0.05,
   /** Taken from a token's score for each time it stands among the last 64, the prompt's included; below 0 it is added. */
   frequency_penalty: 0.0,
+  /** The same, once however often it stands there. */
+  presence_penalty: 0.0,
 };
 export type Sampling = Readonly<typeof SAMPLING>;

@@ -69,6 +69,7 @@ class Sampling:
     top_k: int = 40
     min_p: float = 0.05
     frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
 
 
 FILE = Level(
@@ -117,6 +118,7 @@ LLM = Level(
         "top_k": ValueType("whole", "a whole number from 0 on", least=0),
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
         "schema_in_prompt": ValueType("flag", "true or false"),
@@ -275,9 +277,9 @@ EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 ELSEWHERE: Mapping[str, str] = {"output": "the code names the keys that it writes", "outputs": "the code names the keys that it writes", "language": "there is no code", "condition": "the node always runs"}
 
 # What an API is sent; null for one of these lets it choose itself.
-SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty",)
+SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty",)
 # Those of them that it is sent only where the file gives them.
-SENT_WHERE_GIVEN = frozenset({"frequency_penalty"})
+SENT_WHERE_GIVEN = frozenset({"frequency_penalty", "presence_penalty"})
 
 CHAT = Parameters(
     {
@@ -291,6 +293,7 @@ CHAT = Parameters(
         "top_k": ValueType("whole", "a whole number from 0 on", least=0),
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
         "response_format": ValueType("response_format", "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}"),

@@ -153,6 +153,8 @@ pub struct Sampling {
     pub min_p: f64,
     /// Taken from a token's score for each time it stands among the last 64, the prompt's included; below 0 it is added.
     pub frequency_penalty: f64,
+    /// The same, once however often it stands there.
+    pub presence_penalty: f64,
 }
 
 impl Default for Sampling {
@@ -164,6 +166,7 @@ impl Default for Sampling {
             top_k: 40,
             min_p: 0.05,
             frequency_penalty: 0.0,
+            presence_penalty: 0.0,
         }
     }
 }
@@ -180,13 +183,14 @@ impl Sampling {
             "top_k" => self.top_k = int.unwrap_or(self.top_k),
             "min_p" => self.min_p = float.unwrap_or(self.min_p),
             "frequency_penalty" => self.frequency_penalty = float.unwrap_or(self.frequency_penalty),
+            "presence_penalty" => self.presence_penalty = float.unwrap_or(self.presence_penalty),
             _ => {}
         }
     }
 
     /// All fields by name.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Value); 6] {
+    pub fn fields(&self) -> [(&'static str, Value); 7] {
         [
             ("temperature", Value::Float(self.temperature)),
             ("max_tokens", Value::Int(self.max_tokens.into())),
@@ -194,6 +198,7 @@ impl Sampling {
             ("top_k", Value::Int(self.top_k.into())),
             ("min_p", Value::Float(self.min_p)),
             ("frequency_penalty", Value::Float(self.frequency_penalty)),
+            ("presence_penalty", Value::Float(self.presence_penalty)),
         ]
     }
 }
@@ -252,6 +257,7 @@ pub const LLM: Level = Level {
         ("top_k", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
         ("schema_in_prompt", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
@@ -443,10 +449,10 @@ pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
 pub const ELSEWHERE: &[(&str, &str)] = &[("output", "the code names the keys that it writes"), ("outputs", "the code names the keys that it writes"), ("language", "there is no code"), ("condition", "the node always runs")];
 
 /// What an API is sent; null for one of these lets it choose itself.
-pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty"];
+pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty"];
 
 /// Those of them that it is sent only where the file gives them.
-pub const SENT_WHERE_GIVEN: &[&str] = &["frequency_penalty"];
+pub const SENT_WHERE_GIVEN: &[&str] = &["frequency_penalty", "presence_penalty"];
 
 /// The parameters of chat.
 pub const CHAT: Parameters = Parameters { types: Types(&[
@@ -460,6 +466,7 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("top_k", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
         ("response_format", ValueType { kind: Kind::ResponseFormat, expected: "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}", least: None, most: None, above: None, words: &[] }),
@@ -475,7 +482,7 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
 
 /// The parameters of embed.
 pub const EMBED: Parameters = Parameters { types: Types(&[

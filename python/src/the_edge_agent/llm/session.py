@@ -232,7 +232,11 @@ class Session:
         c = self._c
         samplers = [
             c.llama_sampler_init_penalties(
-                self._model.vocabulary_size, _PENALTY_WINDOW, 1.0, request.frequency_penalty, 0.0
+                self._model.vocabulary_size,
+                _PENALTY_WINDOW,
+                1.0,
+                request.frequency_penalty,
+                request.presence_penalty,
             )
         ]
         if request.temperature == 0:

@@ -195,7 +195,7 @@ impl Sampler {
                 PENALTY_WINDOW as i32,
                 1.0,
                 sampling.frequency_penalty as f32,
-                0.0,
+                sampling.presence_penalty as f32,
             )];
             if sampling.temperature == 0.0 {
                 links.push((c.llama_sampler_init_greedy)());
