@@ -16,5 +16,7 @@ export const SAMPLING = {
   frequency_penalty: 0.0,
   /** The same, once however often it stands there. */
   presence_penalty: 0.0,
+  /** Divides a score above 0, and multiplies one below, of tokens that stand among the last 64. Local models. */
+  repeat_penalty: 1.0,
 };
 export type Sampling = Readonly<typeof SAMPLING>;

@@ -70,6 +70,7 @@ class Sampling:
     min_p: float = 0.05
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    repeat_penalty: float = 1.0
 
 
 FILE = Level(
@@ -119,6 +120,7 @@ LLM = Level(
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
         "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "repeat_penalty": ValueType("number", "a number above 0", above=0),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
         "schema_in_prompt": ValueType("flag", "true or false"),
@@ -294,6 +296,7 @@ CHAT = Parameters(
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
         "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "repeat_penalty": ValueType("number", "a number above 0", above=0),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
         "response_format": ValueType("response_format", "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}"),

@@ -155,6 +155,8 @@ pub struct Sampling {
     pub frequency_penalty: f64,
     /// The same, once however often it stands there.
     pub presence_penalty: f64,
+    /// Divides a score above 0, and multiplies one below, of tokens that stand among the last 64. Local models.
+    pub repeat_penalty: f64,
 }
 
 impl Default for Sampling {
@@ -167,6 +169,7 @@ impl Default for Sampling {
             min_p: 0.05,
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
+            repeat_penalty: 1.0,
         }
     }
 }
@@ -184,13 +187,14 @@ impl Sampling {
             "min_p" => self.min_p = float.unwrap_or(self.min_p),
             "frequency_penalty" => self.frequency_penalty = float.unwrap_or(self.frequency_penalty),
             "presence_penalty" => self.presence_penalty = float.unwrap_or(self.presence_penalty),
+            "repeat_penalty" => self.repeat_penalty = float.unwrap_or(self.repeat_penalty),
             _ => {}
         }
     }
 
     /// All fields by name.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Value); 7] {
+    pub fn fields(&self) -> [(&'static str, Value); 8] {
         [
             ("temperature", Value::Float(self.temperature)),
             ("max_tokens", Value::Int(self.max_tokens.into())),
@@ -199,6 +203,7 @@ impl Sampling {
             ("min_p", Value::Float(self.min_p)),
             ("frequency_penalty", Value::Float(self.frequency_penalty)),
             ("presence_penalty", Value::Float(self.presence_penalty)),
+            ("repeat_penalty", Value::Float(self.repeat_penalty)),
         ]
     }
 }
@@ -258,6 +263,7 @@ pub const LLM: Level = Level {
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
         ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("repeat_penalty", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
         ("schema_in_prompt", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
@@ -467,6 +473,7 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
         ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("repeat_penalty", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
         ("response_format", ValueType { kind: Kind::ResponseFormat, expected: "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}", least: None, most: None, above: None, words: &[] }),
@@ -482,7 +489,7 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
 
 /// The parameters of embed.
 pub const EMBED: Parameters = Parameters { types: Types(&[

@@ -162,10 +162,10 @@ def test_a_prompt_that_does_not_fit_says_both_numbers(tmp_path: Path) -> None:
 
 def test_sampling_is_a_chain_in_the_documented_order(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b""))
-    penalties = {"frequency_penalty": 0.3, "presence_penalty": 0.2}
+    penalties = {"frequency_penalty": 0.3, "presence_penalty": 0.2, "repeat_penalty": 1.1}
     rig.ask("hi", temperature=0.5, top_k=7, top_p=0.9, min_p=0.1, seed=42, **penalties)
     assert rig.c.chains[-1] == [
-        ("penalties", 3, 64, 1.0, 0.3, 0.2),
+        ("penalties", 3, 64, 1.1, 0.3, 0.2),
         ("top_k", 7),
         ("top_p", 0.9, 1),
         ("min_p", 0.1, 1),

@@ -234,7 +234,7 @@ class Session:
             c.llama_sampler_init_penalties(
                 self._model.vocabulary_size,
                 _PENALTY_WINDOW,
-                1.0,
+                request.repeat_penalty,
                 request.frequency_penalty,
                 request.presence_penalty,
             )

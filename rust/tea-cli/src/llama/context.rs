@@ -193,7 +193,7 @@ impl Sampler {
             let mut links = vec![(c.llama_sampler_init_penalties)(
                 model.vocabulary_size(),
                 PENALTY_WINDOW as i32,
-                1.0,
+                sampling.repeat_penalty as f32,
                 sampling.frequency_penalty as f32,
                 sampling.presence_penalty as f32,
             )];
