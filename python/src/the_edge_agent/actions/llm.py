@@ -14,7 +14,7 @@ from typing import Any
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError
-from the_edge_agent.llm import parameters
+from the_edge_agent.llm import parameters, tools
 from the_edge_agent.llm.backend import (
     Backends,
     ChatReply,
@@ -84,16 +84,20 @@ def _chat_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from wrong
     if not wrong:
         yield from parameters.shape_problems(params)
+        yield from tools.problems(params)
 
 
 def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> ChatRequest:
     """Make the request that checked parameters and settings ask for.
 
     Raises:
-        ActionError: there is neither ``prompt`` nor ``messages``.
+        ActionError: there is neither ``prompt`` nor ``messages``, or no tool to choose.
     """
     messages, prompt = _conversation(params, settings)
-    return ChatRequest(messages, prompt, **parameters.sampling(params, settings))
+    request = ChatRequest(messages, prompt, **parameters.sampling(params, settings))
+    if not request.tools and request.tool_choice not in ("auto", "none"):
+        raise ActionError(f"tool_choice is {request.tool_choice}, and there are no tools")
+    return request
 
 
 def _conversation(

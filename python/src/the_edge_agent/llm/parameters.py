@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from the_edge_agent.llm.backend import Message, Tool, ToolCall
+from the_edge_agent.llm import tools
+from the_edge_agent.llm.backend import Message, ToolCall
 from the_edge_agent.llm.shape import Choices, JsonObject, JsonSchema, Lark, Regex, Shape
 from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
 from the_edge_agent.value import json_reader
@@ -53,7 +54,7 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
     if (of := shape(params)) is not None:
         found["shape"] = of
     if params.get("tools"):
-        found["tools"] = tuple(map(_tool, params["tools"]))
+        found["tools"] = tuple(map(tools.tool, params["tools"]))
     return found
 
 
@@ -92,13 +93,8 @@ def message(given: Mapping[str, Any]) -> Message:
     )
 
 
-def _tool(given: Mapping[str, Any]) -> Tool:
-    own = given["function"] if given.get("type") == "function" else given
-    return Tool(own["name"], own.get("description") or "", own.get("parameters") or {})
-
-
 def _tool_call(given: Mapping[str, Any]) -> ToolCall:
-    own = given["function"] if given.get("type") == "function" else given
+    own = tools.function(given)
     arguments = own["arguments"]
     arguments = json_reader.read(arguments) if isinstance(arguments, str) else arguments
     return ToolCall(given["id"], own["name"], arguments)

@@ -11,6 +11,7 @@ use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
 use crate::llm::backend::{
     BackendChoice, Backends, ChatReply, ChatRequest, DecideRequest, Message, Role, ToolCall,
+    ToolChoice,
 };
 use crate::llm::parameters;
 use crate::llm::shape::Shape;
@@ -70,10 +71,16 @@ impl Action for Chat {
 /// The request that checked parameters and settings ask for.
 ///
 /// # Errors
-/// `ActionError`: there is neither `prompt` nor `messages`.
+/// `ActionError`: there is neither `prompt` nor `messages`, or no tool to choose.
 pub fn chat_request(params: &Map, settings: &Map) -> Result<ChatRequest, Error> {
     let (messages, prompt) = conversation(params, settings)?;
-    Ok(ChatRequest { messages, prompt, ..parameters::sampling(params, settings) })
+    let request = ChatRequest { messages, prompt, ..parameters::sampling(params, settings) };
+    let needs_tools = !matches!(request.tool_choice, ToolChoice::Auto | ToolChoice::None);
+    if needs_tools && request.tools.is_empty() {
+        let choice = request.tool_choice.word();
+        return Err(Error::action(format!("tool_choice is {choice}, and there are no tools")));
+    }
+    Ok(request)
 }
 
 /// The messages, and the prompt where there is nothing else.

@@ -10,3 +10,4 @@ pub mod openai_format;
 pub mod parameters;
 pub mod shape;
 pub mod stop_sequence_buffer;
+pub(crate) mod tools;

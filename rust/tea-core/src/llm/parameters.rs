@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::backend::{
-    ChatRequest, DecideRequest, EmbedRequest, Message, Normalize, Role, Tool, ToolCall, ToolChoice,
+    ChatRequest, DecideRequest, EmbedRequest, Message, Normalize, Role, ToolCall, ToolChoice,
 };
 use super::shape::Shape;
+use super::tools;
 use crate::spec::{self, Sampling};
 use crate::value::{json, Map, Value};
 
@@ -18,6 +19,7 @@ pub fn chat_problems(values: &Map) -> Vec<(&str, String)> {
     let mut problems = spec::CHAT.types.problems(values);
     if problems.is_empty() {
         problems.extend(shape_problems(values));
+        problems.extend(tools::problems(values, &[]));
     }
     problems
 }
@@ -115,28 +117,8 @@ pub(crate) fn message(given: &Map) -> Option<Message> {
     })
 }
 
-/// The map with the name of a tool, of its own or in OpenAI's form.
-fn function(given: &Value) -> Option<&Map> {
-    let map = given.as_map()?;
-    match map.get("type").and_then(Value::as_text) {
-        Some("function") => map.get("function").and_then(Value::as_map),
-        _ => Some(map),
-    }
-}
-
-fn tool(given: &Value) -> Option<Tool> {
-    let function = function(given)?;
-    let text = |key: &str| function.get(key).and_then(Value::as_text).map(Arc::<str>::from);
-    let parameters = function.get("parameters").filter(|value| value.as_map().is_some());
-    Some(Tool {
-        name: text("name")?,
-        description: text("description").unwrap_or_default(),
-        parameters: parameters.cloned().unwrap_or_else(|| Value::map(Map::new())),
-    })
-}
-
 fn tool_call(given: &Value) -> Option<ToolCall> {
-    let function = function(given)?;
+    let function = tools::function(given)?;
     let name = function.get("name").and_then(Value::as_text)?;
     let arguments = match function.get("arguments")? {
         Value::Text(text) => json::read(text).ok()?,
@@ -201,7 +183,7 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
             .and_then(Value::as_list)
             .unwrap_or_default()
             .iter()
-            .filter_map(tool)
+            .filter_map(tools::tool)
             .collect(),
         tool_choice: given
             .text("tool_choice")
