@@ -43,7 +43,7 @@ fn user(text: &str) -> [Message; 1] {
 
 #[test]
 fn every_conversation_renders_as_its_family_documents() {
-    let path = root().join("tests/chat_templates/conversations.yaml");
+    let path = root().join("tests/tea/llm/chat_templates/conversations.yaml");
     let text = fs::read_to_string(path).unwrap();
     let data = compose::parse(&text, "conversations.yaml").unwrap().plain();
     let data = data.as_map().unwrap();
@@ -52,8 +52,8 @@ fn every_conversation_renders_as_its_family_documents() {
         let facts = facts.as_map().unwrap();
         let read =
             |folder: &str| fs::read_to_string(root().join(folder).join(format!("{family}.jinja")));
-        let source =
-            read("tests/chat_templates").or_else(|_| read("tasks/catalog/data/chat_templates"));
+        let source = read("tests/tea/llm/chat_templates")
+            .or_else(|_| read("tasks/catalog/data/chat_templates"));
         let (bos, eos) = (facts["bos"].as_text().unwrap(), facts["eos"].as_text().unwrap());
         let template = ChatTemplate::new(&source.unwrap(), bos, eos, moment).unwrap();
         let rendered = |name: &str| -> Result<String, Error> {

@@ -13,7 +13,7 @@ from the_edge_agent.errors import ModelError
 from the_edge_agent.llm.backend import Message
 from the_edge_agent.llm.chat_template import ChatTemplate
 
-FOLDER = Path(__file__).resolve().parent.parent / "chat_templates"
+FOLDER = Path(__file__).with_name("chat_templates")
 DATA: dict[str, Any] = yaml.safe_load((FOLDER / "conversations.yaml").read_text(encoding="utf-8"))
 FAMILIES: dict[str, dict[str, Any]] = DATA["families"]
 
