@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -24,6 +24,7 @@ from tasks.catalog import FallbackImage, Image
 from tasks.engine.engine import Engine
 from tasks.host import apt, binfmt
 from tasks.host.apt import Archives, Entry
+from tests.support.fake_engine import FakeEngine
 
 NATIVE = catalog.native_target()
 FOREIGN = next(target for target in catalog.targets().values() if target != NATIVE)
@@ -34,41 +35,11 @@ TAG = f"tea-base/debian-bullseye:{NATIVE.debian}"
 RECIPE = {images.RECIPE: "bullseye main security"}
 
 
-class FakeEngine:
-    """The calls of ``Engine`` that images need, on a table of images."""
-
-    target = NATIVE
-
-    def __init__(
-        self,
-        pull: Callable[[FakeEngine], None],
-        local: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
-    ) -> None:
-        self.local = dict(local or {})
-        self.pulls = 0
-        self.builds: list[str] = []
-        self._pull = pull
-
-    def pull(self, reference: str, target: catalog.Target) -> None:
-        self.pulls += 1
-        self._pull(self)
-
-    def image_id(self, reference: str) -> str | None:
-        return f"id of {reference}" if reference in self.local else None
-
-    def image_arch(self, reference: str) -> str | None:
-        return self.local[reference][0] if reference in self.local else None
-
-    def image_labels(self, reference: str) -> Mapping[str, str]:
-        return self.local[reference][1] if reference in self.local else {}
-
-    def build(self, dockerfile: Path, **options: Any) -> None:
-        self.builds.append(options["tag"])
-        labels = {}
-        if "RECIPE" in options["args"]:
-            assert (dockerfile.parent / "rootfs.tar").read_text() == "root file system"
-            labels = {images.RECIPE: options["args"]["RECIPE"]}
-        self.local[options["tag"]] = (options["target"].arch, labels)
+def fake_engine(
+    on_pull: Callable[[FakeEngine], None],
+    local: dict[str, tuple[str, Mapping[str, str]]] | None = None,
+) -> FakeEngine:
+    return FakeEngine(NATIVE.arch, local or {}, on_pull)
 
 
 def refusing(error: TaskError) -> Callable[[FakeEngine], None]:
@@ -110,20 +81,20 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sequence[str | Path]
 
 
 def test_an_image_that_is_there_is_not_pulled_again() -> None:
-    engine = FakeEngine(OFFLINE, {IMAGE.reference: (NATIVE.arch, {})})
+    engine = fake_engine(OFFLINE, {IMAGE.reference: (NATIVE.arch, {})})
     base = ensure(engine)
     assert (base.reference, base.origin, engine.pulls) == (IMAGE.reference, "registry", 0)
 
 
 def test_an_image_is_pulled_for_the_right_architecture() -> None:
-    engine = FakeEngine(giving(NATIVE.arch), {IMAGE.reference: (FOREIGN.arch, {})})
+    engine = fake_engine(giving(NATIVE.arch), {IMAGE.reference: (FOREIGN.arch, {})})
     assert ensure(engine).origin == "registry"
     assert engine.pulls == 1
 
 
 def test_a_registry_that_sends_another_architecture_is_an_error() -> None:
     with pytest.raises(WrongArchitecture) as caught:
-        ensure(FakeEngine(giving(FOREIGN.arch)))
+        ensure(fake_engine(giving(FOREIGN.arch)))
     assert f"is for {FOREIGN.arch}, {NATIVE.arch} was asked for" in caught.value.message
     assert f"docker image rm {IMAGE.reference}" in caught.value.hint
 
@@ -131,10 +102,10 @@ def test_a_registry_that_sends_another_architecture_is_an_error() -> None:
 def test_a_stand_in_is_made_when_the_registry_is_silent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    engine = FakeEngine(OFFLINE)
+    engine = fake_engine(OFFLINE)
     base = ensure(engine)
     assert base.describe() == {"reference": TAG, "origin": "standin", "id": f"id of {TAG}"}
-    assert engine.builds == [TAG]
+    assert engine.tagged == [TAG]
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     assert "docker.io cannot be reached; Debian bullseye" in warnings[0]
@@ -143,35 +114,35 @@ def test_a_stand_in_is_made_when_the_registry_is_silent(
 def test_a_silent_registry_is_asked_once_in_a_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    engine = FakeEngine(OFFLINE)
+    engine = fake_engine(OFFLINE)
     first, second = ensure(engine), ensure(engine)
     assert first == second
-    assert (engine.pulls, engine.builds) == (1, [TAG])
+    assert (engine.pulls, engine.tagged) == (1, [TAG])
     assert capsys.readouterr().err.count("warning") == 1
 
 
 def test_a_stand_in_that_is_there_is_used_again() -> None:
-    engine = FakeEngine(OFFLINE, {TAG: (NATIVE.arch, RECIPE)})
+    engine = fake_engine(OFFLINE, {TAG: (NATIVE.arch, RECIPE)})
     assert ensure(engine).reference == TAG
-    assert engine.builds == []
+    assert engine.tagged == []
 
 
 def test_a_stand_in_of_another_recipe_is_made_anew() -> None:
-    engine = FakeEngine(OFFLINE, {TAG: (NATIVE.arch, {images.RECIPE: "bullseye main"})})
+    engine = fake_engine(OFFLINE, {TAG: (NATIVE.arch, {images.RECIPE: "bullseye main"})})
     ensure(engine)
-    assert engine.builds == [TAG]
+    assert engine.tagged == [TAG]
 
 
 def test_a_stand_in_of_the_wrong_architecture_is_an_error() -> None:
     with pytest.raises(WrongArchitecture, match=f"is for {FOREIGN.arch}"):
-        ensure(FakeEngine(OFFLINE, {TAG: (FOREIGN.arch, RECIPE)}))
+        ensure(fake_engine(OFFLINE, {TAG: (FOREIGN.arch, RECIPE)}))
 
 
 def test_an_image_that_the_registry_lacks_is_not_replaced() -> None:
-    engine = FakeEngine(refusing(NoSuchImage("manifest unknown")))
+    engine = fake_engine(refusing(NoSuchImage("manifest unknown")))
     with pytest.raises(NoSuchImage):
         ensure(engine)
-    assert engine.builds == []
+    assert engine.tagged == []
 
 
 def test_a_stand_in_that_cannot_run_here_is_refused(
@@ -179,7 +150,7 @@ def test_a_stand_in_that_cannot_run_here_is_refused(
 ) -> None:
     monkeypatch.setattr(binfmt, "entry_for", lambda *_: None)
     with pytest.raises(HostError, match=f"cannot run {FOREIGN.arch} programs"):
-        ensure(FakeEngine(OFFLINE), FOREIGN)
+        ensure(fake_engine(OFFLINE), FOREIGN)
     assert fresh == []
 
 
@@ -189,7 +160,7 @@ def test_too_little_space_is_found_before_the_work(
     usage = shutil.disk_usage("/")._replace(free=5_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DiskFull, match="1,000 MB needed, 5 MB free"):
-        ensure(FakeEngine(OFFLINE))
+        ensure(fake_engine(OFFLINE))
     assert fresh == []
 
 
@@ -201,7 +172,7 @@ def test_packages_that_cannot_be_had_end_with_where_to_look(
 
     monkeypatch.setattr(process, "run", run)
     with pytest.raises(CommandFailed, match=r"no fallback image for .*failed") as caught:
-        ensure(FakeEngine(OFFLINE))
+        ensure(fake_engine(OFFLINE))
     assert "http_proxy" in caught.value.hint
 
 
@@ -340,13 +311,13 @@ def test_tools_are_made_once_for_a_base_and_a_dockerfile(
         (tmp_path / folder).mkdir(parents=True)
     dockerfile = tmp_path / "docker/lint/Dockerfile"
     dockerfile.write_text("install one")
-    engine = FakeEngine(OFFLINE)
+    engine = fake_engine(OFFLINE)
     first = images.tools("lint", cast(Engine, engine))
     assert images.tools("lint", cast(Engine, engine)) == first
-    assert engine.builds == [first]
+    assert engine.tagged == [first]
     dockerfile.write_text("install two")
     second = images.tools("lint", cast(Engine, engine))
     bases[0] = "sha256:1"
     third = images.tools("lint", cast(Engine, engine))
-    assert engine.builds == [first, second, third]
+    assert engine.tagged == [first, second, third]
     assert len({first, second, third}) == 3

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,63 +15,14 @@ from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.pack import AppImage
 from tasks.build.sessions import Request
-from tasks.catalog import Model, Target
+from tasks.catalog import Model
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure as fetch
 from tasks.fetch import gguf
 from tasks.fetch.ensure import StoredModel
 from tasks.images import Base
-from tests.support.elf import AARCH64, X86_64, Elf
+from tests.support.fake_engine import FakeEngine
 from tests.unit.build.test_bundle import FACTS
-
-MACHINES = {"x86_64-linux-gnu": X86_64, "aarch64-linux-gnu": AARCH64}
-
-
-@dataclass
-class FakeEngine:
-    """An engine that writes, for each Dockerfile, the smallest thing that passes for its output."""
-
-    arch: str = "x86_64"
-    built: list[tuple[str, str]] = field(default_factory=list)  # Dockerfile, platform
-    failure: CommandFailed | None = None
-
-    def __enter__(self) -> FakeEngine:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    @property
-    def target(self) -> Target:
-        return catalog.target(self.arch)
-
-    def build(
-        self,
-        dockerfile: Path,
-        *,
-        target: Target,
-        args: Mapping[str, str],
-        output: Path,
-        stage: str,
-        **options: Any,
-    ) -> None:
-        """Write the output of one Dockerfile."""
-        name = dockerfile.parent.name
-        if stage == "mksquashfs":
-            name = stage
-        self.built.append((name, target.debian))
-        output.mkdir(parents=True, exist_ok=True)
-        if name == "python":
-            if self.failure:
-                raise self.failure
-            (output / "usr/bin").mkdir(parents=True)
-            content = bytes(Elf(machine=MACHINES[target.gnu]))
-            (output / "usr/bin/python3").write_bytes(content)
-        else:
-            names = {"pack": "program.squashfs", "mksquashfs": "ld-linux-test.so.1"}
-            (output / names.get(name, name)).write_bytes(b"x")
-        if name == "runtime":
-            (output / "notices").mkdir()
 
 
 @pytest.fixture
@@ -112,7 +60,7 @@ def test_bundles_of_an_architecture_share_all_but_the_model(
 ) -> None:
     made = builds.build(request(tmp_path, "smollm2-135m", "gemma3-270m", "gemma3-1b"))
     assert len(made) == len(set(made)) == 6
-    assert sorted(engine.built) == [
+    assert sorted((name, target.debian) for name, target in engine.built) == [
         # llama.cpp, the program and the runtime once for each architecture; packing is done on
         # the machine's own, once for each program.
         ("debs", "amd64"),
@@ -149,8 +97,7 @@ def test_machine_builds_for_its_own_architecture(
         Options(impls=("python",), dist=tmp_path / "dist"),
     )
     assert made.name.endswith(f"-{arch}.AppImage")
-    platforms = {platform for _, platform in engine.built}
-    assert platforms == {catalog.target(arch).debian}  # nothing is a cross build
+    assert {target.arch for _, target in engine.built} == {arch}  # nothing is a cross build
 
 
 PIP = """\
@@ -161,7 +108,7 @@ ERROR: No matching distribution found for markupsafe==3.0.4"""
 def test_package_without_a_wheel_for_the_target_is_named(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    engine.failure = CommandFailed("step failed", returncode=1, output=PIP)
+    engine.failures["python"] = CommandFailed("step failed", returncode=1, output=PIP)
     with pytest.raises(NoWheel, match=r"^markupsafe==3\.0\.4: no wheel for aarch64") as caught:
         bundle.build(
             catalog.model("smollm2-135m"),
@@ -176,11 +123,12 @@ def test_package_without_a_wheel_for_the_target_is_named(
 def test_step_that_fails_for_another_reason_keeps_its_own_words(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    engine.failure = CommandFailed("step failed", returncode=1, output="No space left on device")
+    full = CommandFailed("step failed", returncode=1, output="No space left on device")
+    engine.failures["python"] = full
     with pytest.raises(CommandFailed, match="step failed") as caught:
         bundle.build(
             catalog.model("smollm2-135m"),
             "aarch64",
             Options(impls=("python",), dist=tmp_path / "dist"),
         )
-    assert caught.value is engine.failure
+    assert caught.value is full

@@ -31,7 +31,7 @@ class Session:
     def install(self, *words: str) -> None:
         self.ran.append(("install", *words))
 
-    def run(self, *words: str) -> None:
+    def run(self, *words: str, **options: object) -> None:
         self.ran.append(words)
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tasks.images import Base
 from tasks.smoke import cpus
 from tasks.smoke import run as smoke
 from tests.support.elf import AARCH64, RISCV, X86_64, Elf
+from tests.support.fake_engine import FakeEngine
 
 SQUASHFS = b"hsqs" + bytes(36) + (96).to_bytes(8, "little") + bytes(48)
 CHECKS = [
@@ -82,30 +82,6 @@ class Bundle:
         return {"--version": self.version, "--impl": self.impl, "validate": self.validate}[argv[1]]
 
 
-@dataclass
-class FakeEngine:
-    """An engine of one architecture whose containers hold one bundle."""
-
-    bundle: Bundle
-    arch: str = "x86_64"
-    boxes: list[dict[str, Any]] = field(default_factory=list)
-
-    def __enter__(self) -> FakeEngine:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    @contextmanager
-    def volume(self) -> Iterator[str]:
-        yield "home-volume"
-
-    @contextmanager
-    def container(self, image: str, **options: Any) -> Iterator[Bundle]:
-        self.boxes.append(options)
-        yield self.bundle
-
-
 @pytest.fixture
 def bundle() -> Bundle:
     return Bundle()
@@ -113,7 +89,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture
 def engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    engine = FakeEngine(bundle)
+    engine = FakeEngine(inside=bundle)
     monkeypatch.setattr(Engine, "connect", lambda *words: engine)
     monkeypatch.setattr(images, "ensure", lambda *words: Base("clean:1", "standin", "sha256:0"))
     # Whatever this machine is and can emulate: it is an x86_64 one and runs nothing else.
@@ -169,7 +145,7 @@ def test_bundle_that_does_all_it_must_passes(
 def test_container_is_a_stranger_s_machine(engine: FakeEngine, tmp_path: Path) -> None:
     path = write(tmp_path)
     smoke.run([path])
-    (runner,) = engine.boxes
+    (runner,) = engine.containers
     assert runner["read_only"] is True
     assert runner["tmpfs"] == {"/tmp": "size=64m"}
     assert not runner.keys() & {"network", "devices", "cap_add", "security_opt"}
@@ -199,7 +175,7 @@ def test_thin_bundle_is_tried_with_a_model_and_without(
     path = write(tmp_path, record=THIN)
     smoke.run([path])
     assert [check["name"] for check in report(path)["checks"]] == [*CHECKS[:-1], ALONE, CHECKS[-1]]
-    (runner,) = engine.boxes
+    (runner,) = engine.containers
     places = {mount.target: str(mount.source) for mount in runner["mounts"]}
     assert places["/bundle/small.gguf"] == str(beside)
     assert places["/bundle/a.AppImage"] == places["/alone/a.AppImage"] == str(path)
