@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import fastjsonschema  # type: ignore[import-untyped]
-from jsonschema import Draft7Validator  # type: ignore[import-untyped]
-from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
 from .suite import FOLDER, Rule
 
@@ -22,7 +20,9 @@ def faults(rule: Rule) -> Iterator[str]:
         _check(rule.data)
         return
     except fastjsonschema.JsonSchemaException:
-        pass  # the slower library, which can say where and why
+        # The library that can say where and why takes a second to import.
+        from jsonschema import Draft7Validator  # type: ignore[import-untyped]
+        from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
     for error in Draft7Validator(SCHEMA).iter_errors(rule.data):
         cause = best_match([error])
         key = ".".join(str(part) for part in cause.absolute_path)

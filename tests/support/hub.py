@@ -383,7 +383,7 @@ def serve(root: Path, ports: tuple[int, int], tls: Path | None, until_eof: bool)
         servers.append(server)
     hub_url, hub.cdn = (f"{scheme}://127.0.0.1:{server.server_port}" for server in servers)
     for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     sys.stdout.write(json.dumps({"endpoint": hub_url, "cdn": hub.cdn}) + "\n")
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

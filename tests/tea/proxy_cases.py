@@ -7,12 +7,11 @@ import socket
 import subprocess
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.tea.cli import tea_process
 from tests.tea.llm.api_server import answer, chat, serve
 
 CASES: list[dict[str, Any]] = tomllib.loads(
@@ -99,20 +98,16 @@ def play(
     assert "internal error" not in said
 
 
-def play_on_program(command: Sequence[str | Path], home: Path, case: dict[str, Any]) -> None:
-    """Play ``case`` on the program ``tea`` that ``command`` starts."""
+def play_on_program(
+    tea: Callable[..., subprocess.CompletedProcess[bytes]], home: Path, case: dict[str, Any]
+) -> None:
+    """Play ``case`` on the program that ``tea`` starts; see tea_process."""
     with serve() as api:
         api.scripts = [answer(chat("Hi"))]
 
         def ask(url: str, env: dict[str, str]) -> str:
-            done = subprocess.run(
-                [*command, "chat", "hi", "--backend", "api", "--api-base", url, "--model", "m"],
-                capture_output=True,
-                env=tea_process.environment(home, **env),
-                cwd=home,
-                timeout=60,
-                check=False,
-            )
+            words = ("chat", "hi", "--backend", "api", "--api-base", url, "--model", "m")
+            done = tea(home, *words, **env)
             assert done.returncode == (0 if api.requests else 1), done.stderr
             return done.stderr.decode()
 

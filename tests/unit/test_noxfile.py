@@ -1,4 +1,4 @@
-"""The command line as a user types it: `nox` in a process of its own, and what is left of it."""
+"""The command line as a user types it, and what is left of it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,52 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tasks import catalog
 from tasks.base.paths import ROOT
+from tests.support.fork_server import ForkServer
 
 NOX = Path(sys.executable).parent / "nox"
 MODES = ("none", "reuse")  # with the second, nox looks at the noxfile's own dependencies first
 
 
-def nox(
-    *words: str, root: Path = ROOT, mode: str = "none", **env: str
-) -> subprocess.CompletedProcess[str]:
+DEADLINE = 60  # seconds
+IMPORTED = ("nox._cli", "docker", "rich.progress", "tenacity", "tomli_w")  # by every start
+
+
+def environment(mode: str) -> dict[str, str]:
     # No engine is there: what is refused is refused before one is asked.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NOX")}
-    return subprocess.run(
-        [NOX, "-f", root / "noxfile.py", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={
-            **clean,
-            "NOX_SCRIPT_MODE": mode,
-            "DOCKER_HOST": "unix:///nonexistent/docker.sock",
-            **env,
-        },
+    return {**clean, "NOX_SCRIPT_MODE": mode, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+
+@cache
+def _fork_server() -> ForkServer:
+    return ForkServer(IMPORTED, environment("none"))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a nox."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def nox(*words: str, root: Path = ROOT) -> Done:
+    done = _fork_server().run(
+        "nox",
+        ["-f", str(root / "noxfile.py"), *words],
+        env=environment("none"),
+        cwd=ROOT,
+        timeout=DEADLINE,
     )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,11 @@ def test_bad_input_ends_with_one_line_a_remedy_and_its_code(refusal: Refusal) ->
 
 @pytest.mark.parametrize("mode", MODES)
 def test_exit_code_passes_through_nox(mode: str) -> None:
-    assert nox("-s", "smoke", "--", "LICENSE", mode=mode).returncode == 21
+    words = [str(NOX), "-f", str(ROOT / "noxfile.py"), "-s", "smoke", "--", "LICENSE"]
+    done = subprocess.run(
+        words, capture_output=True, timeout=DEADLINE, check=False, env=environment(mode)
+    )
+    assert done.returncode == 21
 
 
 def test_noxfile_and_tests_have_the_same_dependencies() -> None:

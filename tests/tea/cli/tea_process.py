@@ -9,11 +9,16 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
+
+from tests.support.fork_server import ForkServer
 
 SOURCES = Path(__file__).resolve().parents[3] / "python/src"
 DEADLINE = 20.0  # seconds; only a test that fails waits so long
-
+PYTHON = [sys.executable, "-m", "the_edge_agent"]
+KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+COMMANDS = ("arguments", "run", "validate", "chat", "model", "output")
 
 # Makes standard input the terminal that Ctrl-C comes from, then becomes tea.
 ON_A_TERMINAL = """
@@ -29,20 +34,42 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "PYTHONPATH": str(SOURCES),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: value for name, value in os.environ.items() if name in KEPT},
         "TERM": "dumb",
         **more,
     }
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "the_edge_agent", *arguments]
+    return [*PYTHON, *arguments]
+
+
+@cache
+def _fork_server() -> ForkServer:
+    modules = [f"the_edge_agent.cli.{name}" for name in COMMANDS]
+    return ForkServer([*modules, "the_edge_agent.llm.api"], environment(Path("/")))
 
 
 def tea(
     home: Path, *arguments: str, stdin: bytes = b"", **more: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run tea to its end and return what it wrote."""
+    if command() != PYTHON:  # another program is under test
+        return tea_anew(home, *arguments, stdin=stdin, **more)
+    return _fork_server().run(
+        "the_edge_agent",
+        arguments,
+        env=environment(home, **more),
+        cwd=home,
+        stdin=stdin,
+        timeout=DEADLINE,
+    )
+
+
+def tea_anew(
+    home: Path, *arguments: str, stdin: bytes = b"", **more: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run tea to its end in a process that nothing was prepared for."""
     return subprocess.run(
         command(*arguments),
         input=stdin,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tea.cli.tea_process import start, tea
+from tests.tea.cli.tea_process import start, tea, tea_anew
 from tests.tea.llm.api_server import Api, Handler, answer, chat, delta, events, serve
 
 SUM = """\
@@ -240,7 +240,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path, api: Api) -> 
 def test_the_locale_changes_nothing_about_utf8(tmp_path: Path, api: Api, locale: str) -> None:
     api.scripts = [answer(chat("Grüße"))]
     file = write(tmp_path, asking(api))
-    done = tea(
+    done = tea_anew(
         tmp_path, "run", file, "-i", '{"question": "Für é?"}',
         LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0",
     )  # fmt: skip

@@ -13,4 +13,4 @@ from tests.tea.cli import tea_process
 def test_a_request_takes_the_way_that_the_environment_says(
     tmp_path: Path, case: dict[str, Any]
 ) -> None:
-    proxy_cases.play_on_program(tea_process.command(), tmp_path, case)
+    proxy_cases.play_on_program(tea_process.tea, tmp_path, case)

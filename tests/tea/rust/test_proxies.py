@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from tests.tea import proxy_cases
+from tests.tea.cli import tea_process
 
 
 @pytest.mark.parametrize("case", proxy_cases.CASES, ids=str)
 def test_a_request_takes_the_way_that_the_environment_says(
-    program: Path, tmp_path: Path, case: dict[str, Any]
+    program: Path, tmp_path: Path, case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy_cases.play_on_program([program], tmp_path, case)
+    monkeypatch.setattr(tea_process, "command", lambda *words: [str(program), *words])
+    proxy_cases.play_on_program(tea_process.tea, tmp_path, case)

@@ -95,7 +95,9 @@ def server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
     (digest / "m.gguf").write_bytes(MODEL)
     paths = {"m.gguf": digest / "m.gguf"}
     with serve.server(site, 0, paths.get) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(
+            target=running.serve_forever, args=(0.01,)
+        )  # the poll, in seconds
         thread.start()
         yield running
         running.shutdown()

@@ -1,29 +1,20 @@
 """The llm actions: check the parameters, choose the backend, shape the result.
 
 ``llm.call``, ``llm.chat`` and ``llm.complete`` are one action; ``llm.stream`` sends each piece of
-the answer as an event too; ``llm.decide`` says which of several texts is the likeliest answer;
-``llm.embed`` turns texts into vectors.
+the answer as an event too; ``llm.embed`` turns texts into vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError
-from the_edge_agent.llm import parameters, tools
-from the_edge_agent.llm.backend import (
-    Backends,
-    ChatReply,
-    ChatRequest,
-    DecideRequest,
-    EmbedRequest,
-    Message,
-)
-from the_edge_agent.llm.shape import Choices
+from the_edge_agent.llm import parameters
+from the_edge_agent.llm.backend import Backends, ChatReply, ChatRequest, EmbedRequest, Message
 from the_edge_agent.workflow import types
 
 
@@ -33,7 +24,7 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         ActionSpec(
             run=partial(_chat, backends, streams=streams),
             params=frozenset(spec.CHAT.types),
-            check=_chat_problems,
+            check=partial(types.problems, spec.CHAT.types),
         )
         for streams in (False, True)
     )
@@ -43,18 +34,11 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         required=spec.EMBED.required,
         check=partial(types.problems, spec.EMBED.types),
     )
-    decide = ActionSpec(
-        run=partial(_decide, backends),
-        params=frozenset(spec.DECIDE.types),
-        required=spec.DECIDE.required,
-        check=partial(types.problems, spec.DECIDE.types),
-    )
     return {
         "llm.call": chat,
         "llm.chat": chat,
         "llm.complete": chat,
         "llm.stream": stream,
-        "llm.decide": decide,
         "llm.embed": embed,
     }
 
@@ -65,7 +49,7 @@ def check_settings(llm: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, Any]:
-    _refuse(_chat_problems(call.params))
+    _refuse(call, spec.CHAT)
     settings = _settings(call)
     request = chat_request(call.params, settings)
     backend = backends.select(settings, call.params.get("backend"))
@@ -76,48 +60,33 @@ async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, A
             call.emit({"type": "token", "node": call.node, "text": text})
 
     reply = await backend.chat(request, on_text)
-    return _chat_result(request, reply, backend.name)
-
-
-def _chat_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    wrong = list(types.problems(spec.CHAT.types, params))
-    yield from wrong
-    if not wrong:
-        yield from parameters.shape_problems(params)
-        yield from tools.problems(params)
+    return _chat_result(reply, backend.name)
 
 
 def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> ChatRequest:
     """Make the request that checked parameters and settings ask for.
 
     Raises:
-        ActionError: there is neither ``prompt`` nor ``messages``, or no tool to choose.
+        ActionError: there is neither ``prompt`` nor ``messages``.
     """
-    messages, prompt = _conversation(params, settings)
-    request = ChatRequest(messages, prompt, **parameters.sampling(params, settings))
-    if not request.tools and request.tool_choice not in ("auto", "none"):
-        raise ActionError(f"tool_choice is {request.tool_choice}, and there are no tools")
-    return request
-
-
-def _conversation(
-    params: Mapping[str, Any], settings: Mapping[str, Any]
-) -> tuple[tuple[Message, ...], str | None]:
-    """Return the messages, and the prompt where there is nothing else."""
+    fields = parameters.sampling(params, settings)
     if params.get("messages") is not None:
-        return tuple(map(parameters.message, params["messages"])), None
+        messages = tuple(Message(each["role"], each["content"]) for each in params["messages"])
+        return ChatRequest(messages, **fields)
     prompt = params.get("prompt")
     if prompt is None:
         raise ActionError("prompt or messages is missing", hint="give one of the two")
     system = params.get("system")
     system = settings.get("system") if system is None else system
     user = Message("user", prompt)
-    return ((user,), prompt) if system is None else ((Message("system", system), user), None)
+    if system is None:
+        return ChatRequest((user,), prompt, **fields)
+    return ChatRequest((Message("system", system), user), **fields)
 
 
-def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[str, Any]:
+def _chat_result(reply: ChatReply, backend: str) -> dict[str, Any]:
     total = reply.prompt_tokens + reply.completion_tokens
-    result = {
+    return {
         "content": reply.content,
         "response": reply.content,
         "model": reply.model,
@@ -130,46 +99,10 @@ def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[s
         },
         "tokens_used": total,
     }
-    if request.shape is not None:
-        result["data"] = reply.data
-    if isinstance(request.shape, Choices):
-        result["choice"] = reply.data
-    if request.tools:
-        result["tool_calls"] = [
-            {"id": each.id, "name": each.name, "arguments": each.arguments}
-            for each in reply.tool_calls
-        ]
-    if reply.reasoning is not None:
-        result["reasoning"] = reply.reasoning
-    return result
-
-
-async def _decide(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(types.problems(spec.DECIDE.types, call.params))
-    settings = _settings(call)
-    messages, prompt = _conversation(call.params, settings)
-    thinking = call.params.get("thinking")
-    request = DecideRequest(
-        messages,
-        tuple(call.params.get("choices") or ()),
-        prompt,
-        call.params.get("normalize") or "none",
-        settings.get("thinking") if thinking is None else thinking,
-    )
-    if not request.choices:
-        raise ActionError("choices is missing")
-    backend = backends.select(settings, call.params.get("backend"))
-    probabilities = list((await backend.decide(request)).probabilities)
-    index = max(range(len(probabilities)), key=probabilities.__getitem__)
-    return {
-        "choice": request.choices[index],
-        "index": index,
-        "probabilities": probabilities,
-    }
 
 
 async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(types.problems(spec.EMBED.types, call.params))
+    _refuse(call, spec.EMBED)
     settings = _settings(call)
     text = call.params.get("text")
     if text is None:
@@ -197,7 +130,7 @@ def _settings(call: Call) -> Mapping[str, Any]:
     return settings
 
 
-def _refuse(problems: Iterable[tuple[str, str]]) -> None:
+def _refuse(call: Call, parameters: spec.Parameters) -> None:
     """Refuse wrong parameters before anything is loaded."""
-    for _, message in problems:
+    for _, message in types.problems(parameters.types, call.params):
         raise ActionError(message)
