@@ -14,7 +14,7 @@ functions="$functions|set_n_threads|token_to_piece|get_memory|get_embeddings_seq
 functions="$functions|batch_get_one|init_from_model|(model|context|sampler_chain)_default_params"
 functions="$functions|model_(load_from_file|load_from_file_ptr|free|get_vocab|n_embd_out)"
 functions="$functions|vocab_(bos|eos|get_add_bos|get_text|is_control|is_eog|n_tokens)"
-functions="$functions|sampler_(chain_init|chain_add|sample|free|init_(greedy|top_k|top_p|min_p|temp|dist)))"
+functions="$functions|sampler_(chain_init|chain_add|accept|sample|free|init_(penalties|greedy|top_k|top_p|min_p|temp|dist)))"
 bindgen --allowlist-function "$functions" --dynamic-loading Functions \
     --dynamic-link-require-all --no-doc-comments \
     --output "$out/bindings.rs" "$include/llama.h" -- "-I$include"

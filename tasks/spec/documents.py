@@ -45,6 +45,8 @@ def _default(key: Key) -> str:
     default = key.default
     if default is None:
         return ""
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"`{default}`" if isinstance(default, str) else str(default)
 
 
@@ -107,6 +109,7 @@ def _exits(table: Table) -> str:
 _PARTS: Mapping[str, Callable[[Table], str]] = {
     "file": lambda table: _keys(table.levels["file"].keys),
     "chat": lambda table: _keys(table.parameters_of("chat")),
+    "decide": lambda table: _keys(table.parameters_of("decide")),
     "actions": _actions,
     "settings": _settings,
     "error_handling": lambda table: _keys(table.levels["error_handling"].keys),

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.base import console, files
 from tasks.base.errors import TaskError
 from tasks.base.paths import ROOT
-from tasks.spec import documents, python, rust, schema
+from tasks.spec import documents, python, rust, schema, typescript
 from tasks.spec.table import Table, read
 
 DOCUMENTS = ("docs/format.md", "docs/cli.md")
@@ -18,6 +18,7 @@ def generated(table: Table, root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     """Each generated file with its text; of a document its tables alone are."""
     yield root / "python/src/the_edge_agent/spec.py", f"# {schema.MARK}\n{python.write(table)}"
     yield root / "rust/tea-core/src/spec.rs", f"// {schema.MARK}\n{rust.write(table)}"
+    yield root / "web/ts/spec.ts", f"// {schema.MARK}\n{typescript.write(table)}"
     yield root / "workflow.schema.json", schema.write(table)
     for name in DOCUMENTS:
         path = root / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tasks.spec.table import Key, Level, Option, Table, ValueType
 
@@ -33,7 +33,7 @@ class Level:
 
     title: str
     known: Mapping[str, ValueType]
-    ignored: frozenset[str]
+    ignored: Mapping[str, str]  # keys without effect, and why
     unsupported: frozenset[str]
 
 
@@ -90,10 +90,13 @@ def write(table: Table) -> str:
             ("EMPTY_NODE", node.empty),
         )
     ]
-    lines += ["", "# Null for one of these means that an API is not sent it and chooses itself."]
-    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
-    lines += [f"UNSENT = {_tuple(unsent)}", ""]
-    for place in ("chat", "embed"):
+    lines += ["", "# Why keys of one style of body change nothing in the others."]
+    lines += [f"ELSEWHERE: Mapping[str, str] = {_map(node.elsewhere)}"]
+    lines += ["", "# What an API is sent; null for one of these lets it choose itself."]
+    lines += [f"SENT = {_tuple(table.sent('always', 'given'))}"]
+    lines += ["# Those of them that it is sent only where the file gives them."]
+    lines += [f"SENT_WHERE_GIVEN = {_set(table.sent('given'))}", ""]
+    for place in ("chat", "embed", "decide"):
         keys = table.parameters_of(place)
         lines += [f"{place.upper()} = {_parameters(keys)}"]
     lines += ["ACTIONS: Mapping[str, Parameters] = {"]
@@ -125,6 +128,10 @@ def _set(texts: Iterable[str]) -> str:
     return f"frozenset({{{inner}}})" if inner else "frozenset()"
 
 
+def _map(texts: Mapping[str, str]) -> str:
+    return f"{{{', '.join(f'{_text(key)}: {_text(value)}' for key, value in texts.items())}}}"
+
+
 def _type(of: ValueType) -> str:
     parts = [_text(of.name), _text(of.expected)]
     parts += [
@@ -147,7 +154,7 @@ def _level(level: Level) -> list[str]:
         "    {",
         *(f"        {each}" for each in _types(level.keys)),
         "    },",
-        f"    {_set(level.ignored)},",
+        f"    {_map(level.ignored)},",
         f"    {_set(level.unsupported)},",
         ")",
     ]

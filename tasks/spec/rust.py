@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tasks.spec.table import Function, Key, Level, Table, ValueType
 
@@ -48,7 +48,7 @@ pub struct Level {
     /// Keys and what they take.
     pub known: Types,
     /// Keys without effect.
-    pub ignored: &'static [&'static str],
+    pub ignored: &'static [(&'static str, &'static str)],
     /// Keys that are refused by name.
     pub unsupported: &'static [&'static str],
 }
@@ -113,9 +113,13 @@ def write(table: Table) -> str:
         )
         for line in _names(name, f"The keys that {about}.", keys)
     ]
-    unsent = [key.name for key in table.parameters.values() if key.more.get("unsent")]
-    lines += _names("UNSENT", "Null for one of these lets an API choose itself.", unsent)
-    for place in ("chat", "embed"):
+    lines += ["/// Why keys of one style of body change nothing in the others."]
+    lines += [f"pub const ELSEWHERE: &[(&str, &str)] = {_pairs(node.elsewhere)};", ""]
+    about = "What an API is sent; null for one of these lets it choose itself."
+    lines += _names("SENT", about, table.sent("always", "given"))
+    about = "Those of them that it is sent only where the file gives them."
+    lines += _names("SENT_WHERE_GIVEN", about, table.sent("given"))
+    for place in ("chat", "embed", "decide"):
         keys = table.parameters_of(place)
         lines += _parameters(place.upper(), f"The parameters of {place}.", keys)
     lines += ["/// The parameters of the actions.", "pub const ACTIONS: &[(&str, Parameters)] = &["]
@@ -143,6 +147,11 @@ def _text(text: str) -> str:
 
 def _list(texts: Iterable[str]) -> str:
     return f"&[{', '.join(map(_text, texts))}]"
+
+
+def _pairs(texts: Mapping[str, str]) -> str:
+    inner = ", ".join(f"({_text(key)}, {_text(value)})" for key, value in texts.items())
+    return f"&[{inner}]"
 
 
 def _names(name: str, about: str, texts: Iterable[str]) -> list[str]:
@@ -175,7 +184,7 @@ def _level(level: Level) -> list[str]:
         f"pub const {level.id.upper()}: Level = Level {{",
         f"    title: {_text(level.title)},",
         f"    known: {_types(level.keys)},",
-        f"    ignored: {_list(level.ignored)},",
+        f"    ignored: {_pairs(level.ignored)},",
         f"    unsupported: {_list(level.unsupported)},",
         "};",
         "",

@@ -72,8 +72,8 @@ def _level(level: Level) -> Schema:
         if schema.get("type") in ("object", "array"):
             schema = _nullable(schema)
         properties[key.name] = _described(schema, key)
-    for name in level.ignored:
-        message = f'"{name}" in {level.title} has no effect here'
+    for name, why in level.ignored.items():
+        message = f'"{name}" in {level.title} has no effect here{": " if why else ""}{why}'
         properties[name] = {"description": message, "doNotSuggest": True}
     for name in level.unsupported:
         message = f'"{name}" in {level.title} is not supported here'

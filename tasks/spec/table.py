@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Key:
     type: ValueType
     help: str
     default: Any
-    required: bool
+    required: bool | list[str]  # of parameters.toml, the actions that must have it
     more: Mapping[str, Any]  # columns of one table alone
 
 
@@ -49,11 +49,16 @@ class Level:
     id: str
     title: str
     keys: tuple[Key, ...]
-    ignored: tuple[str, ...]
+    ignored: Mapping[str, str]  # keys without effect, and why; "" where nothing is to be said
     unsupported: tuple[str, ...]
     required: tuple[str, ...]
     empty: tuple[str, ...]
     templates: bool  # its texts are templates
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """Why a key of one style of body changes nothing in the others."""
+        return {key.name: key.more["elsewhere"] for key in self.keys if "elsewhere" in key.more}
 
     def of_body(self, body: str | None) -> tuple[str, ...]:
         """The keys of one style of body; None: those that every style has."""
@@ -68,7 +73,7 @@ class Action:
     params: tuple[Key, ...]
     result: tuple[str, ...]
     help: str
-    like: str  # "chat" or "embed", or "" where it has parameters of its own
+    like: str  # "chat", "embed" or "decide", or "" where it has parameters of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +151,17 @@ class Table:
     commands: tuple[Command, ...]
 
     def parameters_of(self, place: str) -> tuple[Key, ...]:
-        """The parameters of "chat", "embed" or "settings"."""
-        return tuple(key for key in self.parameters.values() if place in key.more["of"])
+        """The parameters of "chat", "embed", "decide" or "settings"."""
+        return _parameters_of(self.parameters, place)
 
     @property
     def sampling(self) -> tuple[Key, ...]:
         """The parameters that choose the tokens."""
         return tuple(key for key in self.parameters.values() if "sampling" in key.more)
+
+    def sent(self, *when: str) -> tuple[str, ...]:
+        """The parameters that an API is sent "always", or where they are "given"."""
+        return tuple(key.name for key in self.parameters.values() if key.more.get("api") in when)
 
 
 class _Reader:
@@ -182,7 +191,7 @@ class _Reader:
             type=self._type(f"{where}.{name}", row),
             help=row["help"],
             default=row.get("default"),
-            required=bool(row.get("required", False)),
+            required=row.get("required", False),
             more={column: row[column] for column in more if column in row},
         )
 
@@ -207,7 +216,7 @@ class _Reader:
 
     def parameters(self) -> dict[str, Key]:
         """The rows of parameters.toml."""
-        more = frozenset({"of", "sampling", "unsent"})
+        more = frozenset({"of", "sampling", "api"})
         rows = self._load("parameters")
         return {name: self._key("parameters.toml: ", name, row, more) for name, row in rows.items()}
 
@@ -229,7 +238,7 @@ class _Reader:
                 keys = tuple(key for key in base.keys if key.name in chosen)
             else:
                 keys = tuple(
-                    self._key(where, key, columns, frozenset({"body"}))
+                    self._key(where, key, columns, frozenset({"body", "elsewhere"}))
                     for key, columns in row["keys"].items()
                 )
             if name == "llm":
@@ -238,7 +247,9 @@ class _Reader:
                 id=name,
                 title=row["title"],
                 keys=keys,
-                ignored=names(row, "ignored") if "ignored" in row or not base else base.ignored,
+                ignored=dict(map(_reason, names(row, "ignored")))
+                if "ignored" in row or not base
+                else base.ignored,
                 unsupported=names(row, "unsupported")
                 if "unsupported" in row or not base
                 else base.unsupported,
@@ -255,7 +266,7 @@ class _Reader:
             like = row.get("like", "")
             own = row.get("params", {})
             params = (
-                tuple(key for key in parameters.values() if like in key.more["of"])
+                _parameters_of(parameters, like)
                 if like
                 else tuple(
                     self._key(f"actions.toml: {name}", key, own[key], frozenset()) for key in own
@@ -315,11 +326,24 @@ class _Reader:
         )
 
 
+def _parameters_of(parameters: Mapping[str, Key], place: str) -> tuple[Key, ...]:
+    return tuple(
+        replace(key, required=key.required is True or place in (key.required or ()))
+        for key in parameters.values()
+        if place in key.more["of"]
+    )
+
+
 def _argument(text: str) -> Argument:
     name, _, default = text.partition("=")
     if default:
         json.loads(default)  # what documents show is what it is
     return Argument(name.removesuffix("!"), name.endswith("!"), default)
+
+
+def _reason(text: str) -> tuple[str, str]:
+    key, _, why = text.partition(": ")
+    return key, why
 
 
 def _option(name: str, row: Mapping[str, Any]) -> Option:

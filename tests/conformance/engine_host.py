@@ -22,8 +22,8 @@ from the_edge_agent import errors
 from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.actions.registry import Registry
-from the_edge_agent.errors import InvalidFile, Problem, TeaError, WorkflowFailed
-from the_edge_agent.llm import model_path
+from the_edge_agent.errors import InvalidFile, ModelError, Problem, TeaError, WorkflowFailed
+from the_edge_agent.llm import model_path, shape
 from the_edge_agent.llm.api import ApiBackend, endpoint
 from the_edge_agent.llm.backend import (
     Backend,
@@ -31,8 +31,12 @@ from the_edge_agent.llm.backend import (
     Backends,
     ChatReply,
     ChatRequest,
+    DecideReply,
+    DecideRequest,
     EmbedReply,
     EmbedRequest,
+    Message,
+    ToolCall,
 )
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import Sampling
@@ -98,19 +102,73 @@ class JudgeModel:
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer with what the judge says."""
         keys = (*(field.name for field in fields(Sampling)), "seed")
-        messages = [{"role": each.role, "content": each.content} for each in request.messages]
-        asked = {"messages": messages, "stop": list(request.stop)}
-        asked |= {key: getattr(request, key) for key in keys}
+        asked = {
+            "messages": _messages(request.messages),
+            "stop": list(request.stop),
+            "shape": _shape(request.shape),
+            "tools": [
+                {key: getattr(tool, key) for key in ("name", "description", "parameters")}
+                for tool in request.tools
+            ],
+        }
+        asked |= {key: getattr(request, key) for key in (*keys, "tool_choice", "thinking")}
         answer = self.judge.ask("chat", asked)
         for piece in answer["pieces"] if on_text is not None else ():
             on_text(piece)  # type: ignore[misc]
-        return ChatReply(**_reply(answer))
+        given = _reply(answer)
+        calls = tuple(ToolCall(**call) for call in given.pop("tool_calls", ()))
+        return ChatReply(**given, tool_calls=calls).held_to(request.shape, ModelError)
 
     async def embed(self, request: EmbedRequest) -> EmbedReply:
         """Answer with the vectors that the judge gives."""
         reply = _reply(self.judge.ask("embed", {"texts": list(request.texts)}))
         vectors = tuple(tuple(vector) for vector in reply["embeddings"])
         return EmbedReply(vectors, reply["model"], reply["tokens"])
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
+        """Answer with the likelihoods that the judge gives."""
+        asked = {
+            "messages": _messages(request.messages),
+            "choices": list(request.choices),
+            "normalize": request.normalize,
+            "thinking": request.thinking,
+        }
+        return DecideReply(tuple(_reply(self.judge.ask("decide", asked))["probabilities"]))
+
+
+def _messages(messages: tuple[Message, ...]) -> list[Asked]:
+    told = [
+        {
+            "role": each.role,
+            "content": each.content,
+            "tool_calls": [
+                {"id": call.id, "name": call.name, "arguments": call.arguments}
+                for call in each.tool_calls
+            ],
+            "tool_call_id": each.tool_call_id,
+            "name": each.name,
+        }
+        for each in messages
+    ]
+    return [
+        {key: value for key, value in each.items() if value or key == "content"} for each in told
+    ]
+
+
+def _shape(of: shape.Shape | None) -> Asked | None:
+    """Return the key of a call and its value there, in the words of the cases."""
+    match of:
+        case shape.JsonObject():
+            return {"response_format": {"type": "json_object"}}
+        case shape.JsonSchema(schema):
+            return {"schema": schema}
+        case shape.Choices(texts):
+            return {"choices": list(texts)}
+        case shape.Regex(pattern):
+            return {"regex": pattern}
+        case shape.Lark(grammar):
+            return {"grammar": grammar}
+    return None
 
 
 def _reply(answer: Asked) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .suite import Case
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds a case; only an engine that hangs needs them
-ASKED = ("sleep", "chat", "embed", "post")
+ASKED = ("sleep", "chat", "embed", "decide", "post")
 
 
 class EngineEndedError(Exception):

@@ -21,15 +21,19 @@ class Models:
         self._left = {name: list(model["replies"]) for name, model in models.items()}
 
     def answer(self, what: str, asked: Any) -> Answer:
-        """Return what the engine is to read after ``sleep``, ``chat``, ``embed`` or ``post``."""
+        """Return what the engine is to read after ``sleep``, ``chat``, and so on."""
         if what == "sleep":
             self.outcome.sleeps.append(asked)
             return {}
-        return {"chat": self.chat, "embed": self.embed, "post": self.post}[what](asked)
+        answers = {
+            "chat": self.chat, "embed": self.embed, "decide": self.decide, "post": self.post,
+        }  # fmt: skip
+        return answers[what](asked)
 
     def chat(self, asked: Request) -> Answer:
         """Return pieces of an answer, and the whole reply or an error. ``reply`` is JSON."""
         seen = {key: value for key, value in asked.items() if key not in ("prompt", "n_ctx")}
+        seen |= seen.pop("shape") or {}
         reply = self._next("local", {"backend": "local", **seen})
         if reply is None or "error" in reply:
             return {"pieces": _pieces(reply or {}), **_error(reply)}
@@ -41,7 +45,15 @@ class Models:
             "prompt_tokens": prompt,
             "completion_tokens": completion,
         }
+        whole |= {key: reply[key] for key in ("tool_calls", "reasoning") if key in reply}
         return {"pieces": _pieces(reply), "reply": json.dumps(whole)}
+
+    def decide(self, asked: Request) -> Answer:
+        """Return likelihoods of choices, or an error. ``reply`` is JSON."""
+        reply = self._next("local", {"backend": "local", **asked})
+        if reply is None or "error" in reply:
+            return _error(reply)
+        return {"reply": json.dumps(reply)}
 
     def embed(self, asked: Request) -> Answer:
         """Return vectors, or an error. ``reply`` is JSON."""
@@ -142,7 +154,7 @@ def _counts(reply: Reply) -> dict[str, int]:
 
 
 def _reason(reply: Reply) -> str:
-    return str(reply.get("finish_reason", "stop"))
+    return str(reply.get("finish_reason", "tool_calls" if "tool_calls" in reply else "stop"))
 
 
 def _error(reply: Reply | None) -> Answer:

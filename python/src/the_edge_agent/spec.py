@@ -25,7 +25,7 @@ class Level:
 
     title: str
     known: Mapping[str, ValueType]
-    ignored: frozenset[str]
+    ignored: Mapping[str, str]  # keys without effect, and why
     unsupported: frozenset[str]
 
 
@@ -68,6 +68,9 @@ class Sampling:
     top_p: float = 0.95
     top_k: int = 40
     min_p: float = 0.05
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repeat_penalty: float = 1.0
 
 
 FILE = Level(
@@ -82,9 +85,18 @@ FILE = Level(
         "settings": ValueType("settings", "a map"),
         "nodes": ValueType("nodes", "a list of one or more"),
         "edges": ValueType("edges", "a list"),
+        "data": ValueType("map", "a map"),
+        "config": ValueType("config", "a map"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
-    frozenset({"imports", "config", "data", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
+    frozenset({"imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
+)
+CONFIG = Level(
+    "config",
+    {
+    },
+    {"observability": "", "endpoint": "", "metadata": "", "max_execution_time": "", "raise_exceptions": "a failure ends the run unless its error handling says otherwise"},
+    frozenset({"interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"}),
 )
 SETTINGS = Level(
     "settings",
@@ -93,8 +105,8 @@ SETTINGS = Level(
         "error_handling": ValueType("error_handling", "a map"),
         "llm": ValueType("llm", "a map"),
     },
-    frozenset({"observability", "endpoint", "metadata", "auto_trace", "trace_exporter", "trace_file", "opik"}),
-    frozenset({"actions", "cache", "checkpoint", "config", "firebase", "interrupt_after", "interrupt_before", "ltm", "lua", "max_workers", "memory", "parallel", "prolog", "rag", "raise_exceptions", "rate_limiting", "secrets", "session", "storage"}),
+    {"observability": "", "endpoint": "", "metadata": "", "auto_trace": "", "auto_trace_llm_payloads": "", "opik": "", "opik_llm_tracing": "", "trace_exporter": "", "trace_file": "", "trace_payload_async": "", "trace_payload_compress": "", "trace_payload_retention_days": ""},
+    frozenset({"a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"}),
 )
 LLM = Level(
     "settings.llm",
@@ -106,8 +118,13 @@ LLM = Level(
         "top_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "top_k": ValueType("whole", "a whole number from 0 on", least=0),
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
+        "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "repeat_penalty": ValueType("number", "a number above 0", above=0),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
+        "schema_in_prompt": ValueType("flag", "true or false"),
+        "thinking": ValueType("flag", "true or false"),
         "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
         "model": ValueType("name", "text, not empty"),
         "timeout": ValueType("number", "a number above 0", above=0),
@@ -122,7 +139,7 @@ LLM = Level(
         "api_key": ValueType("name", "text, not empty"),
         "provider": ValueType("choice", "one of openai, ollama, azure", words=("openai", "ollama", "azure",)),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset({"tools", "response_format", "fallback", "shell_provider"}),
 )
 ERROR_HANDLING = Level(
@@ -135,7 +152,7 @@ ERROR_HANDLING = Level(
         "retryable_errors": ValueType("texts", "text or a list of texts"),
         "fallback": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "error_responses"}),
+    {"observability": "", "endpoint": "", "metadata": "", "error_responses": ""},
     frozenset({"capture_traceback", "clear_on_success"}),
 )
 ON_ERROR = Level(
@@ -148,7 +165,7 @@ ON_ERROR = Level(
         "retryable_errors": ValueType("texts", "text or a list of texts"),
         "fallback": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "error_responses"}),
+    {"observability": "", "endpoint": "", "metadata": "", "error_responses": ""},
     frozenset({"capture_traceback", "clear_on_success"}),
 )
 RETRY = Level(
@@ -160,7 +177,7 @@ RETRY = Level(
         "backoff_multiplier": ValueType("number", "a number from 1 on", least=1),
         "jitter": ValueType("flag", "true or false"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 NODE = Level(
@@ -173,8 +190,9 @@ NODE = Level(
         "action": ValueType("name", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
-        "run": ValueType("code", "Python code, or {type: expression, value, output_key}"),
-        "script": ValueType("code", "Python code, or {type: expression, value, output_key}"),
+        "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "script": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "language": ValueType("choice", "one of python, lua, prolog", words=("python", "lua", "prolog",)),
         "steps": ValueType("steps", "a list of one or more"),
         "type": ValueType("choice", "one of while_loop", words=("while_loop",)),
         "condition": ValueType("condition", "text or a truth value"),
@@ -187,8 +205,8 @@ NODE = Level(
         "description": ValueType("text", "text"),
         "metadata": ValueType("any", "any value"),
     },
-    frozenset({"observability", "endpoint"}),
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker"}),
+    {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
+    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
 )
 STEP = Level(
     "a step",
@@ -200,22 +218,25 @@ STEP = Level(
         "action": ValueType("name", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
-        "run": ValueType("code", "Python code, or {type: expression, value, output_key}"),
-        "script": ValueType("code", "Python code, or {type: expression, value, output_key}"),
+        "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "script": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
+        "language": ValueType("choice", "one of python, lua, prolog", words=("python", "lua", "prolog",)),
+        "condition": ValueType("condition", "text or a truth value"),
         "description": ValueType("text", "text"),
         "metadata": ValueType("any", "any value"),
     },
-    frozenset({"observability", "endpoint"}),
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
+    {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
+    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
 )
 EXPRESSION = Level(
     "run",
     {
-        "type": ValueType("choice", "one of expression", words=("expression",)),
+        "type": ValueType("choice", "one of expression, python, lua, prolog", words=("expression", "python", "lua", "prolog",)),
+        "code": ValueType("name", "text, not empty"),
         "value": ValueType("name", "text, not empty"),
         "output_key": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 CONDITION = Level(
@@ -224,7 +245,7 @@ CONDITION = Level(
         "type": ValueType("choice", "one of expression", words=("expression",)),
         "value": ValueType("condition", "text or a truth value"),
     },
-    frozenset({"observability", "endpoint", "metadata"}),
+    {"observability": "", "endpoint": "", "metadata": ""},
     frozenset(),
 )
 GOTO = Level(
@@ -233,7 +254,7 @@ GOTO = Level(
         "if": ValueType("condition", "text or a truth value"),
         "to": ValueType("name", "text, not empty"),
     },
-    frozenset({"observability", "endpoint", "metadata", "description"}),
+    {"observability": "", "endpoint": "", "metadata": "", "description": ""},
     frozenset(),
 )
 EDGE = Level(
@@ -244,22 +265,27 @@ EDGE = Level(
         "when": ValueType("condition", "text or a truth value"),
         "condition": ValueType("edge_condition", "text, a truth value, or {type: expression, value}"),
     },
-    frozenset({"observability", "endpoint", "metadata", "description"}),
+    {"observability": "", "endpoint": "", "metadata": "", "description": ""},
     frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"}),
 )
 ANY_NODE = frozenset({"name", "goto", "retry", "fallback", "on_error", "description", "metadata"})
 ANY_STEP = frozenset({"name", "description", "metadata"})
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
-RUN_BODY = frozenset({"run", "script"})
+RUN_BODY = frozenset({"run", "script", "language"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "body"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 
-# Null for one of these means that an API is not sent it and chooses itself.
-UNSENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p",)
+# Why keys of one style of body change nothing in the others.
+ELSEWHERE: Mapping[str, str] = {"output": "the code names the keys that it writes", "outputs": "the code names the keys that it writes", "language": "there is no code", "condition": "the node always runs"}
+
+# What an API is sent; null for one of these lets it choose itself.
+SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty",)
+# Those of them that it is sent only where the file gives them.
+SENT_WHERE_GIVEN = frozenset({"frequency_penalty", "presence_penalty"})
 
 CHAT = Parameters(
     {
-        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant) and content (text)"),
+        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id"),
         "prompt": ValueType("text", "text"),
         "system": ValueType("text", "text"),
         "temperature": ValueType("number", "a number from 0 to 2", least=0, most=2),
@@ -268,8 +294,20 @@ CHAT = Parameters(
         "top_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
         "top_k": ValueType("whole", "a whole number from 0 on", least=0),
         "min_p": ValueType("number", "a number from 0 to 1", least=0, most=1),
+        "frequency_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "presence_penalty": ValueType("number", "a number from -2 to 2", least=-2, most=2),
+        "repeat_penalty": ValueType("number", "a number above 0", above=0),
         "seed": ValueType("whole", "a whole number from 0 to 4294967294", least=0, most=4294967294),
         "stop": ValueType("names", "text or a list of texts, none of them empty"),
+        "response_format": ValueType("response_format", "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}"),
+        "schema": ValueType("schema", "a JSON Schema: a map"),
+        "choices": ValueType("choices", "a list, not empty, of texts, none of them empty or there twice"),
+        "regex": ValueType("name", "text, not empty"),
+        "grammar": ValueType("name", "text, not empty"),
+        "schema_in_prompt": ValueType("flag", "true or false"),
+        "tools": ValueType("tools", "a list of maps with name (text), and description (text) and parameters (a map) where they are wanted"),
+        "tool_choice": ValueType("name", "text, not empty"),
+        "thinking": ValueType("flag", "true or false"),
         "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
         "model": ValueType("name", "text, not empty"),
         "timeout": ValueType("number", "a number above 0", above=0),
@@ -287,11 +325,24 @@ EMBED = Parameters(
     },
     frozenset({"text"}),
 )
+DECIDE = Parameters(
+    {
+        "messages": ValueType("messages", "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id"),
+        "prompt": ValueType("text", "text"),
+        "system": ValueType("text", "text"),
+        "choices": ValueType("choices", "a list, not empty, of texts, none of them empty or there twice"),
+        "thinking": ValueType("flag", "true or false"),
+        "normalize": ValueType("choice", "one of none, per_byte", words=("none", "per_byte",)),
+        "backend": ValueType("choice", "one of local, api, auto", words=("local", "api", "auto",)),
+    },
+    frozenset({"choices"}),
+)
 ACTIONS: Mapping[str, Parameters] = {
     "llm.call": CHAT,
     "llm.chat": CHAT,
     "llm.complete": CHAT,
     "llm.stream": CHAT,
+    "llm.decide": DECIDE,
     "llm.embed": EMBED,
     "template": Parameters(
     {
@@ -364,6 +415,7 @@ COMMANDS: Mapping[str, Command] = {
         Option("stream", "print one JSON event a line as it happens"),
         Option("secrets", "a JSON map, seen as secrets.…", value="JSON|@FILE"),
         Option("secrets-env", "every environment variable that begins with PREFIX, as secrets.… without it", value="PREFIX"),
+        Option("strict", "warnings about the file are errors"),
         Option("fail-on-state", "exit with 1 when the final state has this value; may be repeated", value="KEY=VALUE", repeated=True),
         Option("allow-path", "let file.read and file.write reach below DIR too; may be repeated", value="DIR", repeated=True),
         Option("gguf", "a model file, or a folder with one", value="PATH"),
@@ -375,6 +427,7 @@ COMMANDS: Mapping[str, Command] = {
     "validate": Command("check workflows and print everything that is wrong", (
         Option("files", "a workflow; - for standard input", value="FILE", count="some"),
         Option("json", "print one JSON list of all files"),
+        Option("strict", "warnings about the file are errors"),
         Option("quiet", "no warnings", short="q"),
     )),
     "chat": Command("ask one question, or have a conversation", (

@@ -9,8 +9,10 @@ use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
 use tea_core::llm::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, FinishReason, Message, Normalize, OnText, Tool, ToolCall,
 };
+use tea_core::llm::shape::Shape;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
@@ -25,17 +27,15 @@ impl JudgeModel {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        let messages = request.messages.iter().map(|message| {
-            Value::record([
-                ("role", message.role.word().into()),
-                ("content", Value::Text(message.content.clone())),
-            ])
-        });
         let seed = request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()));
         let own = [
-            ("messages", Value::list(messages.collect())),
+            ("messages", messages(&request.messages)),
             ("stop", texts(&request.stop)),
             ("seed", seed),
+            ("thinking", request.thinking.map_or(Value::Null, Value::Bool)),
+            ("shape", request.shape.as_ref().map_or(Value::Null, Shape::to_value)),
+            ("tools", Value::list(request.tools.iter().map(Tool::to_value).collect())),
+            ("tool_choice", request.tool_choice.word().into()),
         ];
         let asked = own.into_iter().chain(request.sampling.fields());
         let asked = asked.map(|(key, value)| (key.into(), value)).collect();
@@ -44,14 +44,40 @@ impl JudgeModel {
             list(&answer, "pieces").iter().filter_map(Value::as_text).for_each(on_text);
         }
         let reply = reply(&answer)?;
-        let is_cut = text(&reply, "finish_reason") == Some("length");
-        Ok(ChatReply {
+        let answer = ChatReply {
             content: text(&reply, "content").unwrap_or_default().into(),
             model: text(&reply, "model").unwrap_or_default().into(),
-            finish_reason: if is_cut { FinishReason::Length } else { FinishReason::Stop },
+            finish_reason: match text(&reply, "finish_reason") {
+                Some("length") => FinishReason::Length,
+                Some("tool_calls") => FinishReason::ToolCalls,
+                _ => FinishReason::Stop,
+            },
             prompt_tokens: count(&reply, "prompt_tokens"),
             completion_tokens: count(&reply, "completion_tokens"),
-        })
+            data: None,
+            reasoning: text(&reply, "reasoning").map(Into::into),
+            tool_calls: list(&reply, "tool_calls")
+                .iter()
+                .filter_map(ToolCall::from_value)
+                .collect(),
+        };
+        answer.held_to(request.shape.as_ref(), Kind::Model)
+    }
+
+    fn probabilities(&self, request: &DecideRequest) -> Result<DecideReply, Error> {
+        let normalize = match request.normalize {
+            Normalize::None => "none",
+            Normalize::PerByte => "per_byte",
+        };
+        let asked = Value::record([
+            ("messages", messages(&request.messages)),
+            ("choices", texts(&request.choices)),
+            ("normalize", normalize.into()),
+            ("thinking", request.thinking.map_or(Value::Null, Value::Bool)),
+        ]);
+        let reply = reply(&self.0.ask("decide", &asked))?;
+        let probabilities = list(&reply, "probabilities").iter().filter_map(Value::as_number);
+        Ok(DecideReply { probabilities: probabilities.collect() })
     }
 
     fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
@@ -86,6 +112,13 @@ impl Backend for JudgeModel {
         request: &'a EmbedRequest,
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
         Box::pin(ready(self.vectors(request)))
+    }
+
+    fn decide<'a>(
+        &'a self,
+        request: &'a DecideRequest,
+    ) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        Box::pin(ready(self.probabilities(request)))
     }
 }
 
@@ -189,6 +222,10 @@ fn reply(answer: &Map) -> Result<Map, Error> {
     let read = json::read(text(answer, "reply").unwrap_or_default());
     let read = read.map_err(|error| Error::new(Kind::Action, error.to_string()))?;
     Ok(read.as_map().cloned().unwrap_or_default())
+}
+
+fn messages(messages: &[Message]) -> Value {
+    Value::list(messages.iter().map(Message::to_value).collect())
 }
 
 fn texts(texts: &[Arc<str>]) -> Value {

@@ -19,6 +19,8 @@ pub enum Kind {
     Nodes,
     /// `edges`.
     Edges,
+    /// `config`.
+    Config,
     /// `whole`.
     Whole,
     /// `error_handling`.
@@ -29,6 +31,8 @@ pub enum Kind {
     Number,
     /// `names`.
     Names,
+    /// `flag`.
+    Flag,
     /// `choice`.
     Choice,
     /// `name`.
@@ -37,8 +41,6 @@ pub enum Kind {
     Auto,
     /// `texts`.
     Texts,
-    /// `flag`.
-    Flag,
     /// `output`.
     Output,
     /// `code`.
@@ -57,6 +59,14 @@ pub enum Kind {
     EdgeCondition,
     /// `messages`.
     Messages,
+    /// `response_format`.
+    ResponseFormat,
+    /// `schema`.
+    Schema,
+    /// `choices`.
+    Choices,
+    /// `tools`.
+    Tools,
     /// `some_texts`.
     SomeTexts,
 }
@@ -90,7 +100,7 @@ pub struct Level {
     /// Keys and what they take.
     pub known: Types,
     /// Keys without effect.
-    pub ignored: &'static [&'static str],
+    pub ignored: &'static [(&'static str, &'static str)],
     /// Keys that are refused by name.
     pub unsupported: &'static [&'static str],
 }
@@ -141,6 +151,12 @@ pub struct Sampling {
     pub top_k: u64,
     /// Least likelihood of a token, as a part of the likeliest's. Local models.
     pub min_p: f64,
+    /// Taken from a token's score for each time it stands among the last 64, the prompt's included; below 0 it is added.
+    pub frequency_penalty: f64,
+    /// The same, once however often it stands there.
+    pub presence_penalty: f64,
+    /// Divides a score above 0, and multiplies one below, of tokens that stand among the last 64. Local models.
+    pub repeat_penalty: f64,
 }
 
 impl Default for Sampling {
@@ -151,6 +167,9 @@ impl Default for Sampling {
             top_p: 0.95,
             top_k: 40,
             min_p: 0.05,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            repeat_penalty: 1.0,
         }
     }
 }
@@ -166,19 +185,25 @@ impl Sampling {
             "top_p" => self.top_p = float.unwrap_or(self.top_p),
             "top_k" => self.top_k = int.unwrap_or(self.top_k),
             "min_p" => self.min_p = float.unwrap_or(self.min_p),
+            "frequency_penalty" => self.frequency_penalty = float.unwrap_or(self.frequency_penalty),
+            "presence_penalty" => self.presence_penalty = float.unwrap_or(self.presence_penalty),
+            "repeat_penalty" => self.repeat_penalty = float.unwrap_or(self.repeat_penalty),
             _ => {}
         }
     }
 
     /// All fields by name.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Value); 5] {
+    pub fn fields(&self) -> [(&'static str, Value); 8] {
         [
             ("temperature", Value::Float(self.temperature)),
             ("max_tokens", Value::Int(self.max_tokens.into())),
             ("top_p", Value::Float(self.top_p)),
             ("top_k", Value::Int(self.top_k.into())),
             ("min_p", Value::Float(self.min_p)),
+            ("frequency_penalty", Value::Float(self.frequency_penalty)),
+            ("presence_penalty", Value::Float(self.presence_penalty)),
+            ("repeat_penalty", Value::Float(self.repeat_penalty)),
         ]
     }
 }
@@ -196,9 +221,21 @@ pub const FILE: Level = Level {
         ("settings", ValueType { kind: Kind::Settings, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("nodes", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("edges", ValueType { kind: Kind::Edges, expected: "a list", least: None, most: None, above: None, words: &[] }),
+        ("data", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
+        ("config", ValueType { kind: Kind::Config, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
-    unsupported: &["imports", "config", "data", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
+    unsupported: &["imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
+};
+
+/// The keys of config.
+pub const CONFIG: Level = Level {
+    title: "config",
+    known: Types(&[
+
+    ]),
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("max_execution_time", ""), ("raise_exceptions", "a failure ends the run unless its error handling says otherwise")],
+    unsupported: &["interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"],
 };
 
 /// The keys of settings.
@@ -209,8 +246,8 @@ pub const SETTINGS: Level = Level {
         ("error_handling", ValueType { kind: Kind::ErrorHandling, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("llm", ValueType { kind: Kind::Llm, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "auto_trace", "trace_exporter", "trace_file", "opik"],
-    unsupported: &["actions", "cache", "checkpoint", "config", "firebase", "interrupt_after", "interrupt_before", "ltm", "lua", "max_workers", "memory", "parallel", "prolog", "rag", "raise_exceptions", "rate_limiting", "secrets", "session", "storage"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("auto_trace", ""), ("auto_trace_llm_payloads", ""), ("opik", ""), ("opik_llm_tracing", ""), ("trace_exporter", ""), ("trace_file", ""), ("trace_payload_async", ""), ("trace_payload_compress", ""), ("trace_payload_retention_days", "")],
+    unsupported: &["a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"],
 };
 
 /// The keys of settings.llm.
@@ -224,8 +261,13 @@ pub const LLM: Level = Level {
         ("top_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("top_k", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
+        ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("repeat_penalty", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
+        ("schema_in_prompt", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("thinking", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
         ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
@@ -240,7 +282,7 @@ pub const LLM: Level = Level {
         ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure", least: None, most: None, above: None, words: &["openai", "ollama", "azure"] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &["tools", "response_format", "fallback", "shell_provider"],
 };
 
@@ -255,7 +297,7 @@ pub const ERROR_HANDLING: Level = Level {
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "error_responses"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("error_responses", "")],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
 
@@ -270,7 +312,7 @@ pub const ON_ERROR: Level = Level {
         ("retryable_errors", ValueType { kind: Kind::Texts, expected: "text or a list of texts", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "error_responses"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("error_responses", "")],
     unsupported: &["capture_traceback", "clear_on_success"],
 };
 
@@ -284,7 +326,7 @@ pub const RETRY: Level = Level {
         ("backoff_multiplier", ValueType { kind: Kind::Number, expected: "a number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
         ("jitter", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -299,8 +341,9 @@ pub const NODE: Level = Level {
         ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("run", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
-        ("script", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("script", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("language", ValueType { kind: Kind::Choice, expected: "one of python, lua, prolog", least: None, most: None, above: None, words: &["python", "lua", "prolog"] }),
         ("steps", ValueType { kind: Kind::Steps, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("type", ValueType { kind: Kind::Choice, expected: "one of while_loop", least: None, most: None, above: None, words: &["while_loop"] }),
         ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
@@ -313,8 +356,8 @@ pub const NODE: Level = Level {
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint"],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
+    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
 };
 
 /// The keys of a step.
@@ -328,24 +371,27 @@ pub const STEP: Level = Level {
         ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("run", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
-        ("script", ValueType { kind: Kind::Code, expected: "Python code, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("script", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
+        ("language", ValueType { kind: Kind::Choice, expected: "one of python, lua, prolog", least: None, most: None, above: None, words: &["python", "lua", "prolog"] }),
+        ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("description", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint"],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "language", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
+    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
 };
 
 /// The keys of run.
 pub const EXPRESSION: Level = Level {
     title: "run",
     known: Types(&[
-        ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
+        ("type", ValueType { kind: Kind::Choice, expected: "one of expression, python, lua, prolog", least: None, most: None, above: None, words: &["expression", "python", "lua", "prolog"] }),
+        ("code", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("output_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -356,7 +402,7 @@ pub const CONDITION: Level = Level {
         ("type", ValueType { kind: Kind::Choice, expected: "one of expression", least: None, most: None, above: None, words: &["expression"] }),
         ("value", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &[],
 };
 
@@ -367,7 +413,7 @@ pub const GOTO: Level = Level {
         ("if", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "description"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
     unsupported: &[],
 };
 
@@ -380,7 +426,7 @@ pub const EDGE: Level = Level {
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &["observability", "endpoint", "metadata", "description"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
     unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"],
 };
 
@@ -394,7 +440,7 @@ pub const ANY_STEP: &[&str] = &["name", "description", "metadata"];
 pub const ACTION_BODY: &[&str] = &["uses", "with", "output", "action", "params", "outputs"];
 
 /// The keys that code has.
-pub const RUN_BODY: &[&str] = &["run", "script"];
+pub const RUN_BODY: &[&str] = &["run", "script", "language"];
 
 /// The keys that several bodies have.
 pub const STEPS_BODY: &[&str] = &["steps"];
@@ -405,12 +451,18 @@ pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "body"];
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
 
-/// Null for one of these lets an API choose itself.
-pub const UNSENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p"];
+/// Why keys of one style of body change nothing in the others.
+pub const ELSEWHERE: &[(&str, &str)] = &[("output", "the code names the keys that it writes"), ("outputs", "the code names the keys that it writes"), ("language", "there is no code"), ("condition", "the node always runs")];
+
+/// What an API is sent; null for one of these lets it choose itself.
+pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty"];
+
+/// Those of them that it is sent only where the file gives them.
+pub const SENT_WHERE_GIVEN: &[&str] = &["frequency_penalty", "presence_penalty"];
 
 /// The parameters of chat.
 pub const CHAT: Parameters = Parameters { types: Types(&[
-        ("messages", ValueType { kind: Kind::Messages, expected: "a list, not empty, of maps with role (system, user, assistant) and content (text)", least: None, most: None, above: None, words: &[] }),
+        ("messages", ValueType { kind: Kind::Messages, expected: "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id", least: None, most: None, above: None, words: &[] }),
         ("prompt", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("system", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("temperature", ValueType { kind: Kind::Number, expected: "a number from 0 to 2", least: Some(0.0), most: Some(2.0), above: None, words: &[] }),
@@ -419,13 +471,25 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("top_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
         ("top_k", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
+        ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("repeat_penalty", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
         ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
+        ("response_format", ValueType { kind: Kind::ResponseFormat, expected: "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}", least: None, most: None, above: None, words: &[] }),
+        ("schema", ValueType { kind: Kind::Schema, expected: "a JSON Schema: a map", least: None, most: None, above: None, words: &[] }),
+        ("choices", ValueType { kind: Kind::Choices, expected: "a list, not empty, of texts, none of them empty or there twice", least: None, most: None, above: None, words: &[] }),
+        ("regex", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("grammar", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("schema_in_prompt", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("tools", ValueType { kind: Kind::Tools, expected: "a list of maps with name (text), and description (text) and parameters (a map) where they are wanted", least: None, most: None, above: None, words: &[] }),
+        ("tool_choice", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("thinking", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
         ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "seed", "stop", "backend", "model", "timeout", "max_retries"], required: &[] };
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
 
 /// The parameters of embed.
 pub const EMBED: Parameters = Parameters { types: Types(&[
@@ -436,12 +500,24 @@ pub const EMBED: Parameters = Parameters { types: Types(&[
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
     ]), names: &["text", "backend", "model", "timeout", "max_retries"], required: &["text"] };
 
+/// The parameters of decide.
+pub const DECIDE: Parameters = Parameters { types: Types(&[
+        ("messages", ValueType { kind: Kind::Messages, expected: "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id", least: None, most: None, above: None, words: &[] }),
+        ("prompt", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+        ("system", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+        ("choices", ValueType { kind: Kind::Choices, expected: "a list, not empty, of texts, none of them empty or there twice", least: None, most: None, above: None, words: &[] }),
+        ("thinking", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("normalize", ValueType { kind: Kind::Choice, expected: "one of none, per_byte", least: None, most: None, above: None, words: &["none", "per_byte"] }),
+        ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
+    ]), names: &["messages", "prompt", "system", "choices", "thinking", "normalize", "backend"], required: &["choices"] };
+
 /// The parameters of the actions.
 pub const ACTIONS: &[(&str, Parameters)] = &[
     ("llm.call", CHAT),
     ("llm.chat", CHAT),
     ("llm.complete", CHAT),
     ("llm.stream", CHAT),
+    ("llm.decide", DECIDE),
     ("llm.embed", EMBED),
     ("template", Parameters { types: Types(&[
         ("template", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),

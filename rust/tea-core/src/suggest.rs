@@ -1,10 +1,22 @@
 //! The nearest known word to one that is not known.
 
+/// How alike a misspelled key is at least.
 const CUTOFF: f64 = 0.5;
+/// The same where another word would mean something else, as with actions.
+pub(crate) const ALIKE: f64 = 0.75;
 
 /// `did you mean "…"?` for the nearest of `known`, or nothing.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest_within(word, known, CUTOFF)
+}
+
+/// The same for a word that is alike by `cutoff` (0 to 1) or more.
+pub(crate) fn nearest_within<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    cutoff: f64,
+) -> String {
     let wanted: Vec<char> = word.to_lowercase().chars().collect();
     let mut best: Option<(f64, String, &str)> = None;
     for name in known {
@@ -14,7 +26,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
             Some((most, text, _)) => (score, &lower) > (*most, text),
             None => true,
         };
-        if score >= CUTOFF && better {
+        if score >= cutoff && better {
             best = Some((score, lower, name));
         }
     }

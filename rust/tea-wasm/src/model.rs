@@ -10,8 +10,10 @@ use std::task::Waker;
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, OnText,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, FinishReason, Message, OnText, Tool, ToolCall,
 };
+use tea_core::llm::shape::Shape;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use wasm_bindgen::closure::Closure;
@@ -51,12 +53,7 @@ impl PageModel {
 
     /// What a host must know to answer.
     fn request_data(&self, request: &ChatRequest) -> Value {
-        let messages = request.messages.iter().map(|message| {
-            Value::record([
-                ("role", message.role.word().into()),
-                ("content", Value::Text(message.content.clone())),
-            ])
-        });
+        let messages = request.messages.iter().map(Message::to_value);
         let stop = request.stop.iter().cloned().map(Value::Text).collect();
         let own = [
             ("messages", Value::list(messages.collect())),
@@ -64,6 +61,10 @@ impl PageModel {
             ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
             ("stop", Value::list(stop)),
             ("n_ctx", self.n_ctx()),
+            ("thinking", request.thinking.map_or(Value::Null, Value::Bool)),
+            ("shape", request.shape.as_ref().map_or(Value::Null, Shape::to_value)),
+            ("tools", Value::list(request.tools.iter().map(Tool::to_value).collect())),
+            ("tool_choice", request.tool_choice.word().into()),
         ];
         let all = own.into_iter().chain(request.sampling.fields());
         Value::map(all.map(|(key, value)| (key.into(), value)).collect())
@@ -74,12 +75,12 @@ impl PageModel {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        let request = json::write(&self.request_data(request), None);
+        let asked = json::write(&self.request_data(request), None);
         let pieces = Rc::new(Pieces::default());
         let sink = pieces.clone();
         let sink = Closure::<dyn Fn(String)>::new(move |text| sink.push(text));
         let function = on_text.map(|_| sink.as_ref().unchecked_ref());
-        let mut future = JsFuture::from(self.host.chat(&request, function));
+        let mut future = JsFuture::from(self.host.chat(&asked, function));
         let ended = poll_fn(|context| {
             *pieces.waker.borrow_mut() = Some(context.waker().clone());
             let polled = Pin::new(&mut future).poll(context);
@@ -91,7 +92,7 @@ impl PageModel {
             polled
         })
         .await;
-        reply(&data(ended)?)
+        reply(&data(ended)?)?.held_to(request.shape.as_ref(), Kind::Model)
     }
 
     async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
@@ -130,12 +131,18 @@ impl Backend for PageModel {
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
         Box::pin(self.vectors(request))
     }
+
+    fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        let error = Error::new(Kind::Action, "llm.decide is not done in a page");
+        Box::pin(std::future::ready(Err(error)))
+    }
 }
 
 fn reply(found: &Map) -> Result<ChatReply, Error> {
     let finish_reason = match text(found, "finish_reason").as_str() {
         "stop" => FinishReason::Stop,
         "length" => FinishReason::Length,
+        "tool_calls" => FinishReason::ToolCalls,
         other => {
             return Err(Error::new(Kind::Model, format!("the model ended with \"{other}\"")));
         }
@@ -146,6 +153,15 @@ fn reply(found: &Map) -> Result<ChatReply, Error> {
         finish_reason,
         prompt_tokens: count(found, "prompt_tokens"),
         completion_tokens: count(found, "completion_tokens"),
+        data: None,
+        reasoning: found.get("reasoning").and_then(Value::as_text).map(Into::into),
+        tool_calls: found
+            .get("tool_calls")
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(ToolCall::from_value)
+            .collect(),
     })
 }
 

@@ -6,6 +6,8 @@ use tea_core::actions::{data, llm, Registry};
 use tea_core::llm::backend::Backends;
 
 const NO_FILES: &str = "cannot reach files";
+const NO_LIKELIHOODS: &str = "cannot be told how likely a text is";
+const ONLY_JSON: &str = "cannot be held to";
 
 /// Every action that a page can do; those that it cannot are refused by name.
 #[must_use]
@@ -15,6 +17,9 @@ pub fn registry(backends: &Rc<Backends>) -> Registry {
     llm::add_actions(&mut registry, backends);
     registry.refuse("file.read", NO_FILES);
     registry.refuse("file.write", NO_FILES);
+    registry.refuse("llm.decide", NO_LIKELIHOODS);
+    registry.refuse_parameter("regex", ONLY_JSON);
+    registry.refuse_parameter("grammar", ONLY_JSON);
     registry
 }
 

@@ -9,7 +9,15 @@ import pytest
 
 from the_edge_agent.cli.chat import Conversation
 from the_edge_agent.errors import LimitError
-from the_edge_agent.llm.backend import BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest
+from the_edge_agent.llm.backend import (
+    BackendName,
+    ChatReply,
+    ChatRequest,
+    DecideReply,
+    DecideRequest,
+    EmbedReply,
+    EmbedRequest,
+)
 
 
 class Small:
@@ -30,6 +38,9 @@ class Small:
         return ChatReply("ok", "small", "stop", 1, 1)
 
     async def embed(self, request: EmbedRequest) -> EmbedReply:
+        raise NotImplementedError
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
         raise NotImplementedError
 
 

@@ -44,6 +44,7 @@ class FakeC:
         self.computed: list[list[int]] = []  # the tokens of each llama_decode
         self.threads: list[tuple[int, int]] = []  # told for answers and for prompts
         self.chains: list[list[tuple[Any, ...]]] = []
+        self.heard: list[int] = []  # what the samplers were told of the prompts
         self.freed = 0
         self.before_decode: Any = None
         self.decode_result = 0
@@ -170,23 +171,14 @@ class FakeC:
     def llama_sampler_chain_add(self, chain: list[tuple[Any, ...]], part: tuple[Any, ...]) -> None:
         chain.append(part)
 
-    def llama_sampler_init_greedy(self) -> tuple[Any, ...]:
-        return ("greedy",)
+    def __getattr__(self, name: str) -> Any:
+        kind = name.removeprefix("llama_sampler_init_")
+        if kind == name:
+            raise AttributeError(name)
+        return lambda *params: (kind, *params)
 
-    def llama_sampler_init_top_k(self, k: int) -> tuple[Any, ...]:
-        return ("top_k", k)
-
-    def llama_sampler_init_top_p(self, p: float, keep: int) -> tuple[Any, ...]:
-        return ("top_p", p, keep)
-
-    def llama_sampler_init_min_p(self, p: float, keep: int) -> tuple[Any, ...]:
-        return ("min_p", p, keep)
-
-    def llama_sampler_init_temp(self, temperature: float) -> tuple[Any, ...]:
-        return ("temp", temperature)
-
-    def llama_sampler_init_dist(self, seed: int) -> tuple[Any, ...]:
-        return ("dist", seed)
+    def llama_sampler_accept(self, _chain: object, token: int) -> None:
+        self.heard.append(token)
 
     def llama_sampler_free(self, _chain: object) -> None:
         self.freed += 1

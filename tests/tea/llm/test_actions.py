@@ -17,6 +17,8 @@ from the_edge_agent.llm.backend import (
     Backends,
     ChatReply,
     ChatRequest,
+    DecideReply,
+    DecideRequest,
     EmbedReply,
     EmbedRequest,
     Message,
@@ -44,6 +46,10 @@ class Scripted:
     async def embed(self, request: EmbedRequest) -> EmbedReply:
         self.asked.append(request)
         return EmbedReply(tuple((1.0, float(n)) for n, _ in enumerate(request.texts)), "e", 5)
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
+        self.asked.append(request)
+        return DecideReply((0.25, 0.75))
 
 
 class World:

@@ -1,12 +1,13 @@
 import type { RawCompletionChunk, Wllama } from '@wllama/wllama/esm/index.js';
 import type { Engine } from '../engine.js';
+import { SAMPLING, type Sampling } from '../spec.js';
 import { Fault } from './fault.js';
 import type { ChatReply, ChatRequest } from './messages.js';
 
 /** llama.cpp takes it for "any". */
 const ANY_SEED = 0xffffffff;
 /** As every engine here has it; a temperature of 0 takes the likeliest token instead. */
-const SAMPLERS = ['top_k', 'top_p', 'min_p', 'temperature'];
+const SAMPLERS = ['penalties', 'top_k', 'top_p', 'min_p', 'temperature'];
 
 type Answer = InstanceType<Engine['Answer']>;
 type Ended = Omit<ChatReply, 'model'>;
@@ -81,12 +82,9 @@ export async function complete(
 }
 
 function sampling(request: ChatRequest) {
+  const names = Object.keys(SAMPLING) as (keyof Sampling)[];
   return {
-    max_tokens: request.max_tokens,
-    temperature: request.temperature,
-    top_k: request.top_k,
-    top_p: request.top_p,
-    min_p: request.min_p,
+    ...Object.fromEntries(names.map((name) => [name, request[name]])),
     samplers: SAMPLERS,
     seed: request.seed ?? ANY_SEED,
     cache_prompt: true, // what a conversation has in common with its last turn is kept

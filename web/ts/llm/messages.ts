@@ -1,15 +1,16 @@
+import type { Sampling } from '../spec.js';
+
 /** What the engine asks of a model: see the crate's model.rs. */
-export interface ChatRequest {
+export interface ChatRequest extends Sampling {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
   /** Only where a prompt without a system text was given: plain text for a model without template. */
   readonly prompt: string | null;
-  readonly temperature: number;
-  readonly max_tokens: number;
-  readonly top_p: number;
-  readonly top_k: number;
-  readonly min_p: number;
   readonly seed: number | null;
   readonly stop: readonly string[];
+  /** What the answer is held to: a key of a call with its value. */
+  readonly shape: Readonly<Record<string, unknown>> | null;
+  readonly tools: readonly unknown[];
+  readonly thinking: boolean | null;
   /** The context that the workflow wants, in tokens. */
   readonly n_ctx: number | null;
 }

@@ -49,6 +49,7 @@ export class PageModel {
     onText: ((text: string) => void) | undefined,
     signal: AbortSignal,
   ): Promise<ChatReply> {
+    refuseWhatIsNotDone(request);
     const answer = this.#inTurn(async () => {
       const loaded = await this.#ready(false, request.n_ctx, signal);
       const prompt = this.#prompt(request, loaded);
@@ -187,4 +188,15 @@ export class PageModel {
 async function ended(loading: Promise<Loaded>): Promise<void> {
   const loaded = await loading.catch(() => undefined);
   await loaded?.wllama.exit();
+}
+
+function refuseWhatIsNotDone({ shape, tools, thinking }: ChatRequest): void {
+  const asked = {
+    'hold an answer to a shape': shape !== null,
+    'call tools': tools.length > 0,
+    'switch thinking': thinking !== null,
+  };
+  for (const [what, isAsked] of Object.entries(asked)) {
+    if (isAsked) throw new Fault('ActionError', `the model in the page cannot ${what} yet`);
+  }
 }

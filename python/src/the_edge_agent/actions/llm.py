@@ -1,20 +1,29 @@
 """The llm actions: check the parameters, choose the backend, shape the result.
 
 ``llm.call``, ``llm.chat`` and ``llm.complete`` are one action; ``llm.stream`` sends each piece of
-the answer as an event too; ``llm.embed`` turns texts into vectors.
+the answer as an event too; ``llm.decide`` says which of several texts is the likeliest answer;
+``llm.embed`` turns texts into vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError
-from the_edge_agent.llm import parameters
-from the_edge_agent.llm.backend import Backends, ChatReply, ChatRequest, EmbedRequest, Message
+from the_edge_agent.llm import parameters, tools
+from the_edge_agent.llm.backend import (
+    Backends,
+    ChatReply,
+    ChatRequest,
+    DecideRequest,
+    EmbedRequest,
+    Message,
+)
+from the_edge_agent.llm.shape import Choices
 from the_edge_agent.workflow import types
 
 
@@ -24,7 +33,7 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         ActionSpec(
             run=partial(_chat, backends, streams=streams),
             params=frozenset(spec.CHAT.types),
-            check=partial(types.problems, spec.CHAT.types),
+            check=_chat_problems,
         )
         for streams in (False, True)
     )
@@ -34,11 +43,18 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         required=spec.EMBED.required,
         check=partial(types.problems, spec.EMBED.types),
     )
+    decide = ActionSpec(
+        run=partial(_decide, backends),
+        params=frozenset(spec.DECIDE.types),
+        required=spec.DECIDE.required,
+        check=partial(types.problems, spec.DECIDE.types),
+    )
     return {
         "llm.call": chat,
         "llm.chat": chat,
         "llm.complete": chat,
         "llm.stream": stream,
+        "llm.decide": decide,
         "llm.embed": embed,
     }
 
@@ -49,7 +65,7 @@ def check_settings(llm: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, Any]:
-    _refuse(call, spec.CHAT)
+    _refuse(_chat_problems(call.params))
     settings = _settings(call)
     request = chat_request(call.params, settings)
     backend = backends.select(settings, call.params.get("backend"))
@@ -60,33 +76,48 @@ async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, A
             call.emit({"type": "token", "node": call.node, "text": text})
 
     reply = await backend.chat(request, on_text)
-    return _chat_result(reply, backend.name)
+    return _chat_result(request, reply, backend.name)
+
+
+def _chat_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    wrong = list(types.problems(spec.CHAT.types, params))
+    yield from wrong
+    if not wrong:
+        yield from parameters.shape_problems(params)
+        yield from tools.problems(params)
 
 
 def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> ChatRequest:
     """Make the request that checked parameters and settings ask for.
 
     Raises:
-        ActionError: there is neither ``prompt`` nor ``messages``.
+        ActionError: there is neither ``prompt`` nor ``messages``, or no tool to choose.
     """
-    fields = parameters.sampling(params, settings)
+    messages, prompt = _conversation(params, settings)
+    request = ChatRequest(messages, prompt, **parameters.sampling(params, settings))
+    if not request.tools and request.tool_choice not in ("auto", "none"):
+        raise ActionError(f"tool_choice is {request.tool_choice}, and there are no tools")
+    return request
+
+
+def _conversation(
+    params: Mapping[str, Any], settings: Mapping[str, Any]
+) -> tuple[tuple[Message, ...], str | None]:
+    """Return the messages, and the prompt where there is nothing else."""
     if params.get("messages") is not None:
-        messages = tuple(Message(each["role"], each["content"]) for each in params["messages"])
-        return ChatRequest(messages, **fields)
+        return tuple(map(parameters.message, params["messages"])), None
     prompt = params.get("prompt")
     if prompt is None:
         raise ActionError("prompt or messages is missing", hint="give one of the two")
     system = params.get("system")
     system = settings.get("system") if system is None else system
     user = Message("user", prompt)
-    if system is None:
-        return ChatRequest((user,), prompt, **fields)
-    return ChatRequest((Message("system", system), user), **fields)
+    return ((user,), prompt) if system is None else ((Message("system", system), user), None)
 
 
-def _chat_result(reply: ChatReply, backend: str) -> dict[str, Any]:
+def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[str, Any]:
     total = reply.prompt_tokens + reply.completion_tokens
-    return {
+    result = {
         "content": reply.content,
         "response": reply.content,
         "model": reply.model,
@@ -99,10 +130,46 @@ def _chat_result(reply: ChatReply, backend: str) -> dict[str, Any]:
         },
         "tokens_used": total,
     }
+    if request.shape is not None:
+        result["data"] = reply.data
+    if isinstance(request.shape, Choices):
+        result["choice"] = reply.data
+    if request.tools:
+        result["tool_calls"] = [
+            {"id": each.id, "name": each.name, "arguments": each.arguments}
+            for each in reply.tool_calls
+        ]
+    if reply.reasoning is not None:
+        result["reasoning"] = reply.reasoning
+    return result
+
+
+async def _decide(backends: Backends, call: Call) -> dict[str, Any]:
+    _refuse(types.problems(spec.DECIDE.types, call.params))
+    settings = _settings(call)
+    messages, prompt = _conversation(call.params, settings)
+    thinking = call.params.get("thinking")
+    request = DecideRequest(
+        messages,
+        tuple(call.params.get("choices") or ()),
+        prompt,
+        call.params.get("normalize") or "none",
+        settings.get("thinking") if thinking is None else thinking,
+    )
+    if not request.choices:
+        raise ActionError("choices is missing")
+    backend = backends.select(settings, call.params.get("backend"))
+    probabilities = list((await backend.decide(request)).probabilities)
+    index = max(range(len(probabilities)), key=probabilities.__getitem__)
+    return {
+        "choice": request.choices[index],
+        "index": index,
+        "probabilities": probabilities,
+    }
 
 
 async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(call, spec.EMBED)
+    _refuse(types.problems(spec.EMBED.types, call.params))
     settings = _settings(call)
     text = call.params.get("text")
     if text is None:
@@ -130,7 +197,7 @@ def _settings(call: Call) -> Mapping[str, Any]:
     return settings
 
 
-def _refuse(call: Call, parameters: spec.Parameters) -> None:
+def _refuse(problems: Iterable[tuple[str, str]]) -> None:
     """Refuse wrong parameters before anything is loaded."""
-    for _, message in types.problems(parameters.types, call.params):
+    for _, message in problems:
         raise ActionError(message)

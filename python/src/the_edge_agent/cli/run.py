@@ -13,7 +13,7 @@ from typing import Any
 from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends, registry
 from the_edge_agent.cli.target import look_at
-from the_edge_agent.errors import EXIT_FAILED, UsageError
+from the_edge_agent.errors import EXIT_FAILED, InvalidFile, UsageError
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.workflow.load import load
 from the_edge_agent.workflow.model import Workflow
@@ -34,6 +34,8 @@ def run_command(options: Namespace) -> int:
     text = values.read_text(options.file)
 
     workflow, host = _prepare(options, text, secrets)
+    if options.strict and workflow.warnings:
+        raise InvalidFile(workflow.warnings)
     if not options.quiet:
         for warning in workflow.warnings:
             streams.say(f"{warning.place}: warning: {warning.message}")

@@ -18,7 +18,7 @@ def validate_command(options: Namespace) -> int:
     Raises:
         UsageError: a file cannot be read.
     """
-    results = [_check(name) for name in options.files]
+    results = [_check(name, options.strict) for name in options.files]
     if options.json:
         streams.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
     else:
@@ -33,7 +33,7 @@ def validate_command(options: Namespace) -> int:
     return EXIT_USAGE if any(errors for _, errors, _ in results) else 0
 
 
-def _check(name: str) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
+def _check(name: str, strict: bool) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
     from the_edge_agent.cli.registry import registry_to_check
     from the_edge_agent.workflow.load import load
 
@@ -42,7 +42,8 @@ def _check(name: str) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
         workflow = load(text, name, actions=registry_to_check())
     except InvalidFile as error:
         return name, error.problems, ()
-    return name, (), tuple(workflow.warnings)
+    warnings = tuple(workflow.warnings)
+    return (name, warnings, ()) if strict else (name, (), warnings)
 
 
 def _warning(problem: Problem) -> str:

@@ -10,12 +10,12 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from the_edge_agent import redact
-from the_edge_agent.errors import ApiError, LimitError, TeaError, Timeout
+from the_edge_agent.errors import ActionError, ApiError, LimitError, TeaError, Timeout
 from the_edge_agent.llm import openai_format, tls
 from the_edge_agent.llm.backend import (
     MAX_PROMPT,
@@ -23,11 +23,14 @@ from the_edge_agent.llm.backend import (
     BackendName,
     ChatReply,
     ChatRequest,
+    DecideReply,
+    DecideRequest,
     EmbedReply,
     EmbedRequest,
 )
 from the_edge_agent.llm.proxy import proxy_for, without_password
 from the_edge_agent.redact import Masker
+from the_edge_agent.spec import SENT, Sampling
 
 if TYPE_CHECKING:
     import httpx
@@ -170,6 +173,8 @@ class ApiBackend:
             ApiError: the endpoint refused, cannot be reached, or gave something that is no answer.
             Timeout: ``request.timeout`` seconds passed, retries included.
         """
+        if request.shape is not None or request.tools:
+            raise ActionError("an API cannot be asked for a shape or tools yet")
         model = self._model(request.model)
         sizes = (len(each.content.encode("utf-8", "replace")) for each in request.messages)
         if sum(sizes) > MAX_PROMPT:
@@ -177,15 +182,15 @@ class ApiBackend:
                 f"the messages have more than {MAX_PROMPT} bytes", hint="shorten the prompt"
             )
         limit = "max_completion_tokens" if self._newer_name else request.limit_name
-        sampled = {
-            "temperature": ("temperature", request.temperature),
-            "max_tokens": (limit, request.max_tokens),
-            "top_p": ("top_p", request.top_p),
-        }
+        names = [field.name for field in fields(Sampling) if field.name in SENT]
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": each.role, "content": each.content} for each in request.messages],
-            **dict(sent for field, sent in sampled.items() if field not in request.unsent),
+            **{
+                limit if name == "max_tokens" else name: getattr(request, name)
+                for name in names
+                if name not in request.unsent
+            },
         }
         if request.seed is not None:
             body["seed"] = request.seed
@@ -211,6 +216,12 @@ class ApiBackend:
 
         return await self._post(
             "embeddings", {"model": model, "input": list(request.texts)}, read, request
+        )
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
+        """Raises ActionError: an API does not tell how likely a given text is."""
+        raise ActionError(
+            "llm.decide needs a local model", hint="set backend: local, or ask with choices"
         )
 
     def _model(self, named: str | None) -> str:

@@ -7,16 +7,18 @@ factories that are handed in, so that a test can put a scripted model in the pla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from the_edge_agent.errors import ApiError, ModelError
-from the_edge_agent.spec import Sampling
+from the_edge_agent.errors import ApiError, LimitError, ModelError, TeaError
+from the_edge_agent.llm.shape import Shape, data_of
+from the_edge_agent.spec import SENT_WHERE_GIVEN, Sampling
 
 BackendName = Literal["local", "api"]
 BackendChoice = Literal["local", "api", "auto"]
-Role = Literal["system", "user", "assistant"]
-FinishReason = str  # stop, length, or what else an API says
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = str  # stop, length, tool_calls, or what else an API says
+Normalize = Literal["none", "per_byte"]
 
 NO_MODEL = "no model found"
 NO_MODEL_HINT = (
@@ -31,11 +33,35 @@ MAX_PROMPT = 16_000_000  # bytes that are read, or sent to an API
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """What a model may call. ``parameters`` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that a model calls. ``id`` is its own in a conversation."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    ``tool_calls`` are an assistant's; ``tool_call_id`` and ``name`` say whose result a tool's is.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +74,8 @@ class ChatRequest(Sampling):
     ``seed`` None means a new one each time.
     ``unsent`` are the fields that an API is to choose itself, ``limit_name`` is what it is sent
     ``max_tokens`` as.
+    ``shape`` is what the answer is held to, None for free text. ``tool_choice`` is auto, none,
+    required or the name of a tool. ``thinking`` None: as the chat template has it.
     """
 
     messages: tuple[Message, ...]
@@ -57,8 +85,12 @@ class ChatRequest(Sampling):
     model: str | None = None
     timeout: float = 300.0
     max_retries: int = 0
-    unsent: frozenset[str] = frozenset()
+    unsent: frozenset[str] = SENT_WHERE_GIVEN
     limit_name: str = "max_tokens"
+    shape: Shape | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +112,31 @@ class ChatReply:
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+    data: Any = None  # what the answer means, of one that was held to a shape
+    reasoning: str | None = None  # what the model thought before it
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    def held_to(self, shape: Shape | None, failure: type[TeaError]) -> ChatReply:
+        """Return it with its ``data``, once it is known to have the shape.
+
+        An answer that calls tools has none.
+
+        Raises:
+            LimitError: ``max_tokens`` cut the answer.
+            failure: the answer has another shape.
+        """
+        if shape is None or self.tool_calls:
+            return self
+        if self.finish_reason == "length":
+            raise LimitError(
+                f"max_tokens cut the answer after {self.completion_tokens} tokens,"
+                " before it had its shape",
+                hint="raise max_tokens, or bound what the shape lets grow: maxLength, maxItems",
+            )
+        try:
+            return replace(self, data=data_of(self.content, shape))
+        except ValueError as error:
+            raise failure(f"the model answered with {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +146,27 @@ class EmbedReply:
     embeddings: tuple[tuple[float, ...], ...]
     model: str
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecideRequest:
+    """A conversation, and the texts that it may go on with; ``prompt`` as in a ChatRequest.
+
+    ``normalize`` is what the likelihood of a choice is divided by: its bytes, or nothing.
+    """
+
+    messages: tuple[Message, ...]
+    choices: tuple[str, ...]
+    prompt: str | None = None
+    normalize: Normalize = "none"
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecideReply:
+    """How likely each choice is, in the order of the choices; their sum is 1."""
+
+    probabilities: tuple[float, ...]
 
 
 class Backend(Protocol):
@@ -105,6 +183,8 @@ class Backend(Protocol):
     ) -> ChatReply: ...
 
     async def embed(self, request: EmbedRequest) -> EmbedReply: ...
+
+    async def decide(self, request: DecideRequest) -> DecideReply: ...
 
 
 # Makes a backend from the file's rendered ``settings.llm``; None when there is nothing to make

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from the_edge_agent.llm.backend import Message
 
@@ -39,7 +39,7 @@ class Placeholders:
         used = set().union(*texts) if hidden else set()
         spare = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
         self._placeholders = dict(zip(_longest_first(hidden), spare, strict=False))
-        self.messages = tuple(Message(each.role, self._hide(each.content)) for each in messages)
+        self.messages = tuple(replace(each, content=self._hide(each.content)) for each in messages)
 
     def parts(self, prompt: str) -> Iterator[Part]:
         """Split ``prompt``, rendered from ``messages``, and put the control tokens back as text.

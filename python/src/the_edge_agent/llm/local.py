@@ -15,6 +15,8 @@ from the_edge_agent.llm.backend import (
     BackendName,
     ChatReply,
     ChatRequest,
+    DecideReply,
+    DecideRequest,
     EmbedReply,
     EmbedRequest,
 )
@@ -88,6 +90,18 @@ def local_factory(
     return make
 
 
+def _refuse_what_is_not_done(request: ChatRequest) -> None:
+    asked = {
+        "hold an answer to a shape": request.shape is not None,
+        "call tools": bool(request.tools)
+        or any(each.role == "tool" or each.tool_calls for each in request.messages),
+        "switch thinking": request.thinking is not None,
+    }
+    for what, is_asked in asked.items():
+        if is_asked:
+            raise ActionError(f"the local model cannot {what} yet")
+
+
 class LocalBackend:
     """A model file that answers. Computing happens in a thread of its own, one at a time."""
 
@@ -115,6 +129,7 @@ class LocalBackend:
         Raises:
             ModelError, LimitError, ActionError: see ``Session.generate`` and ``Model``.
         """
+        _refuse_what_is_not_done(request)
         done = await self._in_thread(lambda: self._generate(request, on_text))
         return ChatReply(
             content=done.text,
@@ -132,6 +147,10 @@ class LocalBackend:
         """
         vectors, tokens = await self._in_thread(lambda: self._embed(request.texts))
         return EmbedReply(vectors, self._loaded().name, tokens)
+
+    async def decide(self, request: DecideRequest) -> DecideReply:
+        """Raises ActionError: this is not done yet."""
+        raise ActionError("llm.decide is not done by the local model yet")
 
     @property
     def chat_system(self) -> str | None:

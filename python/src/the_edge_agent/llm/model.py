@@ -144,9 +144,14 @@ class Model:
 
     def _longest_piece(self) -> int:
         """Return the bytes of the longest text that the vocabulary has a token for."""
-        get_text, vocab = self._c.llama_vocab_get_text, self._vocab
-        count = self._c.llama_vocab_n_tokens(vocab)
-        return max((len(get_text(vocab, token) or b"") for token in range(count)), default=0)
+        get_text, tokens = self._c.llama_vocab_get_text, range(self.vocabulary_size)
+        return max((len(get_text(self._vocab, token) or b"") for token in tokens), default=0)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are."""
+        count: int = self._c.llama_vocab_n_tokens(self._vocab)
+        return count
 
     def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
         """Return the tokens of ``text``.

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from the_edge_agent.spec import CHAT, UNSENT, Sampling
+from the_edge_agent.llm import tools
+from the_edge_agent.llm.backend import Message, ToolCall
+from the_edge_agent.llm.shape import Choices, JsonObject, JsonSchema, Lark, Regex, Shape
+from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
+from the_edge_agent.value import json_reader
 
 MAX_SEED = int(CHAT.types["seed"].most or 0)
+_FIELDS = tuple(field.name for field in fields(Sampling))
 _PLAIN = (
-    *(field.name for field in fields(Sampling) if field.name not in UNSENT),
-    "seed", "stop", "model", "timeout", "max_retries",
+    *(name for name in _FIELDS if name not in SENT),
+    "seed", "stop", "model", "timeout", "max_retries", "tool_choice", "thinking",
 )  # fmt: skip
 
+_SHAPES = ("response_format", "schema", "choices", "regex", "grammar")
+
 # The field of a request, and its names in a file: the first that is there counts.
-_NAMES = {
-    "temperature": ("temperature",),
-    "top_p": ("top_p",),
-    "max_tokens": ("max_completion_tokens", "max_tokens"),
-}
+_NAMES = {name: (name,) for name in _FIELDS if name in SENT}
+_NAMES["max_tokens"] = ("max_completion_tokens", "max_tokens")
 
 
 def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a chat request that both may give: the call's own value goes first."""
     found: dict[str, Any] = {}
-    unsent = set()
+    unsent = set(SENT_WHERE_GIVEN)
     for key in _PLAIN:
         value = params.get(key)
         value = settings.get(key) if value is None else value
@@ -40,11 +44,57 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
                 unsent.add(key)
             else:
                 found[key] = given[name]
+                unsent.discard(key)
                 found |= {"limit_name": name} if key == "max_tokens" else {}
             break
-    if unsent:
-        found["unsent"] = frozenset(unsent)
+    found["unsent"] = frozenset(unsent)
     if "stop" in found:
         stop = found["stop"]
         found["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    if (of := shape(params)) is not None:
+        found["shape"] = of
+    if params.get("tools"):
+        found["tools"] = tuple(map(tools.tool, params["tools"]))
     return found
+
+
+def shape(params: Mapping[str, Any]) -> Shape | None:
+    """Return what checked parameters hold the answer to; None for free text."""
+    form = params.get("response_format") or {}
+    if form.get("type") == "json_object":
+        return JsonObject()
+    schema = params.get("schema")
+    if form.get("type") == "json_schema":
+        schema = form["json_schema"]["schema"]
+    if schema is not None:
+        return JsonSchema(schema)
+    if params.get("choices") is not None:
+        return Choices(tuple(params["choices"]))
+    if params.get("regex") is not None:
+        return Regex(params["regex"])
+    return None if params.get("grammar") is None else Lark(params["grammar"])
+
+
+def shape_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) where more than one shape is given."""
+    given = [key for key in _SHAPES if params.get(key) is not None]
+    for key in given[1:]:
+        yield key, f"{key}: the answer is held to {given[0]} already; give one of the two"
+
+
+def message(given: Mapping[str, Any]) -> Message:
+    """Return the message that a checked map describes."""
+    return Message(
+        given["role"],
+        given.get("content") or "",
+        tuple(map(_tool_call, given.get("tool_calls") or ())),
+        given.get("tool_call_id"),
+        given.get("name"),
+    )
+
+
+def _tool_call(given: Mapping[str, Any]) -> ToolCall:
+    own = tools.function(given)
+    arguments = own["arguments"]
+    arguments = json_reader.read(arguments) if isinstance(arguments, str) else arguments
+    return ToolCall(given["id"], own["name"], arguments)

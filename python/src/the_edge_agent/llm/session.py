@@ -1,7 +1,7 @@
 """One conversation with a loaded model: the key-value cache, sampling, and stopping.
 
-Sampling is a chain in this order, which every engine here shares: greedy alone at temperature 0;
-else top-k (0: off), top-p, min-p, temperature, then a draw with the seed.
+Sampling is a chain in this order, which every engine here shares: penalties, then greedy alone at
+temperature 0; else top-k (0: off), top-p, min-p, temperature and a draw with the seed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
 
 MAX_SEED = 2**32 - 2  # the next number asks llama.cpp for a seed of its own
 _ABORTED = 2  # result of llama_decode
+_PENALTY_WINDOW = 64  # tokens that repetition is measured in, those of the prompt included
 
 
 class StopFlag:
@@ -136,7 +137,7 @@ class Session:
                 hint="shorten the prompt, lower max_tokens, or raise settings.llm.n_ctx",
             )
         reused = self._rewind(prompt)
-        sampler = self._sampler(request)
+        sampler = self._sampler(request, prompt)
         answer = StopSequenceBuffer(request.stop, on_text)
         try:
             self._compute_prompt(prompt[reused:])
@@ -227,19 +228,31 @@ class Session:
             self._c.llama_memory_clear(self._memory, False)
             self._cached = []
 
-    def _sampler(self, request: ChatRequest) -> Any:
+    def _sampler(self, request: ChatRequest, prompt: list[int]) -> Any:
         c = self._c
-        chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+        samplers = [
+            c.llama_sampler_init_penalties(
+                self._model.vocabulary_size,
+                _PENALTY_WINDOW,
+                request.repeat_penalty,
+                request.frequency_penalty,
+                request.presence_penalty,
+            )
+        ]
         if request.temperature == 0:
-            c.llama_sampler_chain_add(chain, c.llama_sampler_init_greedy())
-            return chain
-        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
-        for sampler in (
-            c.llama_sampler_init_top_k(request.top_k),
-            c.llama_sampler_init_top_p(request.top_p, 1),
-            c.llama_sampler_init_min_p(request.min_p, 1),
-            c.llama_sampler_init_temp(request.temperature),
-            c.llama_sampler_init_dist(seed),
-        ):
+            samplers.append(c.llama_sampler_init_greedy())
+        else:
+            seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+            samplers += (
+                c.llama_sampler_init_top_k(request.top_k),
+                c.llama_sampler_init_top_p(request.top_p, 1),
+                c.llama_sampler_init_min_p(request.min_p, 1),
+                c.llama_sampler_init_temp(request.temperature),
+                c.llama_sampler_init_dist(seed),
+            )
+        chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+        for sampler in samplers:
             c.llama_sampler_chain_add(chain, sampler)
+        for token in prompt[-_PENALTY_WINDOW:]:
+            c.llama_sampler_accept(chain, token)
         return chain

@@ -277,6 +277,7 @@ class _Run:
         return {
             "state": state,
             "variables": self._workflow.variables,
+            "data": self._workflow.data,
             "settings": self._settings,
             "env": self._host.env,
             "secrets": self._host.secrets,

@@ -24,7 +24,7 @@ from jinja2.visitor import NodeTransformer
 
 from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
-from the_edge_agent.suggest import nearest
+from the_edge_agent.suggest import ALIKE, nearest
 from the_edge_agent.template import operators
 from the_edge_agent.template.filters.filters import FILTERS, TESTS, call
 from the_edge_agent.value.value import Absent, elements, text_form
@@ -266,7 +266,7 @@ def compile_tree(tree: nodes.Template, scopes: Iterable[str]) -> tuple[Any, froz
         names = frozenset(generator.undeclared) - _GLOBALS
         allowed = frozenset(scopes)
         for name in sorted(names - allowed):
-            hint = nearest(name, allowed)
+            hint = nearest(name, allowed, ALIKE)
             if not hint and "state" in allowed:
                 hint = f"for a key of the state write state.{name}"
             hint = hint or f"known here: {', '.join(sorted(allowed))}"

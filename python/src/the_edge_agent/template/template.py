@@ -21,7 +21,7 @@ from the_edge_agent.template import language
 from the_edge_agent.value.value import to_data
 from the_edge_agent.yaml import document
 
-SCOPES = frozenset({"state", "variables", "settings", "env", "secrets"})
+SCOPES = frozenset({"state", "variables", "data", "settings", "env", "secrets"})
 RESULT_SCOPES = SCOPES | {"result", "action_result"}
 SETTINGS_SCOPES = frozenset({"env", "variables"})
 

@@ -22,7 +22,10 @@ from the_edge_agent.value.value import text_form, to_data
 
 _FILLED = re.compile(r"(\{\{-?\s*(?:variables|settings)\s*[.\[].*?\}\})", re.DOTALL)
 _STATE = re.compile(r"\{\{-?\s*state\s*[.\[|}-]")
-_OTHER_LANGUAGE = re.compile(r"\s*(?:--\s*(lua)\b|%\s*(prolog)\b)", re.IGNORECASE)
+_MARK = re.compile(r"\s*(?:--\s*(lua)\b|%\s*(prolog)\b)", re.IGNORECASE)
+# What Python never has, at the beginning of a line or at its end.
+_LUA = re.compile(r"^\s*(?:local\s+\w|function\s+\w|--)|\b(?:then|do)\s*$|^\s*end\b", re.MULTILINE)
+_PROLOG = re.compile(r":-|^\s*%|\)\s*\.\s*$", re.MULTILINE)
 _FUNCTION = "_tea_run"
 _FILE = "<run>"
 
@@ -46,18 +49,25 @@ class Code:
         )
 
 
+def marked_language(source: str) -> str | None:
+    """Return the language that the code's first line names: ``-- lua`` or ``% prolog``."""
+    mark = _MARK.match(source)
+    return (mark[1] or mark[2]).lower() if mark else None
+
+
+def likely_language(source: str) -> str | None:
+    """Return the language that code which is not Python looks like, for a hint."""
+    if _PROLOG.search(source):
+        return "prolog"
+    return "lua" if _LUA.search(source) else None
+
+
 def compile_code(source: str) -> Code:
     """Split ``source`` into Python and templates.
 
     Raises:
         TemplateError: a template is wrong, or the code is not Python or reads ``state`` in braces.
     """
-    other = _OTHER_LANGUAGE.match(source)
-    if other:
-        raise TemplateError(
-            f"{(other[1] or other[2]).capitalize()} is not supported",
-            hint="write the code in Python",
-        )
     if _STATE.search(source):
         raise TemplateError(
             "{{ state… }} is not filled in inside Python code",

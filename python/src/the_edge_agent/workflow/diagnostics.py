@@ -56,13 +56,18 @@ class Diagnostics:
             if entry.key in level.known:
                 continue
             if entry.key in level.ignored:
-                self.warn(entry.place, f'"{entry.key}" in {level.title} has no effect here')
+                self.without_effect(entry, level.title, level.ignored[entry.key])
             elif entry.key in level.unsupported:
                 value = entry.value.value if isinstance(entry.value, Scalar) else None
                 shown = f'"{entry.key}: {value}"' if isinstance(value, str) else f'"{entry.key}"'
                 self.problem(entry.place, f"{shown} in {level.title} is not supported here")
             else:
                 self.unknown(entry, level)
+
+    def without_effect(self, entry: Entry, where: str, why: str) -> None:
+        """Note a key that changes nothing."""
+        reason = f": {why}" if why else ""
+        self.warn(entry.place, f'"{entry.key}" in {where} has no effect here{reason}')
 
     def unknown(self, entry: Entry, level: spec.Level) -> None:
         """Note a key that the level does not know, with the nearest that it knows."""

@@ -52,10 +52,14 @@ def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow
             diagnostics.problem(entry.value.place, "version: expected text, got null")
     initial_state = diagnostics.table(value, "initial_state")
     variables_table = diagnostics.table(value, "variables")
-    for data in (initial_state, variables_table):
-        if data is not None:
-            _refuse_infinity(data, diagnostics)
+    data_table = diagnostics.table(value, "data")
+    for table in (initial_state, variables_table, data_table):
+        if table is not None:
+            _refuse_infinity(table, diagnostics)
     variables = plain(variables_table) if variables_table else {}
+    config = diagnostics.table(value, "config")
+    if config is not None:
+        diagnostics.keys(config, spec.CONFIG)
     tree = settings.read(diagnostics.table(value, "settings"), diagnostics)
     node_reader = NodeReader(diagnostics, actions, variables)
     nodes = _nodes(value, diagnostics, node_reader)
@@ -67,6 +71,7 @@ def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow
         version=_text(value, "version"),
         initial_state=plain(initial_state) if initial_state else {},
         variables=variables,
+        data=plain(data_table) if data_table else {},
         settings=tree,
         nodes=nodes,
         edges=edges,

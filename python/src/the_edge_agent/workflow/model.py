@@ -93,6 +93,7 @@ class Workflow:
     version: str | None
     initial_state: dict[str, Any]
     variables: dict[str, Any]
+    data: dict[str, Any]  # constants, too
     settings: dict[str, Any]
     nodes: tuple[Node, ...]
     edges: Mapping[str, tuple[Rule, ...]]  # by the node that they leave

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import Registry
 from the_edge_agent.errors import Location, TeaError
-from the_edge_agent.suggest import nearest
+from the_edge_agent.suggest import ALIKE, nearest
 from the_edge_agent.template.template import (
     RESULT_SCOPES,
     SCOPES,
@@ -43,6 +43,7 @@ from the_edge_agent.yaml.document import (
     shown,
 )
 
+_ONLY = "the only type is while_loop"
 _NO_SECRETS = "secrets must not reach the state"
 _NOT_DONE = frozenset({"dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"})
 
@@ -85,7 +86,7 @@ class NodeReader:
         self._so_far = len(diagnostics.problems)
         diagnostics.value(value, "description", spec.NODE.known["description"], null=True)
         if self._refuse_type(value):
-            return None
+            return Node(name, value.place, None)
         diagnostics.keys(value, spec.NODE)
         if in_loop and (entry := value.entries.get("goto")):
             diagnostics.problem(entry.place, "a node in a loop's body cannot have goto")
@@ -103,17 +104,15 @@ class NodeReader:
         if kind in _NOT_DONE:
             self._diagnostics.problem(entry.value.place, f"type {kind} is not supported here")
         else:
-            self._diagnostics.problem(
-                entry.value.place, f"unknown type of node: {kind}", "the only type is while_loop"
-            )
+            self._diagnostics.problem(entry.value.place, f"unknown type of node: {kind}", _ONLY)
         return True
 
     def _body(self, table: MappingNode, *, in_loop: bool) -> Body | None:
-        styles = {
-            "uses": spec.ACTION_BODY & {"uses", "action"},
-            "run": spec.RUN_BODY,
-            "steps": frozenset({"steps"}),
-            "type: while_loop": frozenset({"type"}),
+        styles: dict[str, Set[str]] = {
+            "uses": {"uses", "action"},
+            "run": {"run", "script"},
+            "steps": {"steps"},
+            "type: while_loop": {"type"},
         }
         found = [style for style, names in styles.items() if names & table.entries.keys()]
         if len(found) > 1:
@@ -136,9 +135,14 @@ class NodeReader:
         return self._step(table, spec.ANY_NODE)
 
     def _misplaced(self, table: MappingNode, allowed: frozenset[str], what: str) -> None:
-        """Refuse keys that nodes know but that mean nothing in this one."""
+        """Refuse keys that nodes know but that mean nothing in this one, or warn of them."""
+        has_step = not allowed.isdisjoint(spec.ACTION_BODY | spec.RUN_BODY)
         for entry in table:
-            if entry.key in spec.NODE.known and entry.key not in allowed:
+            if entry.key not in spec.NODE.known or entry.key in allowed:
+                continue
+            if has_step and entry.key in spec.ELSEWHERE:
+                self._diagnostics.without_effect(entry, what, spec.ELSEWHERE[entry.key])
+            else:
                 self._diagnostics.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
 
     def _steps(self, table: MappingNode) -> StepsBody | None:
@@ -162,7 +166,7 @@ class NodeReader:
         return StepsBody(tuple(steps))
 
     def _step(self, table: MappingNode, also: frozenset[str]) -> Step | None:
-        has_run = spec.RUN_BODY & table.entries.keys()
+        has_run = {"run", "script"} & table.entries.keys()
         has_action = {"uses", "action"} & table.entries.keys()
         if has_run and has_action:
             self._diagnostics.problem(table.place, "a step has one body, this has: uses, run")
@@ -207,7 +211,9 @@ class NodeReader:
     ) -> None:
         action_spec = self._actions.get(action)
         if action_spec is None:
-            hint = nearest(action, self._actions) or f"known: {', '.join(sorted(self._actions))}"
+            hint = nearest(action, self._actions, ALIKE) or (
+                f"known: {', '.join(sorted(self._actions))}"
+            )
             self._diagnostics.problem(uses.value.place, f'unknown action "{action}"', hint)
             return
         for entry in params or ():
@@ -258,18 +264,60 @@ class NodeReader:
     def _run(self, table: MappingNode) -> Step | None:
         entry = self._pair(table, "run", "script")
         assert entry is not None
+        said = self._diagnostics.value(table, "language", spec.NODE.known["language"])
+        if isinstance(entry.value, MappingNode):
+            if said:
+                self._diagnostics.problem(
+                    said.value.place, "run.type says the language: use one of them"
+                )
+            return self._typed(entry.value)
+        language = shown(said.value) if said else None
+        return self._code(entry, entry.key, language, (said or entry).value.place)
+
+    def _typed(self, table: MappingNode) -> Step | None:
+        """Read a ``run`` that says what it is: {type: python, code}, {type: expression, value}."""
+        entry = self._diagnostics.value(table, "type", spec.EXPRESSION.known["type"])
+        if "type" not in table:
+            hint = "write type: expression, or a language"
+            self._diagnostics.problem(table.place, "run: it has no type", hint)
+        if entry is None:
+            return None
+        kind = shown(entry.value)
+        self._diagnostics.keys(table, spec.EXPRESSION)
+        allowed = {"type", "value", "output_key"} if kind == "expression" else {"type", "code"}
+        for other in table:
+            if other.key in spec.EXPRESSION.known and other.key not in allowed:
+                self._diagnostics.problem(
+                    other.place, f'"{other.key}" has no meaning in a run of type {kind}'
+                )
+        if kind == "expression":
+            return self._expression(table)
+        source = table.entries.get("code")
+        if source is None:
+            self._diagnostics.problem(table.place, f"run: type {kind} needs code")
+            return None
+        return self._code(source, "run.code", kind, entry.value.place)
+
+    def _code(
+        self, entry: Entry, what: str, language: str | None, place: Location
+    ) -> CodeBody | None:
+        """Read code; ``place`` is where its language is said."""
         value = entry.value
-        if isinstance(value, MappingNode):
-            return self._expression(value)
         if not isinstance(value, Scalar) or not isinstance(value.value, str):
-            self._diagnostics.problem(value.place, f"{entry.key}: expected Python code")
+            self._diagnostics.problem(value.place, f"{what}: expected code")
             return None
         if not value.value.strip():
-            self._diagnostics.problem(entry.place, f"{entry.key}: there is no code")
+            self._diagnostics.problem(entry.place, f"{what}: there is no code")
             return None
-        return self._code(value, value.value)
+        language = language or code.marked_language(value.value) or "python"
+        if language != "python":
+            self._diagnostics.problem(
+                place, f"{language.capitalize()} code is not supported here", "write it in Python"
+            )
+            return None
+        return self._python(value, value.value)
 
-    def _code(self, value: Scalar, source: str) -> CodeBody | None:
+    def _python(self, value: Scalar, source: str) -> CodeBody | None:
         try:
             compiled = code.compile_code(source)
             if compiled.names <= {"variables"}:
@@ -283,21 +331,13 @@ class NodeReader:
                 place = Location(place.file, place.line + error.lineno, 1)
             shown = error.lineno is not None and not value.literal
             line = f" (line {error.lineno} of the code)" if shown else ""
-            self._diagnostics.problem(place, f"not valid Python: {error.msg}{line}")
+            other = code.likely_language(source)
+            hint = f"if it is {other.capitalize()}, write language: {other}" if other else ""
+            self._diagnostics.problem(place, f"not valid Python: {error.msg}{line}", hint)
             return None
         return CodeBody(compiled)
 
     def _expression(self, table: MappingNode) -> ExpressionBody | None:
-        entry = table.entries.get("type")
-        kind = shown(entry.value) if entry else ""
-        if kind != "expression":
-            place = entry.value.place if entry else table.place
-            wrong = f"type {kind} is not supported here" if entry else "it has no type"
-            self._diagnostics.problem(
-                place, f"run: {wrong}", "write type: expression, or Python code as text"
-            )
-            return None
-        self._diagnostics.keys(table, spec.EXPRESSION)
         key = self._diagnostics.text(table, "output_key") if "output_key" in table else "result"
         value = table.get("value")
         if not isinstance(value, Scalar) or value.value is None or value.value == "":

@@ -58,7 +58,7 @@ def render(tree: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
             settings[key] = {
                 name: item
                 for name, item in values.items()
-                if item is not None or (key == "llm" and name in spec.UNSENT)
+                if item is not None or (key == "llm" and name in spec.SENT)
             }
         elif (value := _rendered(key, part, scope)) is not None:
             settings[key] = value

@@ -10,6 +10,7 @@ from typing import Any
 from the_edge_agent import redact
 from the_edge_agent.spec import ValueType
 from the_edge_agent.suggest import nearest
+from the_edge_agent.value import json_reader
 from the_edge_agent.value.value import describe, is_number
 
 
@@ -53,13 +54,74 @@ def _is_list(value: Any, each: Callable[[Any], bool], least: int = 0) -> bool:
     return isinstance(value, list) and len(value) >= least and all(map(each, value))
 
 
+_MESSAGE_KEYS = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls"},
+    "tool": {"role", "content", "tool_call_id", "name"},
+}
+
+
 def _is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
+        return False
+    role = value["role"]
+    calls = value.get("tool_calls")
     return (
-        isinstance(value, dict)
-        and set(value) == {"role", "content"}
-        and value["role"] in ("system", "user", "assistant")
-        and isinstance(value["content"], str)
+        value.keys() <= _MESSAGE_KEYS.get(role, set())
+        and (isinstance(value.get("content"), str) or (bool(calls) and not value.get("content")))
+        and (calls is None or _is_list(calls, _is_tool_call))
+        and (role != "tool" or _is_name(value.get("tool_call_id")))
+        and (value.get("name") is None or _is_name(value["name"]))
     )
+
+
+def _function(value: Any) -> dict[str, Any] | None:
+    """Return the map with the name of a tool, of its own or in OpenAI's form; None: neither."""
+    if isinstance(value, dict) and value.get("type") == "function":
+        value = value.get("function")
+    has_name = isinstance(value, dict) and _is_name(value.get("name"))
+    return value if has_name else None
+
+
+def _is_tool_call(value: Any) -> bool:
+    function = _function(value)
+    return (
+        function is not None
+        and _is_name(value.get("id"))
+        and _is_arguments(function.get("arguments"))
+    )
+
+
+def _is_arguments(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            value = json_reader.read(value)
+        except ValueError:
+            return False
+    return isinstance(value, dict)
+
+
+def _is_tool(value: Any) -> bool:
+    function = _function(value)
+    return (
+        function is not None
+        and isinstance(function.get("description", ""), str)
+        and isinstance(function.get("parameters", {}), dict)
+    )
+
+
+def _is_response_format(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") == "json_schema":
+        form = value.get("json_schema")
+        return isinstance(form, dict) and isinstance(form.get("schema"), dict)
+    return value.get("type") in ("text", "json_object")
+
+
+def _is_choices(value: Any) -> bool:
+    return _is_list(value, _is_name, 1) and len(set(value)) == len(value)
 
 
 # Shapes that only their own readers know, such as goto, are none of these.
@@ -76,6 +138,10 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "some_texts": lambda value: _is_text(value) or _is_list(value, _is_text, 1),
     "names": lambda value: _is_name(value) or _is_list(value, _is_name),
     "messages": lambda value: _is_list(value, _is_message, 1),
+    "response_format": _is_response_format,
+    "schema": lambda value: isinstance(value, dict),
+    "choices": _is_choices,
+    "tools": lambda value: _is_list(value, _is_tool),
 }
 
 

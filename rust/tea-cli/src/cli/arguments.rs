@@ -93,6 +93,9 @@ pub struct RunOptions {
     /// Every environment variable that begins with PREFIX, as secrets.… without it
     #[arg(long, value_name = "PREFIX", value_parser = text())]
     pub secrets_env: Option<String>,
+    /// Warnings about the file are errors
+    #[arg(long)]
+    pub strict: bool,
     /// Exit with 1 when the final state has this value; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = text())]
     pub fail_on_state: Vec<String>,
@@ -115,6 +118,9 @@ pub struct ValidateOptions {
     /// Print one JSON list of all files
     #[arg(long)]
     pub json: bool,
+    /// Warnings about the file are errors
+    #[arg(long)]
+    pub strict: bool,
     /// No warnings
     #[arg(short, long)]
     pub quiet: bool,

@@ -60,9 +60,7 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
     };
     match given.command {
         Some(Command::Run(options)) => run::run_command(&options),
-        Some(Command::Validate(options)) => {
-            validate::validate_command(&options.files, options.json, options.quiet)
-        }
+        Some(Command::Validate(options)) => validate::validate_command(&options),
         Some(Command::Chat(options)) => chat::chat_command(&options),
         Some(Command::Model(options)) => {
             let FactsOptions { json, verify, gguf, low_memory, verbose } = options;

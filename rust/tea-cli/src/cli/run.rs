@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
+use tea_core::errors::InvalidFile;
 use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
@@ -40,6 +41,9 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let models = Models::new(&options.model, env.clone());
     let actions = registry(&models.backends, roots(options));
     let workflow = load::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
+    if options.strict && !workflow.warnings.is_empty() {
+        return Err(InvalidFile { problems: workflow.warnings }.into());
+    }
     if !options.quiet {
         for warning in &workflow.warnings {
             streams::say(&format!("{}: warning: {}", warning.place, warning.message));

@@ -7,6 +7,7 @@ use tea_core::value::json;
 use tea_core::value::Value;
 use tea_core::workflow::load;
 
+use super::arguments::ValidateOptions;
 use super::error::Failure;
 use super::registry::{registry_to_check, ENGINE};
 use super::values;
@@ -21,32 +22,34 @@ struct Checked {
     warnings: Vec<Problem>,
 }
 
-/// Check `files` and print every problem; returns 0 when all are valid, else 2.
+/// Check the files and print every problem; returns 0 when all are valid, else 2.
 ///
 /// Problems are the result, so they go to stdout: one a line, or as JSON one list of
 /// {file, valid, problems: [{line, column, severity, message, hint}]}.
 ///
 /// # Errors
 /// `Usage`: a file cannot be read.
-pub fn validate_command(files: &[OsString], as_json: bool, quiet: bool) -> Result<u8, Failure> {
-    let results: Result<Vec<_>, _> = files.iter().map(check).collect();
+pub fn validate_command(options: &ValidateOptions) -> Result<u8, Failure> {
+    let checked = options.files.iter().map(|file| check(file, options.strict));
+    let results: Result<Vec<_>, _> = checked.collect();
     let results = results?;
-    if as_json {
+    if options.json {
         let list = Value::list(results.iter().map(Checked::to_value).collect());
         streams::answer(&(json::write(&list, Some(2)) + "\n"));
     } else {
         for result in &results {
-            result.print(quiet);
+            result.print(options.quiet);
         }
     }
     let wrong = results.iter().any(|result| !result.errors.is_empty());
     Ok(if wrong { EXIT_USAGE } else { 0 })
 }
 
-fn check(file: &OsString) -> Result<Checked, Failure> {
+fn check(file: &OsString, strict: bool) -> Result<Checked, Failure> {
     let text = values::read_text(file)?;
     let name = file.to_string_lossy().into_owned();
     Ok(match load::load(&text, &name, &registry_to_check(), ENGINE) {
+        Ok(workflow) if strict => Checked { name, errors: workflow.warnings, warnings: Vec::new() },
         Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
         Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },
     })

@@ -990,6 +990,7 @@ pub struct Functions {
         lstrip: i32,
         special: bool,
     ) -> i32,
+    pub llama_sampler_accept: unsafe extern "C" fn(smpl: *mut llama_sampler, token: llama_token),
     pub llama_sampler_free: unsafe extern "C" fn(smpl: *mut llama_sampler),
     pub llama_sampler_chain_init:
         unsafe extern "C" fn(params: llama_sampler_chain_params) -> *mut llama_sampler,
@@ -1003,6 +1004,13 @@ pub struct Functions {
     pub llama_sampler_init_min_p:
         unsafe extern "C" fn(p: f32, min_keep: usize) -> *mut llama_sampler,
     pub llama_sampler_init_temp: unsafe extern "C" fn(t: f32) -> *mut llama_sampler,
+    pub llama_sampler_init_penalties: unsafe extern "C" fn(
+        n_vocab: i32,
+        penalty_last_n: i32,
+        penalty_repeat: f32,
+        penalty_freq: f32,
+        penalty_present: f32,
+    ) -> *mut llama_sampler,
     pub llama_sampler_sample: unsafe extern "C" fn(
         smpl: *mut llama_sampler,
         ctx: *mut llama_context,
@@ -1085,6 +1093,7 @@ impl Functions {
             __library.get(b"llama_vocab_get_add_bos\0").map(|sym| *sym)?;
         let llama_tokenize = __library.get(b"llama_tokenize\0").map(|sym| *sym)?;
         let llama_token_to_piece = __library.get(b"llama_token_to_piece\0").map(|sym| *sym)?;
+        let llama_sampler_accept = __library.get(b"llama_sampler_accept\0").map(|sym| *sym)?;
         let llama_sampler_free = __library.get(b"llama_sampler_free\0").map(|sym| *sym)?;
         let llama_sampler_chain_init =
             __library.get(b"llama_sampler_chain_init\0").map(|sym| *sym)?;
@@ -1102,6 +1111,8 @@ impl Functions {
             __library.get(b"llama_sampler_init_min_p\0").map(|sym| *sym)?;
         let llama_sampler_init_temp =
             __library.get(b"llama_sampler_init_temp\0").map(|sym| *sym)?;
+        let llama_sampler_init_penalties =
+            __library.get(b"llama_sampler_init_penalties\0").map(|sym| *sym)?;
         let llama_sampler_sample = __library.get(b"llama_sampler_sample\0").map(|sym| *sym)?;
         let llama_log_set = __library.get(b"llama_log_set\0").map(|sym| *sym)?;
         Ok(Functions {
@@ -1149,6 +1160,7 @@ impl Functions {
             llama_vocab_get_add_bos,
             llama_tokenize,
             llama_token_to_piece,
+            llama_sampler_accept,
             llama_sampler_free,
             llama_sampler_chain_init,
             llama_sampler_chain_add,
@@ -1158,6 +1170,7 @@ impl Functions {
             llama_sampler_init_top_p,
             llama_sampler_init_min_p,
             llama_sampler_init_temp,
+            llama_sampler_init_penalties,
             llama_sampler_sample,
             llama_log_set,
         })
@@ -1394,6 +1407,9 @@ impl Functions {
     ) -> i32 {
         (self.llama_token_to_piece)(vocab, token, buf, length, lstrip, special)
     }
+    pub unsafe fn llama_sampler_accept(&self, smpl: *mut llama_sampler, token: llama_token) {
+        (self.llama_sampler_accept)(smpl, token)
+    }
     pub unsafe fn llama_sampler_free(&self, smpl: *mut llama_sampler) {
         (self.llama_sampler_free)(smpl)
     }
@@ -1427,6 +1443,22 @@ impl Functions {
     }
     pub unsafe fn llama_sampler_init_temp(&self, t: f32) -> *mut llama_sampler {
         (self.llama_sampler_init_temp)(t)
+    }
+    pub unsafe fn llama_sampler_init_penalties(
+        &self,
+        n_vocab: i32,
+        penalty_last_n: i32,
+        penalty_repeat: f32,
+        penalty_freq: f32,
+        penalty_present: f32,
+    ) -> *mut llama_sampler {
+        (self.llama_sampler_init_penalties)(
+            n_vocab,
+            penalty_last_n,
+            penalty_repeat,
+            penalty_freq,
+            penalty_present,
+        )
     }
     pub unsafe fn llama_sampler_sample(
         &self,

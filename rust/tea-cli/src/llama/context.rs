@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use tea_core::errors::{Error, Kind};
+use tea_core::spec::Sampling;
 
 use super::bindings::{
     ggml_type_GGML_TYPE_F16, ggml_type_GGML_TYPE_Q8_0, llama_context, llama_memory_t,
@@ -159,34 +160,28 @@ impl Drop for Context {
     }
 }
 
-/// How to choose a token when not the likeliest is to be taken.
-#[derive(Debug, Clone, Copy)]
-pub struct Sampling {
-    /// Likeliest tokens that are looked at; 0: all.
-    pub top_k: i32,
-    /// Least sum of likelihoods of those looked at.
-    pub top_p: f32,
-    /// Least likelihood, as a part of the likeliest's.
-    pub min_p: f32,
-    /// Above 0.
-    pub temperature: f32,
-    /// Of the draw.
-    pub seed: u32,
-}
+/// Tokens that repetition is measured in, those of the prompt included.
+const PENALTY_WINDOW: usize = 64;
 
-/// A chain of samplers in the order that every engine shares: greedy alone, or top-k, top-p,
-/// min-p, temperature, then a draw with the seed.
+/// A chain of samplers in the order that every engine shares: penalties, then greedy alone, or
+/// top-k, top-p, min-p, temperature and a draw with the seed.
 pub struct Sampler {
     library: &'static Library,
     chain: NonNull<llama_sampler>,
 }
 
 impl Sampler {
-    /// The sampler of one answer; None takes the likeliest token.
+    /// The sampler of one answer to `prompt`; `seed` is of the draw.
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory.
-    pub fn new(library: &'static Library, sampling: Option<Sampling>) -> Result<Sampler, Error> {
+    pub fn new(
+        model: &Model,
+        prompt: &[Token],
+        sampling: &Sampling,
+        seed: u32,
+    ) -> Result<Sampler, Error> {
+        let library = model.library;
         let c = &library.c;
         // SAFETY: the parameters are llama.cpp's own.
         let chain =
@@ -195,18 +190,30 @@ impl Sampler {
             .ok_or_else(|| Error::new(Kind::Model, "llama.cpp cannot make a sampler"))?;
         // SAFETY: each sampler is new and belongs to the chain from then on.
         unsafe {
-            let links = match sampling {
-                None => vec![(c.llama_sampler_init_greedy)()],
-                Some(with) => vec![
-                    (c.llama_sampler_init_top_k)(with.top_k),
-                    (c.llama_sampler_init_top_p)(with.top_p, 1),
-                    (c.llama_sampler_init_min_p)(with.min_p, 1),
-                    (c.llama_sampler_init_temp)(with.temperature),
-                    (c.llama_sampler_init_dist)(with.seed),
-                ],
-            };
+            let mut links = vec![(c.llama_sampler_init_penalties)(
+                model.vocabulary_size(),
+                PENALTY_WINDOW as i32,
+                sampling.repeat_penalty as f32,
+                sampling.frequency_penalty as f32,
+                sampling.presence_penalty as f32,
+            )];
+            if sampling.temperature == 0.0 {
+                links.push((c.llama_sampler_init_greedy)());
+            } else {
+                let top_k = i32::try_from(sampling.top_k).unwrap_or(i32::MAX);
+                links.extend([
+                    (c.llama_sampler_init_top_k)(top_k),
+                    (c.llama_sampler_init_top_p)(sampling.top_p as f32, 1),
+                    (c.llama_sampler_init_min_p)(sampling.min_p as f32, 1),
+                    (c.llama_sampler_init_temp)(sampling.temperature as f32),
+                    (c.llama_sampler_init_dist)(seed),
+                ]);
+            }
             for link in links {
                 (c.llama_sampler_chain_add)(chain.as_ptr(), link);
+            }
+            for token in &prompt[prompt.len().saturating_sub(PENALTY_WINDOW)..] {
+                (c.llama_sampler_accept)(chain.as_ptr(), *token);
             }
         }
         Ok(Sampler { library, chain })

@@ -30,7 +30,7 @@ mod model;
 pub mod model_file;
 mod repack;
 
-pub use context::{Context, ContextOptions, Sampler, Sampling};
+pub use context::{Context, ContextOptions, Sampler};
 pub use library::{library_directory, load, Library};
 pub use log::show as show_log;
 pub use model::{Loading, Model, Special, Token};

@@ -175,12 +175,17 @@ impl Model {
         }
     }
 
+    /// How many tokens the vocabulary has.
+    #[must_use]
+    pub fn vocabulary_size(&self) -> i32 {
+        // SAFETY: the vocabulary lives as long as the model.
+        unsafe { (self.library.c.llama_vocab_n_tokens)(self.vocab) }
+    }
+
     /// Bytes of the longest piece of text that the vocabulary has a token for.
     #[must_use]
     pub fn longest_piece(&self) -> usize {
-        // SAFETY: the vocabulary lives as long as the model.
-        let count = unsafe { (self.library.c.llama_vocab_n_tokens)(self.vocab) };
-        (0..count).map(|token| self.token_text(token).len()).max().unwrap_or(0)
+        (0..self.vocabulary_size()).map(|token| self.token_text(token).len()).max().unwrap_or(0)
     }
 
     /// The control tokens whose names `text` has in it, as these names.

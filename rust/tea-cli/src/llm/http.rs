@@ -14,7 +14,8 @@ use tea_core::actions::LocalFuture;
 use tea_core::errors::Error;
 use tea_core::llm::api::{ApiBackend, Http, HttpError, HttpRequest, HttpResponse};
 use tea_core::llm::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, OnText,
 };
 use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{http, Agent, Body, Proxy};
@@ -86,6 +87,13 @@ impl Backend for Stoppable {
         request: &'a EmbedRequest,
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
         Box::pin(self.unless_stopped(self.0.embed(request)))
+    }
+
+    fn decide<'a>(
+        &'a self,
+        request: &'a DecideRequest,
+    ) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        Box::pin(self.unless_stopped(self.0.decide(request)))
     }
 }
 

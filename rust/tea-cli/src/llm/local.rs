@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tea_core::actions::LocalFuture;
-use tea_core::errors::Error;
+use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, OnText, Role,
 };
 use tea_core::llm::model_path::Found;
 use tea_core::value::{Map, Value};
@@ -133,6 +134,7 @@ impl LocalBackend {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
+        refuse_what_is_not_done(request)?;
         self.with_model(false, |loaded| {
             let done = loaded.generate(request, on_text)?;
             if self.verbose {
@@ -144,6 +146,9 @@ impl LocalBackend {
                 finish_reason: done.finish_reason,
                 prompt_tokens: done.prompt_tokens as u64,
                 completion_tokens: done.completion_tokens as u64,
+                data: None,
+                reasoning: None,
+                tool_calls: Vec::new(),
             })
         })
     }
@@ -175,6 +180,30 @@ impl Backend for LocalBackend {
         request: &'a EmbedRequest,
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
         Box::pin(async move { self.vectors(request) })
+    }
+
+    fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        let message = "llm.decide is not done by the local model yet";
+        let error = Error::new(Kind::Action, message);
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+fn refuse_what_is_not_done(request: &ChatRequest) -> Result<(), Error> {
+    let tells_of_tools = |message: &tea_core::llm::backend::Message| {
+        message.role == Role::Tool || !message.tool_calls.is_empty()
+    };
+    let calls = !request.tools.is_empty() || request.messages.iter().any(tells_of_tools);
+    let asked = [
+        ("hold an answer to a shape", request.shape.is_some()),
+        ("call tools", calls),
+        ("switch thinking", request.thinking.is_some()),
+    ];
+    match asked.into_iter().find(|(_, is_asked)| *is_asked) {
+        Some((what, _)) => {
+            Err(Error::new(Kind::Action, format!("the local model cannot {what} yet")))
+        }
+        None => Ok(()),
     }
 }
 

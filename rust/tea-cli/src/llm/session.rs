@@ -10,7 +10,7 @@ use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
 
 use super::adaptive_threads::{cpu_wait_seconds, AdaptiveThreads};
 use super::memory::{CacheType, BATCH};
-use crate::llama::{self, Context, ContextOptions, Model, Sampler, Sampling, Token};
+use crate::llama::{Context, ContextOptions, Model, Sampler, Token};
 use crate::stop;
 
 const STOPPED: i32 = 2;
@@ -81,7 +81,8 @@ impl Session {
         let started = Instant::now();
         self.check_room(prompt.len(), request.sampling.max_tokens)?;
         let reused = self.rewind(prompt);
-        let mut sampler = Sampler::new(llama::load()?, sampling(request)?)?;
+        let seed = request.seed.map_or_else(new_seed, Ok)?;
+        let mut sampler = Sampler::new(&self.model, prompt, &request.sampling, seed)?;
         let mut answer = StopSequenceBuffer::new(&request.stop, on_text);
         for chunk in prompt[reused..].chunks(BATCH as usize) {
             self.compute(chunk)?;
@@ -195,23 +196,6 @@ impl Session {
             self.cached.clear();
         }
     }
-}
-
-/// How to sample the answer: None is greedy.
-fn sampling(request: &ChatRequest) -> Result<Option<Sampling>, Error> {
-    if request.sampling.temperature == 0.0 {
-        return Ok(None);
-    }
-    Ok(Some(Sampling {
-        top_k: i32::try_from(request.sampling.top_k).unwrap_or(i32::MAX),
-        top_p: request.sampling.top_p as f32,
-        min_p: request.sampling.min_p as f32,
-        temperature: request.sampling.temperature as f32,
-        seed: match request.seed {
-            Some(seed) => seed,
-            None => new_seed()?,
-        },
-    }))
 }
 
 fn new_seed() -> Result<u32, Error> {

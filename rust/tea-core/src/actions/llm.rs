@@ -1,15 +1,20 @@
 //! The llm actions: check the parameters, choose the backend, shape the result.
 //!
 //! `llm.call`, `llm.chat` and `llm.complete` are one action; `llm.stream` sends each piece of the
-//! answer as an event too; `llm.embed` turns texts into vectors.
+//! answer as an event too; `llm.decide` says which of several texts is the likeliest answer;
+//! `llm.embed` turns texts into vectors.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
-use crate::llm::backend::{BackendChoice, Backends, ChatReply, ChatRequest, Message, Role};
+use crate::llm::backend::{
+    BackendChoice, Backends, ChatReply, ChatRequest, DecideRequest, Message, Role, ToolCall,
+    ToolChoice,
+};
 use crate::llm::parameters;
+use crate::llm::shape::Shape;
 use crate::run::events::Event;
 use crate::spec;
 use crate::value::{Map, Value};
@@ -22,6 +27,10 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
         let check: Option<Check> = Some(parameters::chat_problems);
         registry.add(name, ActionSpec { action, params: spec::CHAT.names, required: &[], check });
     }
+    let action = Rc::new(Decide { backends: backends.clone() });
+    let check: Option<Check> = Some(parameters::decide_problems);
+    let (params, required) = (spec::DECIDE.names, spec::DECIDE.required);
+    registry.add("llm.decide", ActionSpec { action, params, required, check });
     let action = Rc::new(Embed { backends: backends.clone() });
     let check: Option<Check> = Some(parameters::embed_problems);
     let required = spec::EMBED.required;
@@ -31,6 +40,10 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
 struct Chat {
     backends: Rc<Backends>,
     streams: bool,
+}
+
+struct Decide {
+    backends: Rc<Backends>,
 }
 
 struct Embed {
@@ -50,7 +63,7 @@ impl Action for Chat {
             };
             let sent: Option<&dyn Fn(&str)> = if self.streams { Some(&on_text) } else { None };
             let reply = backend.chat(&request, sent).await?;
-            Ok(chat_result(&reply, backend.name().word()))
+            Ok(chat_result(&request, &reply, backend.name().word()))
         })
     }
 }
@@ -58,26 +71,32 @@ impl Action for Chat {
 /// The request that checked parameters and settings ask for.
 ///
 /// # Errors
-/// `ActionError`: there is neither `prompt` nor `messages`.
+/// `ActionError`: there is neither `prompt` nor `messages`, or no tool to choose.
 pub fn chat_request(params: &Map, settings: &Map) -> Result<ChatRequest, Error> {
-    let request = parameters::sampling(params, settings);
+    let (messages, prompt) = conversation(params, settings)?;
+    let request = ChatRequest { messages, prompt, ..parameters::sampling(params, settings) };
+    let needs_tools = !matches!(request.tool_choice, ToolChoice::Auto | ToolChoice::None);
+    if needs_tools && request.tools.is_empty() {
+        let choice = request.tool_choice.word();
+        return Err(Error::action(format!("tool_choice is {choice}, and there are no tools")));
+    }
+    Ok(request)
+}
+
+/// The messages, and the prompt where there is nothing else.
+fn conversation(params: &Map, settings: &Map) -> Result<(Vec<Message>, Option<Arc<str>>), Error> {
     let text = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).map(Arc::<str>::from);
     if let Some(messages) = params.get("messages").and_then(Value::as_list) {
-        let messages = messages.iter().filter_map(Value::as_map).filter_map(|message| {
-            let role = message.get("role").and_then(Value::as_text).and_then(Role::from_word)?;
-            Some(Message { role, content: text(message, "content")? })
-        });
-        return Ok(ChatRequest { messages: messages.collect(), ..request });
+        let messages = messages.iter().filter_map(Value::as_map).filter_map(parameters::message);
+        return Ok((messages.collect(), None));
     }
     let Some(prompt) = text(params, "prompt") else {
         return Err(Error::action("prompt or messages is missing").hint("give one of the two"));
     };
     let user = Message::new(Role::User, prompt.clone());
     Ok(match text(params, "system").or_else(|| text(settings, "system")) {
-        Some(system) => {
-            ChatRequest { messages: vec![Message::new(Role::System, system), user], ..request }
-        }
-        None => ChatRequest { messages: vec![user], prompt: Some(prompt), ..request },
+        Some(system) => (vec![Message::new(Role::System, system), user], None),
+        None => (vec![user], Some(prompt)),
     })
 }
 
@@ -85,10 +104,11 @@ fn count(number: u64) -> Value {
     Value::Int(number.into())
 }
 
-fn chat_result(reply: &ChatReply, backend: &str) -> Value {
+fn chat_result(request: &ChatRequest, reply: &ChatReply, backend: &str) -> Value {
     let total = reply.prompt_tokens + reply.completion_tokens;
     let content = Value::text(&reply.content);
-    Value::record([
+    let data = reply.data.clone().unwrap_or(Value::Null);
+    let mut result = vec![
         ("content", content.clone()),
         ("response", content),
         ("model", Value::text(&reply.model)),
@@ -103,7 +123,53 @@ fn chat_result(reply: &ChatReply, backend: &str) -> Value {
             ]),
         ),
         ("tokens_used", count(total)),
-    ])
+    ];
+    if request.shape.is_some() {
+        result.push(("data", data.clone()));
+    }
+    if matches!(request.shape, Some(Shape::Choices(_))) {
+        result.push(("choice", data));
+    }
+    if !request.tools.is_empty() {
+        let calls = reply.tool_calls.iter().map(ToolCall::to_value).collect();
+        result.push(("tool_calls", Value::list(calls)));
+    }
+    if let Some(reasoning) = &reply.reasoning {
+        result.push(("reasoning", Value::text(reasoning)));
+    }
+    Value::map(result.into_iter().map(|(key, value)| (key.into(), value)).collect())
+}
+
+impl Action for Decide {
+    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            refuse(parameters::decide_problems(call.params))?;
+            let settings = llm_settings(&call)?;
+            let (messages, prompt) = conversation(call.params, settings)?;
+            let request = parameters::decision(call.params, settings);
+            let request = DecideRequest { messages, prompt, ..request };
+            if request.choices.is_empty() {
+                return Err(Error::action("choices is missing"));
+            }
+            let backend = self.backends.select(settings, choice(call.params))?;
+            let probabilities = backend.decide(&request).await?.probabilities;
+            let mut index = 0;
+            for (other, probability) in probabilities.iter().enumerate() {
+                if *probability > probabilities[index] {
+                    index = other;
+                }
+            }
+            let choice = request.choices.get(index).cloned().unwrap_or_default();
+            Ok(Value::record([
+                ("choice", Value::Text(choice)),
+                ("index", count(index as u64)),
+                (
+                    "probabilities",
+                    Value::list(probabilities.into_iter().map(Value::Float).collect()),
+                ),
+            ]))
+        })
+    }
 }
 
 impl Action for Embed {

@@ -83,6 +83,7 @@ pub struct ActionSpec {
 pub struct Registry {
     specs: BTreeMap<&'static str, ActionSpec>,
     refused: BTreeMap<&'static str, &'static str>,
+    refused_parameters: BTreeMap<&'static str, &'static str>,
 }
 
 impl Registry {
@@ -97,6 +98,11 @@ impl Registry {
         self.refused.insert(name, why);
     }
 
+    /// Refuse a parameter, whichever action has it: `why` as in `refuse`.
+    pub fn refuse_parameter(&mut self, name: &'static str, why: &'static str) {
+        self.refused_parameters.insert(name, why);
+    }
+
     /// The action of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ActionSpec> {
@@ -105,6 +111,10 @@ impl Registry {
 
     pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {
         self.refused.get(name).copied()
+    }
+
+    pub(crate) fn refused_parameter(&self, name: &str) -> Option<&'static str> {
+        self.refused_parameters.get(name).copied()
     }
 
     /// All names.

@@ -6,13 +6,15 @@ use std::rc::Rc;
 use chrono::DateTime;
 
 use super::backend::{
-    Backend, BackendName, ChatReply, ChatRequest, EmbedReply, EmbedRequest, OnText, MAX_PROMPT,
+    Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
+    EmbedRequest, OnText, MAX_PROMPT,
 };
 use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::redact::shorten;
+use crate::spec::SENT;
 use crate::value::json;
 use crate::value::numbers::short_text;
 use crate::value::{Map, Value};
@@ -296,13 +298,10 @@ fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> 
         ("model", model.into()),
         ("messages", Value::list(request.messages.iter().map(message).collect())),
     ];
-    let sampled = [
-        ("temperature", "temperature", Value::Float(request.sampling.temperature)),
-        ("max_tokens", limit, Value::Int(request.sampling.max_tokens.into())),
-        ("top_p", "top_p", Value::Float(request.sampling.top_p)),
-    ];
-    let sampled = sampled.into_iter().filter(|(field, ..)| !request.unsent.contains(field));
-    body.extend(sampled.map(|(_, name, value)| (name, value)));
+    let is_sent = |name: &str| SENT.contains(&name) && !request.unsent.contains(&name);
+    let sampled = request.sampling.fields().into_iter().filter(|(name, _)| is_sent(name));
+    let named = |name| if name == "max_tokens" { limit } else { name };
+    body.extend(sampled.map(|(name, value)| (named(name), value)));
     body.extend(request.seed.map(|seed| ("seed", Value::Int(seed.into()))));
     if !request.stop.is_empty() {
         body.push(("stop", texts(&request.stop)));
@@ -325,6 +324,9 @@ impl Backend for ApiBackend {
         on_text: Option<OnText<'a>>,
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
         Box::pin(async move {
+            if request.shape.is_some() || !request.tools.is_empty() {
+                return Err(Error::action("an API cannot be asked for a shape or tools yet"));
+            }
             let model = self.model(request.model.as_deref())?;
             if request.messages.iter().map(|each| each.content.len()).sum::<usize>() > MAX_PROMPT {
                 let message = format!("the messages have more than {MAX_PROMPT} bytes");
@@ -360,6 +362,12 @@ impl Backend for ApiBackend {
                 Reply::Chat(_) => Err(Error::new(Kind::Api, "an answer came for vectors")),
             }
         })
+    }
+
+    fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        let error = Error::action("llm.decide needs a local model")
+            .hint("set backend: local, or ask with choices");
+        Box::pin(std::future::ready(Err(error)))
     }
 }
 

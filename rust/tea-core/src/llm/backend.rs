@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::shape::Shape;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::spec::Sampling;
-use crate::value::Map;
+use crate::value::{Map, Value};
 
 /// What to say where there is no local model.
 pub const NO_MODEL: &str = "no model found";
@@ -32,6 +33,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// What a tool gave.
+    Tool,
 }
 
 impl Role {
@@ -42,34 +45,151 @@ impl Role {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
+            Role::Tool => "tool",
         }
     }
 
     /// The role that the word names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Role> {
-        [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.word() == word)
+        let all = [Role::System, Role::User, Role::Assistant, Role::Tool];
+        all.into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// What a model may call.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it does; may be empty.
+    pub description: Arc<str>,
+    /// The JSON Schema of its arguments.
+    pub parameters: Value,
+}
+
+impl Tool {
+    /// As requests have it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        Value::record([
+            ("name", Value::Text(self.name.clone())),
+            ("description", Value::Text(self.description.clone())),
+            ("parameters", self.parameters.clone()),
+        ])
+    }
+}
+
+/// A tool that a model calls.
+#[derive(Debug, Clone)]
+pub struct ToolCall {
+    /// Its own in a conversation.
+    pub id: Arc<str>,
+    /// The tool's.
+    pub name: Arc<str>,
+    /// By name.
+    pub arguments: Map,
+}
+
+impl ToolCall {
+    /// The call that a map of these keys describes.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<ToolCall> {
+        let map = value.as_map()?;
+        let text = |key: &str| map.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+        let arguments = map.get("arguments")?.as_map()?.clone();
+        Some(ToolCall { id: text("id")?, name: text("name")?, arguments })
+    }
+
+    /// As results have it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        Value::record([
+            ("id", Value::Text(self.id.clone())),
+            ("name", Value::Text(self.name.clone())),
+            ("arguments", Value::map(self.arguments.clone())),
+        ])
     }
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Message {
     /// Who said it.
     pub role: Role,
     /// What was said.
     pub content: Arc<str>,
+    /// Of an assistant: what it called.
+    pub tool_calls: Vec<ToolCall>,
+    /// Of a tool: whose result this is.
+    pub tool_call_id: Option<Arc<str>>,
+    /// Of a tool: its name.
+    pub name: Option<Arc<str>>,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: Role, content: impl Into<Arc<str>>) -> Message {
-        Message { role, content: content.into() }
+        let content = content.into();
+        Message { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None }
+    }
+
+    /// As requests have it: what it lacks is left out.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut fields =
+            vec![("role", self.role.word().into()), ("content", Value::Text(self.content.clone()))];
+        if !self.tool_calls.is_empty() {
+            let calls = self.tool_calls.iter().map(ToolCall::to_value).collect();
+            fields.push(("tool_calls", Value::list(calls)));
+        }
+        let id = self.tool_call_id.clone().map(|id| ("tool_call_id", Value::Text(id)));
+        let name = self.name.clone().map(|name| ("name", Value::Text(name)));
+        fields.extend(id.into_iter().chain(name));
+        Value::map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+}
+
+/// Whether and what a model is to call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+    /// One of the tools.
+    Required,
+    /// The tool of this name.
+    Named(Arc<str>),
+}
+
+impl ToolChoice {
+    /// The choice that the word, or a tool's name, stands for.
+    #[must_use]
+    pub fn from_word(word: &str) -> ToolChoice {
+        match word {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Required,
+            name => ToolChoice::Named(name.into()),
+        }
+    }
+
+    /// The word, or the tool's name.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            ToolChoice::Auto => "auto",
+            ToolChoice::None => "none",
+            ToolChoice::Required => "required",
+            ToolChoice::Named(name) => name,
+        }
     }
 }
 
 /// A conversation to go on with, and how to sample the answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ChatRequest {
     /// Never empty.
     pub messages: Vec<Message>,
@@ -92,6 +212,14 @@ pub struct ChatRequest {
     pub unsent: Vec<&'static str>,
     /// What an API is sent `max_tokens` as.
     pub limit_name: &'static str,
+    /// What the answer is held to; None: free text.
+    pub shape: Option<Shape>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether and what it is to call.
+    pub tool_choice: ToolChoice,
+    /// Whether the model is to think first; None: as the chat template has it.
+    pub thinking: Option<bool>,
 }
 
 /// Texts to turn into vectors.
@@ -114,6 +242,8 @@ pub enum FinishReason {
     Stop,
     /// It reached `max_tokens`.
     Length,
+    /// The model calls tools.
+    ToolCalls,
     /// What else an API says.
     Other(String),
 }
@@ -125,13 +255,14 @@ impl FinishReason {
         match self {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
             FinishReason::Other(word) => word,
         }
     }
 }
 
 /// An answer. Token counts are of the model's own tokenizer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ChatReply {
     /// The answer.
     pub content: String,
@@ -143,6 +274,33 @@ pub struct ChatReply {
     pub prompt_tokens: u64,
     /// Tokens of the answer.
     pub completion_tokens: u64,
+    /// What the answer means, of one that was held to a shape.
+    pub data: Option<Value>,
+    /// What the model thought before it.
+    pub reasoning: Option<String>,
+    /// What the model calls.
+    pub tool_calls: Vec<ToolCall>,
+}
+
+impl ChatReply {
+    /// The reply with its `data`, once it is known to have the shape. One that calls tools has
+    /// none.
+    ///
+    /// # Errors
+    /// `LimitError`: `max_tokens` cut the answer; `failure`: it has another shape.
+    pub fn held_to(mut self, shape: Option<&Shape>, failure: Kind) -> Result<ChatReply, Error> {
+        let Some(shape) = shape.filter(|_| self.tool_calls.is_empty()) else { return Ok(self) };
+        if self.finish_reason == FinishReason::Length {
+            let tokens = self.completion_tokens;
+            let message =
+                format!("max_tokens cut the answer after {tokens} tokens, before it had its shape");
+            let hint = "raise max_tokens, or bound what the shape lets grow: maxLength, maxItems";
+            return Err(Error::limit(message).hint(hint));
+        }
+        let wrong = |what| Error::new(failure, format!("the model answered with {what}"));
+        self.data = Some(shape.data(&self.content).map_err(wrong)?);
+        Ok(self)
+    }
 }
 
 /// One vector for each text, in the order of the texts.
@@ -154,6 +312,38 @@ pub struct EmbedReply {
     pub model: String,
     /// Tokens of all texts.
     pub tokens: u64,
+}
+
+/// What the likelihood of a choice is divided by before they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Normalize {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its length in bytes.
+    PerByte,
+}
+
+/// A conversation, and the texts that it may go on with.
+#[derive(Debug, Clone)]
+pub struct DecideRequest {
+    /// Never empty.
+    pub messages: Vec<Message>,
+    /// As in a `ChatRequest`.
+    pub prompt: Option<Arc<str>>,
+    /// Never empty; none is empty or there twice.
+    pub choices: Vec<Arc<str>>,
+    /// What their likelihoods are divided by.
+    pub normalize: Normalize,
+    /// As in a `ChatRequest`.
+    pub thinking: Option<bool>,
+}
+
+/// How likely each choice is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecideReply {
+    /// In the order of the choices; their sum is 1.
+    pub probabilities: Vec<f64>,
 }
 
 /// Which of the two ways to a model.
@@ -218,6 +408,12 @@ pub trait Backend {
     /// Turn texts into vectors.
     fn embed<'a>(&'a self, request: &'a EmbedRequest)
         -> LocalFuture<'a, Result<EmbedReply, Error>>;
+
+    /// Say how likely each of several texts is as the answer.
+    fn decide<'a>(
+        &'a self,
+        request: &'a DecideRequest,
+    ) -> LocalFuture<'a, Result<DecideReply, Error>>;
 }
 
 /// Makes a backend from the file's rendered `settings.llm`; None when there is nothing to make one

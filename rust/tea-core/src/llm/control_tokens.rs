@@ -51,7 +51,7 @@ impl Placeholders {
             let replaced = pairs.iter().fold(each.content.to_string(), |text, (control, mark)| {
                 text.replace(control, mark)
             });
-            Message::new(each.role, replaced)
+            Message { content: replaced.into(), ..each.clone() }
         });
         let messages = messages.collect();
         Ok((Placeholders { pairs }, messages))

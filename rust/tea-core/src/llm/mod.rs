@@ -8,4 +8,6 @@ pub mod endpoint;
 pub mod model_path;
 pub mod openai_format;
 pub mod parameters;
+pub mod shape;
 pub mod stop_sequence_buffer;
+pub(crate) mod tools;

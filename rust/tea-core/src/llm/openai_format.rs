@@ -347,6 +347,9 @@ fn reply(
         finish_reason,
         prompt_tokens: tokens(usage, "prompt_tokens"),
         completion_tokens: tokens(usage, "completion_tokens"),
+        data: None,
+        reasoning: None,
+        tool_calls: Vec::new(),
     }
 }
 

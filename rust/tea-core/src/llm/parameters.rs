@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::backend::{ChatRequest, EmbedRequest};
+use super::backend::{
+    ChatRequest, DecideRequest, EmbedRequest, Message, Normalize, Role, ToolCall, ToolChoice,
+};
+use super::shape::Shape;
+use super::tools;
 use crate::spec::{self, Sampling};
-use crate::value::{Map, Value};
+use crate::value::{json, Map, Value};
 
 /// llama.cpp takes the next number for "any".
 pub const MAX_SEED: u32 = u32::MAX - 1;
@@ -12,7 +16,18 @@ pub const MAX_SEED: u32 = u32::MAX - 1;
 /// The key and the message of each parameter of a chat that is wrong. Null means not given.
 #[must_use]
 pub fn chat_problems(values: &Map) -> Vec<(&str, String)> {
-    spec::CHAT.types.problems(values)
+    let mut problems = spec::CHAT.types.problems(values);
+    if problems.is_empty() {
+        problems.extend(shape_problems(values));
+        problems.extend(tools::problems(values, &[]));
+    }
+    problems
+}
+
+/// The same for a decision.
+#[must_use]
+pub fn decide_problems(values: &Map) -> Vec<(&str, String)> {
+    spec::DECIDE.types.problems(values)
 }
 
 /// The same for an embedding.
@@ -48,6 +63,72 @@ impl Given<'_> {
     fn text(&self, key: &str) -> Option<Arc<str>> {
         self.value(key).and_then(Value::as_text).map(Into::into)
     }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.value(key).and_then(Value::as_bool)
+    }
+}
+
+const SHAPES: [&str; 5] = ["response_format", "schema", "choices", "regex", "grammar"];
+
+/// What is wrong where more than one shape is given.
+fn shape_problems(values: &Map) -> Vec<(&'static str, String)> {
+    let is_given = |key: &&str| values.get(*key).is_some_and(|v| !matches!(v, Value::Null));
+    let mut given = SHAPES.into_iter().filter(is_given);
+    let Some(first) = given.next() else { return Vec::new() };
+    let message =
+        |key| (key, format!("{key}: the answer is held to {first} already; give one of the two"));
+    given.map(message).collect()
+}
+
+/// What checked parameters hold the answer to; None: free text.
+fn shape(params: &Map) -> Option<Shape> {
+    let map = |map: &Map, key: &str| map.get(key).and_then(Value::as_map).cloned();
+    let text = |key: &str| params.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    let form = map(params, "response_format").unwrap_or_default();
+    if form.get("type").and_then(Value::as_text) == Some("json_object") {
+        return Some(Shape::JsonObject);
+    }
+    let named = map(&form, "json_schema").and_then(|form| map(&form, "schema"));
+    if let Some(schema) = named.or_else(|| map(params, "schema")) {
+        return Some(Shape::JsonSchema(Value::map(schema)));
+    }
+    if let Some(choices) = params.get("choices").filter(|v| v.as_list().is_some()) {
+        return Some(Shape::Choices(texts(choices)));
+    }
+    text("regex").map(Shape::Regex).or_else(|| text("grammar").map(Shape::Lark))
+}
+
+fn texts(value: &Value) -> Vec<Arc<str>> {
+    let items = value.as_list().unwrap_or_default();
+    items.iter().filter_map(Value::as_text).map(Into::into).collect()
+}
+
+/// The message that a checked map describes.
+pub(crate) fn message(given: &Map) -> Option<Message> {
+    let text = |key: &str| given.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+    let calls = given.get("tool_calls").and_then(Value::as_list).unwrap_or_default();
+    Some(Message {
+        role: Role::from_word(&text("role")?)?,
+        content: text("content").unwrap_or_default(),
+        tool_calls: calls.iter().filter_map(tool_call).collect(),
+        tool_call_id: text("tool_call_id"),
+        name: text("name"),
+    })
+}
+
+fn tool_call(given: &Value) -> Option<ToolCall> {
+    let function = tools::function(given)?;
+    let name = function.get("name").and_then(Value::as_text)?;
+    let arguments = match function.get("arguments")? {
+        Value::Text(text) => json::read(text).ok()?,
+        other => other.clone(),
+    };
+    Some(ToolCall {
+        id: given.as_map()?.get("id")?.as_text()?.into(),
+        name: name.into(),
+        arguments: arguments.as_map()?.clone(),
+    })
 }
 
 /// A chat request without messages; the call's own parameters go before the settings.
@@ -69,24 +150,21 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         })
     };
     let limits = first(&["max_completion_tokens", "max_tokens"]);
-    let fields = [
-        ("temperature", first(&["temperature"])),
-        ("top_p", first(&["top_p"])),
-        ("max_tokens", limits),
-    ];
     let mut sampling = Sampling::default();
-    for (name, _) in sampling.fields().iter().filter(|(name, _)| !spec::UNSENT.contains(name)) {
-        if let Some(value) = given.value(name) {
-            sampling.set(name, value);
+    let mut unsent = Vec::new();
+    for (name, _) in sampling.fields() {
+        let found = match name {
+            "max_tokens" => limits.map(|(_, value)| value),
+            _ if spec::SENT.contains(&name) => first(&[name]).map(|(_, value)| value),
+            _ => given.value(name),
+        };
+        match found {
+            Some(Value::Null) => unsent.push(name),
+            Some(value) => sampling.set(name, value),
+            None if spec::SENT_WHERE_GIVEN.contains(&name) => unsent.push(name),
+            None => {}
         }
     }
-    for (name, found) in &fields {
-        if let Some((_, value)) = found {
-            sampling.set(name, value);
-        }
-    }
-    let is_null = |found: &Option<(&str, &Value)>| matches!(found, Some((_, Value::Null)));
-    let unsent = fields.iter().filter(|(_, found)| is_null(found)).map(|(name, _)| *name);
     let seed = given.value("seed").and_then(Value::as_int);
     ChatRequest {
         messages: Vec::new(),
@@ -97,8 +175,36 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         model: given.text("model"),
         timeout: given.number("timeout", 300.0),
         max_retries: given.count("max_retries", 0),
-        unsent: unsent.collect(),
+        unsent,
         limit_name: limits.map_or("max_tokens", |(name, _)| name),
+        shape: shape(params),
+        tools: params
+            .get("tools")
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(tools::tool)
+            .collect(),
+        tool_choice: given
+            .text("tool_choice")
+            .map_or_else(Default::default, |word| ToolChoice::from_word(&word)),
+        thinking: given.flag("thinking"),
+    }
+}
+
+/// A request to decide between texts, without messages.
+#[must_use]
+pub fn decision(params: &Map, settings: &Map) -> DecideRequest {
+    let given = Given(params, settings);
+    DecideRequest {
+        messages: Vec::new(),
+        prompt: None,
+        choices: params.get("choices").map(texts).unwrap_or_default(),
+        normalize: match params.get("normalize").and_then(Value::as_text) {
+            Some("per_byte") => Normalize::PerByte,
+            _ => Normalize::None,
+        },
+        thinking: given.flag("thinking"),
     }
 }
 

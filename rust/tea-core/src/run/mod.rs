@@ -94,7 +94,7 @@ struct Run<'w> {
     settings: Map,
     error_handling: RetryOverrides,
     limit: u64,
-    scope: [(&'static str, Value); 4],
+    scope: [(&'static str, Value); 5],
     masker: Rc<Masker>,
     runs: u64,
 }
@@ -130,6 +130,7 @@ impl<'w> Run<'w> {
                 .map_or(settings::DEFAULT_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
             scope: [
                 ("variables", variables),
+                ("data", Value::map(workflow.data.clone())),
                 ("settings", Value::map(settings.clone())),
                 ("env", env),
                 ("secrets", given.secrets),

@@ -27,12 +27,12 @@ use tree::{Expression, Statement};
 pub use value_tree::{Report, ValueTree};
 
 use crate::errors::Error;
-use crate::suggest::nearest;
+use crate::suggest::{nearest_within, ALIKE};
 use crate::value::text;
 use crate::value::Value;
 
 /// The names that every template knows.
-pub const SCOPES: &[&str] = &["state", "variables", "settings", "env", "secrets"];
+pub const SCOPES: &[&str] = &["state", "variables", "data", "settings", "env", "secrets"];
 /// The names of templates that see the raw result of an action.
 pub const RESULT_SCOPES: &[&str] =
     &["state", "variables", "settings", "env", "secrets", "result", "action_result"];
@@ -160,7 +160,7 @@ fn check_names(names: &BTreeSet<Rc<str>>, scopes: &[&str]) -> Result<(), Error> 
     let Some(name) = names.iter().find(|name| !scopes.contains(&&***name)) else {
         return Ok(());
     };
-    let mut hint = nearest(name, scopes.iter().copied());
+    let mut hint = nearest_within(name, scopes.iter().copied(), ALIKE);
     if hint.is_empty() && scopes.contains(&"state") {
         hint = format!("for a key of the state write state.{name}");
     }

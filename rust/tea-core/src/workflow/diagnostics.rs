@@ -60,8 +60,8 @@ impl Diagnostics {
             if level.knows(key) {
                 continue;
             }
-            if level.ignored.contains(&key) {
-                self.warn(&entry.place, format!("\"{key}\" in {} has no effect here", level.title));
+            if let Some((_, why)) = level.ignored.iter().find(|(ignored, _)| *ignored == key) {
+                self.without_effect(entry, level.title, why);
             } else if level.unsupported.contains(&key) {
                 let shown = match entry.value.text() {
                     Some(value) => format!("\"{key}: {value}\""),
@@ -75,6 +75,14 @@ impl Diagnostics {
                 self.problem(&entry.place, message, hint);
             }
         }
+    }
+
+    /// Note a key that changes nothing.
+    pub fn without_effect(&mut self, entry: &Entry, place: &str, why: &str) {
+        let separator = if why.is_empty() { "" } else { ": " };
+        let key = &entry.key;
+        let message = format!("\"{key}\" in {place} has no effect here{separator}{why}");
+        self.warn(&entry.place, message);
     }
 
     /// The entry of `key` of the level when it is there and fits.
@@ -139,8 +147,12 @@ impl Diagnostics {
 
 /// The nearest known word, or all of them.
 pub(crate) fn nearest_or_all<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
-    let mut known: Vec<&str> = known.collect();
-    let hint = nearest(word, known.iter().copied());
+    let known: Vec<&str> = known.collect();
+    or_all(nearest(word, known.iter().copied()), known)
+}
+
+/// The hint, or where there is none all known words.
+pub(crate) fn or_all(hint: String, mut known: Vec<&str>) -> String {
     if !hint.is_empty() {
         return hint;
     }

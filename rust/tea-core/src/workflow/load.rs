@@ -70,6 +70,10 @@ fn read(
     }
     let initial_state = data(table, "initial_state", diagnostics);
     let variables = data(table, "variables", diagnostics);
+    let constants = data(table, "data", diagnostics);
+    if let Some(config) = diagnostics.table(table, "config") {
+        diagnostics.keys(config, &spec::CONFIG);
+    }
     let settings = settings::read(diagnostics.table(table, "settings"), diagnostics);
     let nodes = read_nodes(document, table, diagnostics, actions, engine);
     let edges = read_edges(diagnostics.items(table, "edges").unwrap_or_default(), diagnostics);
@@ -81,6 +85,7 @@ fn read(
         version: text("version"),
         initial_state,
         variables,
+        data: constants,
         settings,
         nodes,
         edges: HashMap::new(),

@@ -119,6 +119,8 @@ pub struct Workflow {
     pub initial_state: Map,
     /// Constants.
     pub variables: Map,
+    /// Constants, too.
+    pub data: Map,
     /// The settings, not rendered yet.
     pub settings: Entries,
     /// The nodes, in the order written.

@@ -8,6 +8,7 @@ use crate::value::Value;
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::model::{Body, Node};
+use crate::workflow::retry::RetryOverrides;
 use crate::workflow::steps::StepReader;
 use crate::workflow::transitions::{read_condition, read_goto, read_on_error};
 use crate::yaml::document::{self, Mapping, NodeKind};
@@ -49,7 +50,10 @@ impl Context<'_> {
         let so_far = self.diagnostics.problems.len();
         self.diagnostics.value_or_null(table, "description", &spec::NODE);
         if self.refuse_type(table) {
-            return None;
+            let on_error = RetryOverrides::default();
+            let place = item.place.clone();
+            let (goto, fallback_place) = (None, None);
+            return Some(Node { name, place, body: Body::None, goto, on_error, fallback_place });
         }
         self.diagnostics.keys(table, &spec::NODE);
         if let Some(entry) = table.entry("goto").filter(|_| in_loop) {
@@ -87,7 +91,7 @@ impl Context<'_> {
     ) -> Option<Body> {
         let styles: [(&str, &[&str]); 4] = [
             ("uses", &["uses", "action"]),
-            ("run", spec::RUN_BODY),
+            ("run", &["run", "script"]),
             ("steps", spec::STEPS_BODY),
             ("type: while_loop", &["type"]),
         ];

@@ -63,7 +63,7 @@ pub(crate) fn render(tree: &Entries, scope: &Scope) -> Result<Map, Error> {
                 for (name, item) in entries {
                     let path = format!("{key}.{name}");
                     let value = item.render(scope).map_err(|error| within(error, &path))?;
-                    let says_null = &**key == "llm" && spec::UNSENT.contains(&&**name);
+                    let says_null = &**key == "llm" && spec::SENT.contains(&&**name);
                     if says_null || !matches!(value, Value::Null) {
                         values.insert(name.clone(), value);
                     }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::errors::Location;
 use crate::spec;
+use crate::suggest::{nearest_within, ALIKE};
 use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
 use crate::value::Map;
 use crate::workflow::context::Context;
-use crate::workflow::diagnostics::nearest_or_all;
+use crate::workflow::diagnostics::{nearest_or_all, or_all};
 use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
 use crate::yaml::document::{self, Entry, Mapping, NodeKind};
 
@@ -19,12 +21,19 @@ pub(crate) struct StepReader<'r, 'a> {
 }
 
 impl StepReader<'_, '_> {
-    /// Refuse keys that nodes know but that mean nothing in this one.
+    /// Refuse keys that nodes know but that mean nothing in this one, or warn of them.
     pub fn misplaced(&mut self, table: &Mapping, allowed: &[&[&str]], what: &str) {
+        let has_step = allowed.contains(&spec::ACTION_BODY) || allowed.contains(&spec::RUN_BODY);
         for entry in table.iter() {
             let key = &*entry.key;
             let is_allowed = allowed.iter().any(|keys| keys.contains(&key));
-            if spec::NODE.knows(key) && !is_allowed {
+            if !spec::NODE.knows(key) || is_allowed {
+                continue;
+            }
+            let why = spec::ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == key);
+            if let Some((_, why)) = why.filter(|_| has_step) {
+                self.context.diagnostics.without_effect(entry, what, why);
+            } else {
                 let message = format!("\"{key}\" has no meaning in {what}");
                 self.context.diagnostics.problem(&entry.place, message, "");
             }
@@ -34,7 +43,7 @@ impl StepReader<'_, '_> {
     /// Read a body; `also` are the keys that may stand beside it.
     pub fn step(&mut self, item: &document::Node, table: &Mapping, also: &[&str]) -> Option<Step> {
         let has = |names: &[&str]| names.iter().any(|name| table.contains(name));
-        match (has(spec::RUN_BODY), has(&["uses", "action"])) {
+        match (has(&["run", "script"]), has(&["uses", "action"])) {
             (true, true) => {
                 let message = "a step has one body, this has: uses, run";
                 self.context.diagnostics.problem(&item.place, message, "");
@@ -100,7 +109,8 @@ impl StepReader<'_, '_> {
             return;
         }
         let Some(spec) = actions.get(action) else {
-            let hint = nearest_or_all(action, actions.names().into_iter());
+            let names = actions.names();
+            let hint = or_all(nearest_within(action, names.iter().copied(), ALIKE), names);
             diagnostics.problem(place, format!("unknown action \"{action}\""), hint);
             return;
         };
@@ -109,6 +119,9 @@ impl StepReader<'_, '_> {
                 let hint = nearest_or_all(&entry.key, spec.params.iter().copied());
                 let message = format!("{action}: unknown parameter \"{}\"", entry.key);
                 diagnostics.problem(&entry.place, message, hint);
+            } else if let Some(why) = actions.refused_parameter(&entry.key) {
+                let message = format!("{action}: {} {why} in the engine {engine}", entry.key);
+                diagnostics.problem(&entry.place, message, "");
             }
         }
         // A misspelled key was most likely meant to be the one that is missing.
@@ -164,42 +177,79 @@ impl StepReader<'_, '_> {
 
     fn run(&mut self, table: &Mapping) -> Option<Step> {
         let entry = self.pair(table, "run", "script")?;
-        if let NodeKind::Mapping(expression) = &entry.value.kind {
-            return self.expression(&entry.value, expression);
+        let said = self.context.diagnostics.value(table, "language", &spec::NODE);
+        if let NodeKind::Mapping(typed) = &entry.value.kind {
+            if let Some(said) = said {
+                let message = "run.type says the language: use one of them";
+                self.context.diagnostics.problem(&said.value.place, message, "");
+            }
+            return self.typed(&entry.value, typed);
         }
-        let engine = self.context.engine;
+        let language = said.and_then(|said| said.value.text());
+        self.code(entry, &entry.key, language, &said.unwrap_or(entry).value.place);
+        None
+    }
+
+    /// Read a `run` that says what it is: {type: python, code}, {type: expression, value}.
+    fn typed(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
         let diagnostics = &mut *self.context.diagnostics;
-        match entry.value.text() {
+        if !table.contains("type") {
+            let hint = "write type: expression, or a language";
+            diagnostics.problem(&node.place, "run: it has no type", hint);
+        }
+        let entry = diagnostics.value(table, "type", &spec::EXPRESSION)?;
+        let kind = entry.value.text()?;
+        diagnostics.keys(table, &spec::EXPRESSION);
+        let is_expression = kind == "expression";
+        let allowed: &[&str] =
+            if is_expression { &["type", "value", "output_key"] } else { &["type", "code"] };
+        for other in table.iter() {
+            if spec::EXPRESSION.knows(&other.key) && !allowed.contains(&&*other.key) {
+                let message = format!("\"{}\" has no meaning in a run of type {kind}", other.key);
+                diagnostics.problem(&other.place, message, "");
+            }
+        }
+        if is_expression {
+            return self.expression(node, table);
+        }
+        match table.entry("code") {
+            Some(source) => self.code(source, "run.code", Some(kind), &entry.value.place),
             None => {
-                let message = format!("{}: expected Python code", entry.key);
-                diagnostics.problem(&entry.value.place, message, "");
-            }
-            Some(code) if crate::value::text::strip(code).is_empty() => {
-                diagnostics.problem(&entry.place, format!("{}: there is no code", entry.key), "");
-            }
-            Some(_) => {
-                let message = format!("{}: the engine {engine} cannot run Python code", entry.key);
-                let hint = "use the engine python, or write {type: expression, value: …}";
-                diagnostics.problem(&entry.value.place, message, hint);
+                let message = format!("run: type {kind} needs code");
+                diagnostics.problem(&node.place, message, "");
             }
         }
         None
     }
 
+    /// Refuse code, which this engine cannot run; `place` is where its language is said.
+    fn code(&mut self, entry: &Entry, what: &str, language: Option<&str>, place: &Location) {
+        let engine = self.context.engine;
+        let diagnostics = &mut *self.context.diagnostics;
+        match entry.value.text() {
+            None => {
+                diagnostics.problem(&entry.value.place, format!("{what}: expected code"), "");
+            }
+            Some(code) if crate::value::text::strip(code).is_empty() => {
+                diagnostics.problem(&entry.place, format!("{what}: there is no code"), "");
+            }
+            Some(code) => match language.or_else(|| marked_language(code)).unwrap_or("python") {
+                "python" => {
+                    let message = format!("{what}: the engine {engine} cannot run Python code");
+                    let hint = "use the engine python, or write {type: expression, value: …}";
+                    diagnostics.problem(&entry.value.place, message, hint);
+                }
+                other => {
+                    let name = if other == "lua" { "Lua" } else { "Prolog" };
+                    let message = format!("{name} code is not supported here");
+                    diagnostics.problem(place, message, "write {type: expression, value: …}");
+                }
+            },
+        }
+    }
+
     fn expression(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
         let diagnostics = &mut *self.context.diagnostics;
-        let kind = table.get("type");
-        if kind.and_then(|kind| kind.text()) != Some("expression") {
-            let wrong = match kind {
-                Some(kind) => format!("type {} is not supported here", kind.shown()),
-                None => "it has no type".into(),
-            };
-            let place = kind.map_or(&node.place, |kind| &kind.place);
-            let hint = "write type: expression, or Python code as text";
-            diagnostics.problem(place, format!("run: {wrong}"), hint);
-            return None;
-        }
-        diagnostics.keys(table, &spec::EXPRESSION);
         let key = match table.contains("output_key") {
             true => diagnostics.text(table, "output_key"),
             false => None,
@@ -229,4 +279,19 @@ impl StepReader<'_, '_> {
         let value = ExpressionValue::Template(Box::new(template));
         Some(Step::Expression { value, output_key })
     }
+}
+
+/// The language that the first line of code names: `-- lua` or `% prolog`.
+fn marked_language(code: &str) -> Option<&'static str> {
+    let code = code.trim_start();
+    let (marked, language) = match code.strip_prefix("--") {
+        Some(rest) => (rest, "lua"),
+        None => (code.strip_prefix('%')?, "prolog"),
+    };
+    let word: String = marked
+        .trim_start()
+        .chars()
+        .take_while(|each| each.is_alphanumeric() || *each == '_')
+        .collect();
+    (word.to_lowercase() == language).then_some(language)
 }

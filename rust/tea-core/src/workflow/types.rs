@@ -39,6 +39,10 @@ impl ValueType {
             Kind::SomeTexts => is_text(value) || (all(&is_text) && !is_empty()),
             Kind::Names => is_name(value) || all(&is_name),
             Kind::Messages => all(&is_message) && !is_empty(),
+            Kind::ResponseFormat => value.as_map().is_some_and(is_response_format),
+            Kind::Schema => value.as_map().is_some(),
+            Kind::Choices => all(&is_name) && !is_empty() && !has_twice(value),
+            Kind::Tools => all(&is_tool),
             // Shapes that their own readers know.
             _ => true,
         }
@@ -85,14 +89,74 @@ impl Level {
 }
 
 fn is_message(value: &Value) -> bool {
-    value.as_map().is_some_and(|map| {
-        map.len() == 2
-            && map
-                .get("role")
-                .and_then(Value::as_text)
-                .is_some_and(|role| matches!(role, "system" | "user" | "assistant"))
-            && map.get("content").is_some_and(|content| content.as_text().is_some())
+    let Some(map) = value.as_map() else { return false };
+    let role = map.get("role").and_then(Value::as_text);
+    let keys: &[&str] = match role {
+        Some("system" | "user") => &["role", "content"],
+        Some("assistant") => &["role", "content", "tool_calls"],
+        Some("tool") => &["role", "content", "tool_call_id", "name"],
+        _ => return false,
+    };
+    let given = |key: &str| map.get(key).filter(|value| !matches!(value, Value::Null));
+    let calls = given("tool_calls").map(|calls| calls.as_list().unwrap_or_default());
+    let calls_well = given("tool_calls")
+        .is_none_or(|calls| calls.as_list().is_some_and(|all| all.iter().all(is_tool_call)));
+    let says = match given("content") {
+        Some(content) => content.as_text().is_some(),
+        None => calls.is_some_and(|calls| !calls.is_empty()),
+    };
+    map.keys().all(|key| keys.contains(&&**key))
+        && says
+        && calls_well
+        && (role != Some("tool") || given("tool_call_id").is_some_and(is_name))
+        && given("name").is_none_or(is_name)
+}
+
+fn is_name(value: &Value) -> bool {
+    value.as_text().is_some_and(|text| !text.is_empty())
+}
+
+/// The map with the name of a tool, of its own or in OpenAI's form.
+fn function(value: &Value) -> Option<&Map> {
+    let map = value.as_map()?;
+    let own = match map.get("type").and_then(Value::as_text) {
+        Some("function") => map.get("function")?.as_map()?,
+        _ => map,
+    };
+    own.get("name").is_some_and(is_name).then_some(own)
+}
+
+fn is_tool_call(value: &Value) -> bool {
+    let Some(function) = function(value) else { return false };
+    let id = value.as_map().and_then(|map| map.get("id"));
+    let arguments = match function.get("arguments") {
+        Some(Value::Text(text)) => json::read(text).ok(),
+        other => other.cloned(),
+    };
+    id.is_some_and(is_name) && arguments.is_some_and(|value| value.as_map().is_some())
+}
+
+fn is_tool(value: &Value) -> bool {
+    function(value).is_some_and(|function| {
+        function.get("description").is_none_or(|text| text.as_text().is_some())
+            && function.get("parameters").is_none_or(|schema| schema.as_map().is_some())
     })
+}
+
+fn is_response_format(map: &Map) -> bool {
+    match map.get("type").and_then(Value::as_text) {
+        Some("text" | "json_object") => true,
+        Some("json_schema") => {
+            let form = map.get("json_schema").and_then(Value::as_map);
+            form.and_then(|form| form.get("schema")).is_some_and(|schema| schema.as_map().is_some())
+        }
+        _ => false,
+    }
+}
+
+fn has_twice(texts: &Value) -> bool {
+    let texts: Vec<_> = texts.as_list().unwrap_or_default().iter().map(Value::as_text).collect();
+    texts.iter().enumerate().any(|(number, text)| texts[..number].contains(text))
 }
 
 fn shown(value: &Value) -> String {

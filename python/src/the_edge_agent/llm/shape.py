@@ -1,0 +1,62 @@
+"""What an answer is held to: JSON, one of several texts, a pattern or a grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from the_edge_agent.value import json_reader
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """Any JSON map."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """JSON that a JSON Schema accepts."""
+
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """One of several texts; none is empty or there twice."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A text that the pattern matches as a whole."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lark:
+    """A text that follows a grammar in Lark's notation."""
+
+    grammar: str
+
+
+Shape = JsonObject | JsonSchema | Choices | Regex | Lark
+
+
+def data_of(content: str, shape: Shape) -> Any:
+    """Return what an answer of this shape means. Raises ValueError where it has another."""
+    if isinstance(shape, Choices):
+        if content not in shape.texts:
+            raise ValueError("something other than one of the choices")
+        return content
+    if isinstance(shape, Regex | Lark):
+        return content
+    try:
+        data = json_reader.read(content)
+    except ValueError as error:
+        raise ValueError(f"something other than JSON: {error}") from error
+    if isinstance(shape, JsonObject) and not isinstance(data, dict):
+        raise ValueError("JSON that is no map")
+    return data
