@@ -12,7 +12,7 @@ from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.llm.backend import Backends
 from the_edge_agent.template import operators
-from the_edge_agent.template.filters import filters
+from the_edge_agent.template.filters import table
 from the_edge_agent.workflow.load import load
 
 TEXT = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_every_example_of_the_document_is_valid(example: str) -> None:
 
 
 KNOWN = {
-    *filters.FILTERS, *filters.TESTS, *ACTIONS, *spec.FILE.known, *spec.NODE.known,
+    *table.FILTERS, *table.TESTS, *ACTIONS, *spec.FILE.known, *spec.NODE.known,
     *spec.EDGE.known, *spec.ERROR_HANDLING.known, *spec.RETRY.known, *spec.LLM.known,
     *spec.CHAT.types, *spec.EMBED.types,
 }  # fmt: skip

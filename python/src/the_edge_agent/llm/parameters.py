@@ -22,7 +22,7 @@ _PLAIN = (
 _SHAPES = ("response_format", "schema", "choices", "regex", "grammar")
 
 # The field of a request, and its names in a file: the first that is there counts.
-_NAMES = {name: (name,) for name in _FIELDS if name in SENT}
+_NAMES: dict[str, tuple[str, ...]] = {name: (name,) for name in _FIELDS if name in SENT}
 _NAMES["max_tokens"] = ("max_completion_tokens", "max_tokens")
 
 

@@ -26,7 +26,7 @@ from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
 from the_edge_agent.suggest import ALIKE, nearest
 from the_edge_agent.template import operators
-from the_edge_agent.template.filters.filters import FILTERS, TESTS, call
+from the_edge_agent.template.filters.table import FILTERS, TESTS, call
 from the_edge_agent.value.value import Absent, elements, text_form
 
 _GLOBALS = frozenset({"range"})

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::compare::{elements, same};
-use super::filters::Function;
+use super::filters::function::Function;
 use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Sign, Statement, Target};
 use super::{methods, operators, Scope};
 use crate::errors::Error;
@@ -210,7 +210,7 @@ impl<'a> Evaluator<'a> {
             Expression::Method(value, name, args) => self.method(value, name, args),
             Expression::LoopCall(method, args) => self.loop_call(*method, args),
             Expression::Filter(value, function, args) | Expression::Test(value, function, args) => {
-                self.function(value, function, args)
+                self.function(value, *function, args)
             }
         }
     }
@@ -272,7 +272,7 @@ impl<'a> Evaluator<'a> {
     fn function(
         &mut self,
         value: &Expression,
-        function: &Function,
+        function: Function,
         args: &Arguments,
     ) -> Result<Value> {
         let subject = self.value(value)?;

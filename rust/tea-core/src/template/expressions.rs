@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use minijinja::machinery::ast;
 
-use super::filters::{self, Function};
+use super::filters::function::Function;
+use super::filters::table;
 use super::methods::METHODS;
 use super::refusal::{refuse_reserved, refused};
 use super::tree::{Arguments, Comparison, Expression, LoopMethod, Sign};
 use crate::errors::Error;
+use crate::spec::{FILTERS, TESTS};
 use crate::suggest::nearest;
 use crate::value::Value;
 
@@ -178,10 +180,13 @@ fn comparison(op: ast::CompareOpKind) -> Comparison {
 }
 
 /// The filter or test that is named, when the arguments fit it.
-fn used(kind: &str, name: &str, args: &[ast::CallArg<'_>]) -> Result<&'static Function, Error> {
-    let table = if kind == "filter" { filters::FILTERS } else { filters::TESTS };
-    let Some(function) = filters::find(table, name) else {
-        let hint = nearest(name, table.iter().map(|each| each.name));
+fn used(kind: &str, name: &str, args: &[ast::CallArg<'_>]) -> Result<Function, Error> {
+    let (find, rows): (fn(&str) -> Option<Function>, _) = match kind {
+        "filter" => (table::filter, FILTERS),
+        _ => (table::test, TESTS),
+    };
+    let Some(function) = find(name) else {
+        let hint = nearest(name, rows.iter().map(|each| each.name));
         return Err(Error::template(format!("there is no {kind} {name:?}")).hint(hint));
     };
     let mut count = 0;

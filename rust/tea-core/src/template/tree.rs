@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::filters::Function;
+use super::filters::function::Function;
 use crate::value::Value;
 
 /// A part of a template.
@@ -93,8 +93,8 @@ pub(super) enum Expression {
     Range(Vec<Expression>),
     Method(Box<Expression>, Rc<str>, Vec<Expression>),
     LoopCall(LoopMethod, Vec<Expression>),
-    Filter(Box<Expression>, &'static Function, Arguments),
-    Test(Box<Expression>, &'static Function, Arguments),
+    Filter(Box<Expression>, Function, Arguments),
+    Test(Box<Expression>, Function, Arguments),
 }
 
 impl Expression {

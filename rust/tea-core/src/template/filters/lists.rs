@@ -1,6 +1,6 @@
 //! The filters of lists.
 
-use super::{lookup, unfit, Arguments, FILTERS, TESTS};
+use super::function::{unfit, Arguments};
 use crate::errors::Error;
 use crate::limits::Budget;
 use crate::template::compare::{any_same, elements, same, sorted};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 type Result<T> = std::result::Result<T, Error>;
 
 /// `item.attribute`; dots in the name lead deeper.
-fn attribute_of(item: &Value, attribute: &Value) -> Result<Value> {
+pub(super) fn attribute_of(item: &Value, attribute: &Value) -> Result<Value> {
     let Value::Text(path) = attribute else {
         let shown = crate::value::json::write(attribute, None);
         return member(item, attribute, &format!("[{shown}]"));
@@ -29,7 +29,7 @@ fn attribute_of(item: &Value, attribute: &Value) -> Result<Value> {
     Ok(item)
 }
 
-fn chosen(item: &Value, attribute: Option<&Value>) -> Result<Value> {
+pub(super) fn chosen(item: &Value, attribute: Option<&Value>) -> Result<Value> {
     attribute.map_or_else(|| Ok(item.clone()), |attribute| attribute_of(item, attribute))
 }
 
@@ -132,73 +132,6 @@ pub(super) fn unique(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     Ok(Value::list(result))
 }
 
-pub(super) fn map(value: &Value, given: &Arguments<'_>) -> Result<Value> {
-    let items = elements(value, "", given.budget)?;
-    let named = |key: &str| given.names.iter().find(|(name, _)| &**name == key);
-    if let Some((_, attribute)) = named("attribute") {
-        let others = given.names.iter().filter(|(name, _)| !is_attribute_or_default(name));
-        if !given.more.is_empty() || others.count() > 0 {
-            return Err(Error::template("map was given more arguments than it takes"));
-        }
-        let fallback = named("default").map_or(Value::Null, |(_, value)| value.clone());
-        let attributes = items.iter().map(|item| {
-            let found = attribute_of(item, attribute)?;
-            Ok(if found.is_absent() { fallback.clone() } else { found })
-        });
-        return attributes.collect::<Result<Vec<_>>>().map(Value::list);
-    }
-    let Some((name, args)) = given.more.split_first() else {
-        return Err(Error::template("map needs the name of a filter, or attribute="));
-    };
-    let filter = lookup(FILTERS, "filter", name)?;
-    let results = items
-        .iter()
-        .map(|item| filter.call(item, args.to_vec(), given.names.clone(), given.budget));
-    results.collect::<Result<Vec<_>>>().map(Value::list)
-}
-
-fn is_attribute_or_default(name: &str) -> bool {
-    name == "attribute" || name == "default"
-}
-
-/// Whether `value` passes the test that `test` names, or is true where there is none.
-fn passes(value: &Value, test: &[Value], budget: &Budget) -> Result<bool> {
-    let Some((name, args)) = test.split_first() else { return Ok(value.is_true()) };
-    let test = lookup(TESTS, "test", name)?;
-    Ok(test.call(value, args.to_vec(), Vec::new(), budget)?.is_true())
-}
-
-fn filtered(
-    value: &Value,
-    given: &Arguments<'_>,
-    attribute: Option<&Value>,
-    wanted: bool,
-) -> Result<Value> {
-    let mut kept = Vec::new();
-    for item in elements(value, "", given.budget)? {
-        if passes(&chosen(&item, attribute)?, &given.more, given.budget)? == wanted {
-            kept.push(item);
-        }
-    }
-    Ok(Value::list(kept))
-}
-
-pub(super) fn select(value: &Value, given: &Arguments<'_>) -> Result<Value> {
-    filtered(value, given, None, true)
-}
-
-pub(super) fn reject(value: &Value, given: &Arguments<'_>) -> Result<Value> {
-    filtered(value, given, None, false)
-}
-
-pub(super) fn selectattr(value: &Value, given: &Arguments<'_>) -> Result<Value> {
-    filtered(value, given, Some(given.get(0).ok_or_else(|| unfit("selectattr"))?), true)
-}
-
-pub(super) fn rejectattr(value: &Value, given: &Arguments<'_>) -> Result<Value> {
-    filtered(value, given, Some(given.get(0).ok_or_else(|| unfit("rejectattr"))?), false)
-}
-
 pub(super) fn groupby(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let (budget, case_sensitive) = (given.budget, given.is_true(2));
     let attribute = given.get(0).ok_or_else(|| unfit("groupby"))?;
@@ -245,17 +178,4 @@ pub(super) fn reverse(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let mut items = elements(value, "", given.budget)?;
     items.reverse();
     Ok(Value::list(items))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::find;
-    use super::*;
-
-    #[test]
-    fn every_filter_is_found_and_no_name_is_there_twice() {
-        for filter in FILTERS {
-            assert!(std::ptr::eq(find(FILTERS, filter.name).unwrap(), filter), "{}", filter.name);
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The filters of numbers.
 
-use super::{unfit, whole, Arguments};
+use super::function::{unfit, whole, Arguments};
 use crate::errors::Error;
 use crate::limits::check_integer;
 use crate::value::text;

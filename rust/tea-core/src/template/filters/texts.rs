@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{unfit, whole, Arguments};
+use super::function::{unfit, whole, Arguments};
 use crate::errors::Error;
 use crate::template::methods;
 use crate::value::json;
