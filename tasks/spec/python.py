@@ -105,6 +105,8 @@ def write(table: Table) -> str:
         lines += [f'    "{action.name}": {value},']
     lines += ["}", ""]
     lines += [f"EXIT_{each.name.upper()} = {each.code}  # {each.help}" for each in table.exits]
+    lines += ["", "# What models are told."]
+    lines += [f"{name.upper()}_PROMPT = {_text(text)}" for name, text in table.prompts.items()]
     lines += ["", "COMMANDS: Mapping[str, Command] = {"]
     for command in table.commands:
         options = [*([command.argument] if command.argument else []), *command.options]
@@ -115,7 +117,8 @@ def write(table: Table) -> str:
 
 
 def _text(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+    return f'"{text.translate(escapes)}"'
 
 
 def _tuple(texts: Iterable[str]) -> str:

@@ -127,6 +127,9 @@ def write(table: Table) -> str:
         value = action.like.upper() if action.like else _parameters_value(action.params)
         lines += [f"    ({_text(action.name)}, {value}),"]
     lines += ["];", ""]
+    for name, text in table.prompts.items():
+        lines += [f"/// What models are told: {name}."]
+        lines += [f"pub const {name.upper()}_PROMPT: &str = {_text(text)};", ""]
     for name, about, functions in (
         ("FILTERS", "filters", table.filters),
         ("TESTS", "tests", table.tests),
@@ -142,7 +145,8 @@ def _kind(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+    return f'"{text.translate(escapes)}"'
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -149,6 +149,7 @@ class Table:
     error_types: Mapping[str, Mapping[str, Any]]
     exits: tuple[Exit, ...]
     commands: tuple[Command, ...]
+    prompts: Mapping[str, str]
 
     def parameters_of(self, place: str) -> tuple[Key, ...]:
         """The parameters of "chat", "embed", "decide" or "settings"."""
@@ -307,6 +308,10 @@ class _Reader:
             for name, row in rows["commands"].items()
         )
 
+    def prompts(self) -> dict[str, str]:
+        """The rows of prompts.toml; the line end at their head is not part of it (TOML)."""
+        return {name: row["text"] for name, row in self._load("prompts").items()}
+
     def table(self) -> Table:
         """All of it."""
         parameters = self.parameters()
@@ -323,6 +328,7 @@ class _Reader:
                 Exit(name, row["code"], row["help"]) for name, row in errors["exits"].items()
             ),
             commands=self.commands(),
+            prompts=self.prompts(),
         )
 
 

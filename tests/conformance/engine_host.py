@@ -23,7 +23,7 @@ from the_edge_agent.actions.base import base_registry
 from the_edge_agent.actions.llm import llm_actions
 from the_edge_agent.actions.registry import Registry
 from the_edge_agent.errors import InvalidFile, ModelError, Problem, TeaError, WorkflowFailed
-from the_edge_agent.llm import model_path, shape
+from the_edge_agent.llm import model_path, shape, tool_calls, tool_form, tool_grammar
 from the_edge_agent.llm.api import ApiBackend, endpoint
 from the_edge_agent.llm.backend import (
     Backend,
@@ -38,6 +38,8 @@ from the_edge_agent.llm.backend import (
     Message,
     ToolCall,
 )
+from the_edge_agent.llm.tool_calls import TextBeforeCalls
+from the_edge_agent.llm.tool_form import ToolForm
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import Sampling
 from the_edge_agent.workflow.load import load
@@ -97,6 +99,7 @@ class JudgeModel:
     """A local model that the judge speaks for."""
 
     judge: Judge
+    form: ToolForm | None
     name: BackendName = "local"
 
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
@@ -112,12 +115,27 @@ class JudgeModel:
             ],
         }
         asked |= {key: getattr(request, key) for key in (*keys, "tool_choice", "thinking")}
+        if self.form is not None:
+            grammar = tool_grammar.grammar(self.form, request)
+            asked |= {
+                "messages": _messages(tool_form.messages(self.form, request)),
+                "tools": tool_form.template_tools(self.form, request) or [],
+                "shape": {"grammar": grammar} if grammar else asked["shape"],
+            }
         answer = self.judge.ask("chat", asked)
-        for piece in answer["pieces"] if on_text is not None else ():
-            on_text(piece)  # type: ignore[misc]
+        before = TextBeforeCalls(self.form, on_text) if self.form and on_text else None
+        feed = before.feed if before is not None else on_text
+        for piece in answer["pieces"] if feed is not None else ():
+            feed(piece)  # type: ignore[misc]
         given = _reply(answer)
+        given.pop("tool_form", None)
         calls = tuple(ToolCall(**call) for call in given.pop("tool_calls", ()))
-        return ChatReply(**given, tool_calls=calls).held_to(request.shape, ModelError)
+        reply = ChatReply(**given, tool_calls=calls)
+        if self.form is not None:
+            reply = tool_calls.read(self.form, request, reply)
+        if before is not None:
+            before.finish(reply.content)
+        return reply.held_to(request.shape, ModelError)
 
     async def embed(self, request: EmbedRequest) -> EmbedReply:
         """Answer with the vectors that the judge gives."""
@@ -223,7 +241,7 @@ def _registry(told: Asked, given: Asked, judge: Judge) -> Registry:
             if found is None:
                 return None
             judge.say("model", str(Path.cwd() / found.path))
-        return JudgeModel(judge)
+        return JudgeModel(judge, ToolForm(told["tool_form"]) if told["tool_form"] else None)
 
     def make_api(settings: Mapping[str, Any]) -> Backend | None:
         where = endpoint(settings, env)

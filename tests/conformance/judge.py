@@ -88,6 +88,7 @@ class Engine:
                 "given": json.dumps(given),
                 "has_model": local is not None,
                 "find_model": bool(local and local.get("find")),
+                "tool_form": (local or {}).get("tool_form"),
                 "gguf": options.get("gguf"),
                 "directory": str(sandbox.directory),
                 "roots": sandbox.roots,

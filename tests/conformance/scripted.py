@@ -46,6 +46,8 @@ class Models:
             "completion_tokens": completion,
         }
         whole |= {key: reply[key] for key in ("tool_calls", "reasoning") if key in reply}
+        if form := self._models["local"].get("tool_form"):
+            whole["tool_form"] = form  # a page tells the engine with each answer
         return {"pieces": _pieces(reply), "reply": json.dumps(whole)}
 
     def decide(self, asked: Request) -> Answer:

@@ -18,6 +18,7 @@ use tea_core::llm::api::ApiBackend;
 use tea_core::llm::backend::{Backend, BackendChoice, BackendFactory, Backends};
 use tea_core::llm::endpoint::Endpoint;
 use tea_core::llm::model_path;
+use tea_core::llm::tool_form::ToolForm;
 use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
@@ -128,6 +129,7 @@ fn registry(told: &Map, given: &Map, judge: &Rc<Judge>) -> Registry {
 fn local_factory(told: &Map, env: Map, disk: Disk, judge: Rc<Judge>) -> BackendFactory {
     let (has_model, find_model) = (flag(told, "has_model"), flag(told, "find_model"));
     let gguf = text(told, "gguf").map(String::from);
+    let form = text(told, "tool_form").and_then(ToolForm::from_word);
     Box::new(move |settings| {
         if !has_model {
             return Ok(None);
@@ -140,7 +142,7 @@ fn local_factory(told: &Map, env: Map, disk: Disk, judge: Rc<Judge>) -> BackendF
             let path: &Path = &disk.directory.join(found.path);
             judge.say("model", &path.display().to_string().into());
         }
-        Ok(Some(Rc::new(JudgeModel(judge.clone())) as Rc<dyn Backend>))
+        Ok(Some(Rc::new(JudgeModel(judge.clone(), form)) as Rc<dyn Backend>))
     })
 }
 

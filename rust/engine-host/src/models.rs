@@ -13,13 +13,16 @@ use tea_core::llm::backend::{
     EmbedRequest, FinishReason, Message, Normalize, OnText, Tool, ToolCall,
 };
 use tea_core::llm::shape::Shape;
+use tea_core::llm::tool_calls::{self, TextBeforeCalls};
+use tea_core::llm::tool_form::ToolForm;
+use tea_core::llm::tool_grammar;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 
 use crate::judge::{map, text, Judge};
 
 /// A local model that the judge speaks for.
-pub struct JudgeModel(pub Rc<Judge>);
+pub struct JudgeModel(pub Rc<Judge>, pub Option<ToolForm>);
 
 impl JudgeModel {
     fn answer(
@@ -38,13 +41,24 @@ impl JudgeModel {
             ("tool_choice", request.tool_choice.word().into()),
         ];
         let asked = own.into_iter().chain(request.sampling.fields());
-        let asked = asked.map(|(key, value)| (key.into(), value)).collect();
+        let mut asked: Map = asked.map(|(key, value)| (key.into(), value)).collect();
+        if let Some(form) = self.1 {
+            let tools = form.template_tools(request);
+            asked.insert("messages".into(), messages(&form.messages(request)));
+            asked.insert("tools".into(), Value::list(tools));
+            if let Some(grammar) = tool_grammar::grammar(form, request) {
+                let shape = Value::record([("grammar", grammar.into())]);
+                asked.insert("shape".into(), shape);
+            }
+        }
         let answer = self.0.ask("chat", &Value::map(asked));
-        if let Some(on_text) = on_text {
-            list(&answer, "pieces").iter().filter_map(Value::as_text).for_each(on_text);
+        let on_text = on_text.unwrap_or(&|_| ());
+        let before = self.1.map(|form| TextBeforeCalls::new(form, on_text));
+        for piece in list(&answer, "pieces").iter().filter_map(Value::as_text) {
+            before.as_ref().map_or_else(|| on_text(piece), |before| before.feed(piece));
         }
         let reply = reply(&answer)?;
-        let answer = ChatReply {
+        let mut answer = ChatReply {
             content: text(&reply, "content").unwrap_or_default().into(),
             model: text(&reply, "model").unwrap_or_default().into(),
             finish_reason: match text(&reply, "finish_reason") {
@@ -61,6 +75,12 @@ impl JudgeModel {
                 .filter_map(ToolCall::from_value)
                 .collect(),
         };
+        if let Some(form) = self.1 {
+            answer = tool_calls::read(form, request, answer)?;
+        }
+        if let Some(before) = before {
+            before.finish(&answer.content);
+        }
         answer.held_to(request.shape.as_ref(), Kind::Model)
     }
 

@@ -546,6 +546,12 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
     ]), names: &["path", "content"], required: &["path", "content"] }),
 ];
 
+/// What models are told: tools.
+pub const TOOLS_PROMPT: &str = "You can call tools. Each line describes one as JSON:\n{tools}\n\nTo call tools, answer with this JSON and nothing else, with one map for each call:\n{\"tool_calls\": [{\"name\": \"the tool\", \"arguments\": {\"parameter\": \"value\"}}]}\nWhere no tool helps, answer in words.";
+
+/// What models are told: tool_result.
+pub const TOOL_RESULT_PROMPT: &str = "Result of the tool {name}:\n{content}";
+
 /// The filters of templates.
 pub const FILTERS: &[Signature] = &[
     Signature { name: "default", arguments: &[Argument { name: "value", required: false }, Argument { name: "boolean", required: false }], more_positions: false, more_names: true },

@@ -14,6 +14,8 @@ use tea_core::llm::backend::{
     EmbedRequest, FinishReason, Message, OnText, Tool, ToolCall,
 };
 use tea_core::llm::shape::Shape;
+use tea_core::llm::tool_calls;
+use tea_core::llm::tool_form::ToolForm;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use wasm_bindgen::closure::Closure;
@@ -92,7 +94,12 @@ impl PageModel {
             polled
         })
         .await;
-        reply(&data(ended)?)?.held_to(request.shape.as_ref(), Kind::Model)
+        let found = data(ended)?;
+        let mut answer = reply(&found)?;
+        if let Some(form) = ToolForm::from_word(&text(&found, "tool_form")) {
+            answer = tool_calls::read(form, request, answer)?;
+        }
+        answer.held_to(request.shape.as_ref(), Kind::Model)
     }
 
     async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {

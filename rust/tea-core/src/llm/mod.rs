@@ -10,4 +10,7 @@ pub mod openai_format;
 pub mod parameters;
 pub mod shape;
 pub mod stop_sequence_buffer;
+pub mod tool_calls;
+pub mod tool_form;
+pub mod tool_grammar;
 pub(crate) mod tools;
