@@ -278,9 +278,12 @@ pub const LLM: Level = Level {
         ("n_gpu_layers", ValueType { kind: Kind::Whole, expected: "a whole number from -1 on", least: Some(-1.0), most: None, above: None, words: &[] }),
         ("low_memory", ValueType { kind: Kind::Auto, expected: "auto, true or false", least: None, most: None, above: None, words: &[] }),
         ("cache_type", ValueType { kind: Kind::Choice, expected: "one of f16, q8_0", least: None, most: None, above: None, words: &["f16", "q8_0"] }),
+        ("deployment", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("default_model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("api_base", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("endpoint", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
-        ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure", least: None, most: None, above: None, words: &["openai", "ollama", "azure"] }),
+        ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure, azure_openai", least: None, most: None, above: None, words: &["openai", "ollama", "azure", "azure_openai"] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
     unsupported: &["tools", "response_format", "fallback", "shell_provider"],
@@ -489,7 +492,11 @@ pub const CHAT: Parameters = Parameters { types: Types(&[
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries"], required: &[] };
+        ("deployment", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_base", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure, azure_openai", least: None, most: None, above: None, words: &["openai", "ollama", "azure", "azure_openai"] }),
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "thinking", "backend", "model", "timeout", "max_retries", "deployment", "api_base", "api_key", "provider"], required: &[] };
 
 /// The parameters of embed.
 pub const EMBED: Parameters = Parameters { types: Types(&[
@@ -498,7 +505,11 @@ pub const EMBED: Parameters = Parameters { types: Types(&[
         ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
         ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
-    ]), names: &["text", "backend", "model", "timeout", "max_retries"], required: &["text"] };
+        ("deployment", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_base", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure, azure_openai", least: None, most: None, above: None, words: &["openai", "ollama", "azure", "azure_openai"] }),
+    ]), names: &["text", "backend", "model", "timeout", "max_retries", "deployment", "api_base", "api_key", "provider"], required: &["text"] };
 
 /// The parameters of decide.
 pub const DECIDE: Parameters = Parameters { types: Types(&[

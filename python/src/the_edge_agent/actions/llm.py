@@ -15,7 +15,9 @@ from the_edge_agent import spec
 from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import ActionError
 from the_edge_agent.llm import parameters, tools
+from the_edge_agent.llm.api_settings import api_settings
 from the_edge_agent.llm.backend import (
+    Backend,
     Backends,
     ChatReply,
     ChatRequest,
@@ -68,7 +70,7 @@ async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, A
     _refuse(_chat_problems(call.params))
     settings = _settings(call)
     request = chat_request(call.params, settings)
-    backend = backends.select(settings, call.params.get("backend"))
+    backend = _select(backends, call, settings)
     on_text = None
     if streams:
 
@@ -179,7 +181,7 @@ async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
         (text,) if isinstance(text, str) else tuple(text),
         **{key: fields[key] for key in ("model", "timeout", "max_retries") if key in fields},
     )
-    reply = await backends.select(settings, call.params.get("backend")).embed(request)
+    reply = await _select(backends, call, settings).embed(request)
     vectors = [list(vector) for vector in reply.embeddings]
     return {
         "embedding": vectors[0] if isinstance(text, str) else vectors,
@@ -187,6 +189,11 @@ async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
         "dimensions": len(vectors[0]),
         "tokens_used": reply.tokens,
     }
+
+
+def _select(backends: Backends, call: Call, settings: Mapping[str, Any]) -> Backend:
+    choice = call.params.get("backend")
+    return backends.select(api_settings(call.params, settings), choice)
 
 
 def _settings(call: Call) -> Mapping[str, Any]:

@@ -37,7 +37,11 @@ def _local_factory(options: Namespace, log: Callable[[str], None] | None) -> Bac
         from the_edge_agent.llm.local import local_factory  # ctypes only when a model is asked
 
         make_local = local_factory(options.gguf, os.environ, low_memory=options.low_memory, log=log)
-        return make_local(settings)
+        local = make_local(settings)
+        asked = settings.get("provider") or settings.get("api_base")
+        if local is not None and log is not None and asked and options.backend is None:
+            log(f"the file names an API ({asked}); the local model answers\n")
+        return local
 
     return make
 

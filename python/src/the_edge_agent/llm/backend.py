@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from the_edge_agent.errors import ApiError, LimitError, ModelError, TeaError
+from the_edge_agent.llm.api_settings import API
 from the_edge_agent.llm.shape import Shape, data_of
 from the_edge_agent.spec import SENT_WHERE_GIVEN, Sampling
 
@@ -202,10 +203,12 @@ class Backends:
     local: BackendFactory
     api: BackendFactory
     choice: BackendChoice | None = None
-    _made: dict[BackendName, Backend | None] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], Backend | None] = field(default_factory=dict)
 
     def select(self, settings: Mapping[str, Any], node_choice: BackendChoice | None) -> Backend:
         """Return the backend for one call, never the other one when the chosen one fails.
+
+        ``settings`` are those of ``api_settings``.
 
         Raises:
             ModelError: the local model is wanted, or nothing is said, and there is none.
@@ -228,7 +231,8 @@ class Backends:
         return api
 
     def _get(self, name: BackendName, settings: Mapping[str, Any]) -> Backend | None:
-        if name not in self._made:
+        key = (name,) if name == "local" else (name, *map(settings.get, API))
+        if key not in self._made:
             factory = self.local if name == "local" else self.api
-            self._made[name] = factory(settings)
-        return self._made[name]
+            self._made[key] = factory(settings)
+        return self._made[key]

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from the_edge_agent.llm import tools
+from the_edge_agent.llm.api_settings import api_settings
 from the_edge_agent.llm.backend import Message, ToolCall
 from the_edge_agent.llm.shape import Choices, JsonObject, JsonSchema, Lark, Regex, Shape
 from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
@@ -16,7 +17,7 @@ MAX_SEED = int(CHAT.types["seed"].most or 0)
 _FIELDS = tuple(field.name for field in fields(Sampling))
 _PLAIN = (
     *(name for name in _FIELDS if name not in SENT),
-    "seed", "stop", "model", "timeout", "max_retries", "tool_choice", "thinking",
+    "seed", "stop", "timeout", "max_retries", "tool_choice", "thinking",
 )  # fmt: skip
 
 _SHAPES = ("response_format", "schema", "choices", "regex", "grammar")
@@ -47,6 +48,8 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
                 unsent.discard(key)
                 found |= {"limit_name": name} if key == "max_tokens" else {}
             break
+    if model := api_settings(params, settings).get("model"):
+        found["model"] = model
     found["unsent"] = frozenset(unsent)
     if "stop" in found:
         stop = found["stop"]

@@ -19,6 +19,7 @@ use crate::files::OsFiles;
 use crate::llama::model_file;
 use crate::llm::http::{Stoppable, UreqHttp};
 use crate::llm::local::{LocalBackend, LocalOptions};
+use crate::streams;
 
 /// The name of this engine in messages.
 pub const ENGINE: &str = "rust";
@@ -80,6 +81,7 @@ fn local_factory(
     made: &Rc<RefCell<Option<Rc<LocalBackend>>>>,
 ) -> BackendFactory {
     let (gguf, verbose, low_memory) = (options.gguf.clone(), options.verbose, options.low_memory);
+    let choice = options.backend;
     let (env, made) = (env.clone(), made.clone());
     Box::new(move |settings| {
         let setting = settings.get("model_path").and_then(Value::as_text);
@@ -87,6 +89,11 @@ fn local_factory(
         let options = LocalOptions::from_settings(settings, low_memory);
         let backend = Rc::new(LocalBackend::new(found, options, verbose));
         *made.borrow_mut() = Some(backend.clone());
+        let asked =
+            ["provider", "api_base"].into_iter().find_map(|key| settings.get(key)?.as_text());
+        if let Some(asked) = asked.filter(|_| verbose && choice.is_none()) {
+            streams::say(&format!("the file names an API ({asked}); the local model answers"));
+        }
         Ok(Some(backend as Rc<dyn Backend>))
     })
 }

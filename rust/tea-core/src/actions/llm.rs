@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
+use crate::llm::api_settings::api_settings;
 use crate::llm::backend::{
     BackendChoice, Backends, ChatReply, ChatRequest, DecideRequest, Message, Role, ToolCall,
     ToolChoice,
@@ -56,7 +57,8 @@ impl Action for Chat {
             refuse(parameters::chat_problems(call.params))?;
             let settings = llm_settings(&call)?;
             let request = chat_request(call.params, settings)?;
-            let backend = self.backends.select(settings, choice(call.params))?;
+            let backend =
+                self.backends.select(&api_settings(call.params, settings), choice(call.params))?;
             let (node, emit) = (call.node, call.emit);
             let on_text = |text: &str| {
                 emit(Event::Token { node: node.into(), text: text.into() });
@@ -186,7 +188,8 @@ impl Action for Embed {
                 }
             };
             let request = parameters::embedding(texts, call.params, settings);
-            let backend = self.backends.select(settings, choice(call.params))?;
+            let backend =
+                self.backends.select(&api_settings(call.params, settings), choice(call.params))?;
             let reply = backend.embed(&request).await?;
             let dimensions = reply.embeddings.first().map_or(0, Vec::len) as u64;
             let vector =

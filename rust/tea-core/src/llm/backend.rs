@@ -4,9 +4,11 @@
 //! by factories that are handed in, so that a test can put a scripted model in the place of either.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::api_settings::API;
 use super::shape::Shape;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
@@ -428,7 +430,8 @@ pub struct Backends {
     local: BackendFactory,
     api: BackendFactory,
     choice: Option<BackendChoice>,
-    made: [RefCell<Option<Made>>; 2],
+    made_local: RefCell<Option<Made>>,
+    made_apis: RefCell<HashMap<Vec<Option<String>>, Made>>,
 }
 
 impl Backends {
@@ -439,10 +442,17 @@ impl Backends {
         api: BackendFactory,
         choice: Option<BackendChoice>,
     ) -> Backends {
-        Backends { local, api, choice, made: [RefCell::new(None), RefCell::new(None)] }
+        Backends {
+            local,
+            api,
+            choice,
+            made_local: RefCell::default(),
+            made_apis: RefCell::default(),
+        }
     }
 
-    /// The backend for one call, never the other one when the chosen one fails.
+    /// The backend for one call, never the other one when the chosen one fails. `settings` are
+    /// those of `api_settings`.
     ///
     /// # Errors
     /// `ModelError`: the local model is wanted, or nothing is said, and there is none; `ApiError`:
@@ -472,15 +482,21 @@ impl Backends {
     }
 
     fn get(&self, name: BackendName, settings: &Map) -> Result<Option<Rc<dyn Backend>>, Error> {
-        let (index, factory) = match name {
-            BackendName::Local => (0, &self.local),
-            BackendName::Api => (1, &self.api),
-        };
-        if let Some(made) = &*self.made[index].borrow() {
+        if name == BackendName::Local {
+            if let Some(made) = &*self.made_local.borrow() {
+                return Ok(made.clone());
+            }
+            let made = (self.local)(settings)?;
+            *self.made_local.borrow_mut() = Some(made.clone());
+            return Ok(made);
+        }
+        let text = |key: &&str| settings.get(*key).and_then(|value| value.as_text());
+        let key: Vec<_> = API.iter().map(|key| text(key).map(String::from)).collect();
+        if let Some(made) = self.made_apis.borrow().get(&key) {
             return Ok(made.clone());
         }
-        let made = factory(settings)?;
-        *self.made[index].borrow_mut() = Some(made.clone());
+        let made = (self.api)(settings)?;
+        self.made_apis.borrow_mut().insert(key, made.clone());
         Ok(made)
     }
 }

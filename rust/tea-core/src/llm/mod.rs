@@ -1,6 +1,7 @@
 //! Models: requests and replies, parameters, where a model is, and its chat template.
 
 pub mod api;
+pub(crate) mod api_settings;
 pub mod backend;
 pub mod chat_template;
 pub mod control_tokens;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::api_settings::api_settings;
 use super::backend::{
     ChatRequest, DecideRequest, EmbedRequest, Message, Normalize, Role, ToolCall, ToolChoice,
 };
@@ -131,6 +132,10 @@ fn tool_call(given: &Value) -> Option<ToolCall> {
     })
 }
 
+fn model(params: &Map, settings: &Map) -> Option<Arc<str>> {
+    api_settings(params, settings).get("model").and_then(Value::as_text).map(Into::into)
+}
+
 /// A chat request without messages; the call's own parameters go before the settings.
 #[must_use]
 pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
@@ -172,7 +177,7 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         sampling,
         seed: seed.and_then(|seed| u32::try_from(seed).ok()),
         stop,
-        model: given.text("model"),
+        model: model(params, settings),
         timeout: given.number("timeout", 300.0),
         max_retries: given.count("max_retries", 0),
         unsent,
@@ -214,7 +219,7 @@ pub fn embedding(texts: Vec<Arc<str>>, params: &Map, settings: &Map) -> EmbedReq
     let given = Given(params, settings);
     EmbedRequest {
         texts,
-        model: given.text("model"),
+        model: model(params, settings),
         timeout: given.number("timeout", 300.0),
         max_retries: given.count("max_retries", 0),
     }
