@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from the_edge_agent.actions.registry import Call, Registry
@@ -16,6 +17,7 @@ from the_edge_agent.errors import (
 )
 from the_edge_agent.redact import Masker, StreamMask
 from the_edge_agent.run import route
+from the_edge_agent.run.code_actions import CodeActions
 from the_edge_agent.template.template import Template, render_map
 from the_edge_agent.value.value import to_data
 from the_edge_agent.workflow import code, retry, settings
@@ -206,7 +208,8 @@ class _Run:
             return Outcome(self._clean(_update(step.output, result, scope)), result)
         if isinstance(step, CodeBody):
             source = step.code.source(scope)
-            done = code.run(source, state, self._workflow.variables)
+            actions = CodeActions(node.name, self._host.actions, partial(self._call, node))
+            done = code.run(source, state, self._workflow.variables, actions)
             update = _update(None, done.result, scope)
             changed = {key: new for key, new in done.changed.items() if key not in update}
             self._warn_of_changes(node, changed)
@@ -225,7 +228,9 @@ class _Run:
             )
 
     async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
-        params = render_map(step.params, scope)
+        return await self._call(node, step.action, render_map(step.params, scope))
+
+    async def _call(self, node: Node, action: str, params: dict[str, Any]) -> Any:
         stream = StreamMask(self._masker)
         token = self._clean({"type": "token", "node": node.name})
 
@@ -235,9 +240,9 @@ class _Run:
             elif text := stream.feed(event["text"]):
                 self._host.emit({**token, "text": text})
 
-        call = Call(node.name, step.action, params, self._settings, emit, self._memory)
+        call = Call(node.name, action, params, self._settings, emit, self._memory)
         try:
-            result = await self._host.actions[step.action].run(call)
+            result = await self._host.actions[action].run(call)
         finally:
             if rest := stream.rest():
                 self._host.emit({**token, "text": rest})

@@ -31,6 +31,7 @@ from the_edge_agent.value.value import Absent, elements, text_form
 
 _GLOBALS = frozenset({"range"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SETTING = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")  # in settings
 # A quote that is never closed goes to the end of the text. Nothing is tried twice: 40 kB of \" in
 # a row took 13 seconds.
 _QUOTED = re.compile(r"""("(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)""", re.DOTALL)
@@ -173,23 +174,44 @@ def _syntax_message(error: TemplateSyntaxError, text: str) -> str:
     return f"not a well-formed template{where}: {error.message}"
 
 
-def fill_variables(tree: nodes.Template) -> nodes.Template:
-    """Put ``variables.name`` in the place of each ``${name}`` of the plain text of ``tree``."""
+def fill_variables(tree: nodes.Template, *, environment: bool) -> nodes.Template:
+    """Put ``variables.name`` in the place of each ``${name}`` of the plain text of ``tree``.
+
+    With ``environment`` an environment variable stands in for a variable that there is not, and
+    the text of ``${name:-text}`` for both.
+    """
     for output in tree.find_all(nodes.Output):
-        output.nodes[:] = [part for node in output.nodes for part in _filled(node)]
+        output.nodes[:] = [part for node in output.nodes for part in _filled(node, environment)]
     return tree
 
 
-def _filled(node: nodes.Expr) -> Iterator[nodes.Expr]:
+def _filled(node: nodes.Expr, environment: bool) -> Iterator[nodes.Expr]:
     if not isinstance(node, nodes.TemplateData):
         yield node
         return
-    for number, part in enumerate(_VARIABLE.split(node.data)):
-        if number % 2:
-            variables = nodes.Name("variables", "load", lineno=node.lineno)
-            yield nodes.Getattr(variables, part, "load", lineno=node.lineno)
-        elif part:
-            yield nodes.TemplateData(part, lineno=node.lineno)
+    end = 0
+    for found in (_SETTING if environment else _VARIABLE).finditer(node.data):
+        if found.start() > end:
+            yield nodes.TemplateData(node.data[end : found.start()], lineno=node.lineno)
+        end = found.end()
+        yield _setting(found[1], found[2]) if environment else _member("variables", found[1])
+    if end < len(node.data):
+        yield nodes.TemplateData(node.data[end:], lineno=node.lineno)
+
+
+def _member(scope: str, name: str) -> nodes.Expr:
+    return nodes.Getattr(nodes.Name(scope, "load", lineno=1), name, "load", lineno=1)
+
+
+def _setting(name: str, otherwise: str | None) -> nodes.Expr:
+    value = _member("env", name)
+    if otherwise is not None:
+        value = _default(value, nodes.Const(otherwise), nodes.Const(True))
+    return _default(_member("variables", name), value)
+
+
+def _default(value: nodes.Expr, *arguments: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(value, "default", list(arguments), [], None, None, lineno=1)
 
 
 def _check_node(node: nodes.Node) -> None:

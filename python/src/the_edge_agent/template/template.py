@@ -98,6 +98,7 @@ def compile_text(text: str, scopes: Iterable[str] = SCOPES) -> Template:
             not known.
     """
     tree = language.parse(text)
+    environment = frozenset(scopes) == SETTINGS_SCOPES
     stripped = text.strip()
     body = tree.body
     if stripped.startswith("{{") and stripped.endswith("}}"):
@@ -105,10 +106,10 @@ def compile_text(text: str, scopes: Iterable[str] = SCOPES) -> Template:
         if single is not None:
             return _expression(text, single, scopes)
     if stripped.startswith("${") and len(body) == 1:
-        single = _single_expression(language.fill_variables(tree).body)
+        single = _single_expression(language.fill_variables(tree, environment=environment).body)
         if single is not None:
             return _expression(text, single, scopes)
-    tree = language.fill_variables(tree)
+    tree = language.fill_variables(tree, environment=environment)
     compiled, names = language.compile_tree(tree, scopes)
     return Template(text, names, False, compiled)
 

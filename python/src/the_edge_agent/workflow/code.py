@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import datetime
 import json
+import math
 import re
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from the_edge_agent.errors import ActionError, CodeError, TemplateError
+from the_edge_agent.errors import ActionError, CodeError, TeaError, TemplateError
 from the_edge_agent.template.template import Template, compile_text
 from the_edge_agent.value.value import text_form, to_data
 
-_FILLED = re.compile(r"(\{\{-?\s*(?:variables|settings)\s*[.\[].*?\}\})", re.DOTALL)
+_FILLED = re.compile(
+    r"(\{\{-?\s*(?:variables|settings)\s*[.\[].*?\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\})", re.DOTALL
+)
+_AT_HAND = {"datetime": datetime, "math": math, "re": re}  # modules that code need not import
 _STATE = re.compile(r"\{\{-?\s*state\s*[.\[|}-]")
 _MARK = re.compile(r"\s*(?:--\s*(lua)\b|%\s*(prolog)\b)", re.IGNORECASE)
 # What Python never has, at the beginning of a line or at its end.
@@ -62,8 +67,11 @@ def likely_language(source: str) -> str | None:
     return "lua" if _LUA.search(source) else None
 
 
-def compile_code(source: str) -> Code:
+def compile_code(source: str, variables: Collection[str]) -> Code:
     """Split ``source`` into Python and templates.
+
+    ``${name}`` is a template where there is such a variable, and Python's elsewhere: an f-string
+    may have a dollar sign before its braces.
 
     Raises:
         TemplateError: a template is wrong, or the code is not Python or reads ``state`` in braces.
@@ -76,7 +84,9 @@ def compile_code(source: str) -> Code:
     parts = _FILLED.split(source)
     return Code(
         tuple(
-            compile_text(part, {"variables", "settings"}) if number % 2 else part
+            compile_text(part, {"variables", "settings"})
+            if number % 2 and (part[0] == "{" or part[2:-1] in variables)
+            else part
             for number, part in enumerate(parts)
             if part
         )
@@ -113,7 +123,7 @@ def check(source: str) -> None:
 def _compiled(module: ast.Module) -> types.CodeType:
     """Compile code; the body of a function is put into one that takes the names it may use."""
     if is_function_body(module):
-        frame = ast.parse(f"def {_FUNCTION}(state, variables, json): pass")
+        frame = ast.parse(f"def {_FUNCTION}(state, variables, json, actions): pass")
         function = frame.body[0]
         assert isinstance(function, ast.FunctionDef)
         function.body = module.body
@@ -134,21 +144,32 @@ class Done:
     changed: dict[str, Any]
 
 
-def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> Done:
-    """Run ``source`` on copies of ``state`` and ``variables``.
+def run(
+    source: str,
+    state: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    actions: Mapping[str, Callable[..., Any]],
+) -> Done:
+    """Run ``source`` on copies of ``state`` and ``variables``; ``actions`` are there to be called.
 
     What it prints goes to standard error, because standard output is for the result.
 
     Raises:
+        TeaError: an action that the code called.
         CodeError: the code raised (``kind`` is the class name of the exception), its result is
             not JSON data, or it removed a key of the state.
         LimitError: the result is too large.
     """
-    given = {"state": to_data(state), "variables": to_data(variables), "json": json}
+    given = {
+        "state": to_data(state),
+        "variables": to_data(variables),
+        "json": json,
+        "actions": actions,
+    }
     try:
         module = parse(source)
         code = _compiled(module)
-        names: dict[str, Any] = {"__name__": "run"}
+        names: dict[str, Any] = {"__name__": "run", **_AT_HAND}
         with contextlib.redirect_stdout(sys.stderr):
             if is_function_body(module):
                 exec(code, names)  # noqa: S102 - running the author's code is what it is for
@@ -157,6 +178,8 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
                 names.update(given)
                 exec(code, names)  # noqa: S102
                 result = _new_names(names, given)
+    except TeaError:
+        raise  # of an action that the code has called
     except (Exception, SystemExit) as error:
         raise _code_error(error) from error
     return Done(_as_data(result), _changed(state, given["state"]))
@@ -165,13 +188,15 @@ def run(source: str, state: Mapping[str, Any], variables: Mapping[str, Any]) -> 
 def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names that the code made; imports, functions and classes are no data."""
     tools = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
-    for name, value in given.items():
-        if names.get(name) is not value:
+    for name in ("state", "variables", "json"):
+        if names.get(name) is not given[name]:
             raise TypeError(f"the name {name} is given and cannot be assigned to")
     return {
         name: value
         for name, value in names.items()
-        if name not in given and not name.startswith("_") and not isinstance(value, tools)
+        if value is not given.get(name, tools)
+        and not name.startswith("_")
+        and not isinstance(value, tools)
     }
 
 

@@ -319,7 +319,7 @@ class NodeReader:
 
     def _python(self, value: Scalar, source: str) -> CodeBody | None:
         try:
-            compiled = code.compile_code(source)
+            compiled = code.compile_code(source, self._variables)
             if compiled.names <= {"variables"}:
                 code.check(compiled.source({"variables": self._variables}))
         except TeaError as error:

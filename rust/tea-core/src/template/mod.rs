@@ -91,7 +91,7 @@ impl Template {
     /// `TemplateError`: it is not well formed, or uses a name, filter, test or method that is not
     /// known.
     pub fn compile_text(text: &str, scopes: &[&str]) -> Result<Template, Error> {
-        let statements = syntax::parse_text(text)?;
+        let statements = syntax::parse_text(text, scopes == SETTINGS_SCOPES)?;
         let stripped = text::strip(text);
         let is_single = (stripped.starts_with("{{") && stripped.ends_with("}}"))
             || (stripped.starts_with("${")

@@ -4,9 +4,10 @@ use minijinja::machinery::{ast, parse, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
 use super::expressions::expression;
+use super::filters;
 use super::refusal::{refuse_reserved, refused};
 use super::tokens;
-use super::tree::{Expression, For, Statement, Target};
+use super::tree::{Arguments, Expression, For, Statement, Target};
 use crate::errors::Error;
 use crate::value::Value;
 
@@ -16,15 +17,16 @@ fn syntax() -> SyntaxConfig {
     builder.build().unwrap_or_default()
 }
 
-/// The statements of a text.
+/// The statements of a text. With `environment`, an environment variable stands in for a variable
+/// that there is not, and the text of `${name:-text}` for both.
 ///
 /// # Errors
 /// `TemplateError` where it is not well formed, or uses what is not in the language.
-pub(super) fn parse_text(text: &str) -> Result<Vec<Statement>, Error> {
+pub(super) fn parse_text(text: &str, environment: bool) -> Result<Vec<Statement>, Error> {
     let syntax = syntax();
     tokens::check(text, false, &syntax)?;
     match parse(text, "", syntax) {
-        Ok(ast::Stmt::Template(template)) => statements(&template.children),
+        Ok(ast::Stmt::Template(template)) => statements(&template.children, environment),
         Ok(_) => Err(Error::template("not a well-formed template")),
         Err(error) => Err(malformed(&error, text)),
     }
@@ -43,35 +45,41 @@ fn malformed(error: &minijinja::Error, text: &str) -> Error {
     Error::template(format!("not a well-formed template{place}: {detail}"))
 }
 
-fn statements(list: &[ast::Stmt<'_>]) -> Result<Vec<Statement>, Error> {
+fn statements(list: &[ast::Stmt<'_>], environment: bool) -> Result<Vec<Statement>, Error> {
     let mut all = Vec::with_capacity(list.len());
     for each in list {
         match each {
-            ast::Stmt::EmitRaw(raw) => add_text(&mut all, raw.raw),
-            other => all.push(statement(other)?),
+            ast::Stmt::EmitRaw(raw) => add_text(&mut all, raw.raw, environment),
+            other => all.push(statement(other, environment)?),
         }
     }
     Ok(all)
 }
 
 /// Add plain text, with a path to `variables.name` in the place of each `${name}`.
-fn add_text(all: &mut Vec<Statement>, text: &str) {
+fn add_text(all: &mut Vec<Statement>, text: &str, environment: bool) {
     let mut rest = text;
     let mut from = 0;
     while let Some(found) = rest[from..].find("${") {
         let start = from + found;
-        let Some(name) = variable_name(&rest[start..]) else {
+        let Some((inner, _)) = rest[start + 2..].split_once('}') else { break };
+        let (name, otherwise) = match inner.split_once(":-").filter(|_| environment) {
+            Some((name, text)) => (name, Some(text)),
+            None => (inner, None),
+        };
+        if !is_name(name) {
             from = start + 2;
             continue;
-        };
+        }
         if start > 0 {
             all.push(Statement::Text(rest[..start].into()));
         }
-        all.push(Statement::Emit(Expression::Member(
-            Box::new(Expression::Name("variables".into())),
-            Box::new(Expression::Constant(Value::text(name))),
-        )));
-        rest = &rest[start + name.len() + 3..];
+        let variable = member("variables", name);
+        all.push(Statement::Emit(match environment {
+            true => or_environment(variable, name, otherwise),
+            false => variable,
+        }));
+        rest = &rest[start + inner.len() + 3..];
         from = 0;
     }
     if !rest.is_empty() {
@@ -79,14 +87,45 @@ fn add_text(all: &mut Vec<Statement>, text: &str) {
     }
 }
 
+fn member(scope: &str, name: &str) -> Expression {
+    Expression::Member(
+        Box::new(Expression::Name(scope.into())),
+        Box::new(Expression::Constant(Value::text(name))),
+    )
+}
+
+/// The variable, else the environment's of the same name, else the text.
+fn or_environment(variable: Expression, name: &str, otherwise: Option<&str>) -> Expression {
+    let default = |value: Expression, values: Vec<Expression>| match filters::find(
+        filters::FILTERS,
+        "default",
+    ) {
+        Some(filter) => {
+            Expression::Filter(Box::new(value), filter, Arguments { values, names: Vec::new() })
+        }
+        None => value,
+    };
+    let mut environment = member("env", name);
+    if let Some(text) = otherwise {
+        let values = [Value::text(text), Value::Bool(true)].map(Expression::Constant);
+        environment = default(environment, values.into());
+    }
+    default(variable, vec![environment])
+}
+
 /// The name in a text that begins with `${name}`.
 pub(super) fn variable_name(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix("${")?.split_once('}')?;
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    (starts && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).then_some(name)
+    is_name(name).then_some(name)
 }
 
-fn statement(stmt: &ast::Stmt<'_>) -> Result<Statement, Error> {
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn statement(stmt: &ast::Stmt<'_>, environment: bool) -> Result<Statement, Error> {
+    let statements = |list: &[ast::Stmt<'_>]| statements(list, environment);
     Ok(match stmt {
         ast::Stmt::EmitRaw(raw) => Statement::Text(raw.raw.into()),
         ast::Stmt::EmitExpr(emit) => Statement::Emit(expression(&emit.expr)?),
