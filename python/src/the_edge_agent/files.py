@@ -39,13 +39,15 @@ def read(path: Path) -> bytes:
         os.close(number)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, *, make_folders: bool = False) -> None:
     """Write a regular file whole or not at all; into a device or FIFO as it is.
+
+    With ``make_folders`` those that its path needs are made.
 
     Raises:
         OSError: it cannot be written, or see ``check_owner``.
     """
-    with _folder(path) as folder:
+    with _folder(path, make=make_folders) as folder:
         try:
             old = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -107,12 +109,19 @@ def _take_over(number: int, old: os.stat_result) -> None:
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[int]:
-    """Open the folder that ``path`` lies in, part by part."""
+def _folder(path: Path, *, make: bool = False) -> Iterator[int]:
+    """Open the folder that ``path`` lies in, part by part; ``make`` those that are not there."""
     number = os.open("/", _FOLDER)
     try:
         for part in path.parent.parts[1:]:
-            inner = os.open(part, _FOLDER, dir_fd=number)
+            try:
+                inner = os.open(part, _FOLDER, dir_fd=number)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with contextlib.suppress(FileExistsError):  # another has made it meanwhile
+                    os.mkdir(part, dir_fd=number)
+                inner = os.open(part, _FOLDER, dir_fd=number)
             os.close(number)
             number = inner
         yield number

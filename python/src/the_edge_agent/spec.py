@@ -200,6 +200,7 @@ NODE = Level(
         "type": ValueType("choice", "one of while_loop", words=("while_loop",)),
         "condition": ValueType("condition", "text or a truth value"),
         "max_iterations": ValueType("whole", "a whole number from 1 to 1000", least=1, most=1000),
+        "on_max_iterations": ValueType("choice", "one of error, stop", words=("error", "stop",)),
         "body": ValueType("nodes", "a list of one or more"),
         "goto": ValueType("goto", "the name of a node, or a list of {if, to} that is not empty"),
         "retry": ValueType("retry", "a map"),
@@ -263,19 +264,20 @@ GOTO = Level(
 EDGE = Level(
     "an edge",
     {
+        "type": ValueType("choice", "one of normal, entry, finish", words=("normal", "entry", "finish",)),
         "from": ValueType("name", "text, not empty"),
         "to": ValueType("name", "text, not empty"),
         "when": ValueType("condition", "text or a truth value"),
         "condition": ValueType("edge_condition", "text, a truth value, or {type: expression, value}"),
     },
     {"observability": "", "endpoint": "", "metadata": "", "description": ""},
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"}),
+    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"}),
 )
 ANY_NODE = frozenset({"name", "goto", "retry", "fallback", "on_error", "description", "metadata"})
 ANY_STEP = frozenset({"name", "description", "metadata"})
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
 RUN_BODY = frozenset({"run", "script", "language"})
-LOOP_BODY = frozenset({"type", "condition", "max_iterations", "body"})
+LOOP_BODY = frozenset({"type", "condition", "max_iterations", "on_max_iterations", "body"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 
 # Why keys of one style of body change nothing in the others.
@@ -371,6 +373,7 @@ ACTIONS: Mapping[str, Parameters] = {
     {
         "data": ValueType("any", "any value"),
         "indent": ValueType("whole", "a whole number from 0 to 100", least=0, most=100),
+        "sort_keys": ValueType("flag", "true or false"),
     },
     frozenset({"data"}),
 ),

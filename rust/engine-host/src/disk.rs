@@ -53,6 +53,8 @@ impl Files for Disk {
     }
 
     fn write(&self, path: &Path, data: &[u8]) -> Result<(), String> {
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        folder.map_err(|error| reason(&error))?;
         let temporary = path.with_extension("tea-part");
         let written = fs::write(&temporary, data).and_then(|()| fs::rename(&temporary, path));
         written.map_err(|error| {

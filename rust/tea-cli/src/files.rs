@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    fchown, openat, renameat, statat, unlinkat, AtFlags, FileType, Mode, OFlags, CWD,
+    fchown, mkdirat, openat, renameat, statat, unlinkat, AtFlags, FileType, Mode, OFlags, CWD,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -45,7 +45,7 @@ impl Files for OsFiles {
     }
 
     fn write(&self, path: &Path, data: &[u8]) -> Result<(), String> {
-        write(path, data).map_err(|error| reason(&error))
+        put(path, data, true).map_err(|error| reason(&error))
     }
 }
 
@@ -112,7 +112,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// It cannot be read.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let (folder, name) = place(path)?;
+    let (folder, name) = place(path, false)?;
     // NONBLOCK: a FIFO without a writer opens at once, to be refused.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | FILE;
     let mut file = File::from(openat(&folder, name, flags, Mode::empty())?);
@@ -133,7 +133,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It cannot be written, or see `check_owner`; what was there is still there.
 pub fn write(path: &Path, data: &[u8]) -> io::Result<()> {
-    let (folder, name) = place(path)?;
+    put(path, data, false)
+}
+
+/// The same; `make_folders`: those that its path needs.
+fn put(path: &Path, data: &[u8], make_folders: bool) -> io::Result<()> {
+    let (folder, name) = place(path, make_folders)?;
     match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => replace(&folder, name, data, None),
         Err(error) => Err(error.into()),
@@ -204,13 +209,23 @@ fn take_over(file: &File, old: &Metadata) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
 }
 
-/// The folder that `path` lies in, opened part by part, and the name there.
-fn place(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+/// The folder that `path` lies in, opened part by part, and the name there; `make` those that are
+/// not there.
+fn place(path: &Path, make: bool) -> io::Result<(OwnedFd, &OsStr)> {
     let name = path.file_name().ok_or(Errno::NOENT)?;
     let mut folder = openat(CWD, "/", FOLDER, Mode::empty())?;
     for part in path.parent().into_iter().flat_map(Path::components) {
         if let Component::Normal(part) = part {
-            folder = openat(&folder, part, FOLDER, Mode::empty())?;
+            let open = || openat(&folder, part, FOLDER, Mode::empty());
+            folder = match open() {
+                Err(Errno::NOENT) if make => {
+                    match mkdirat(&folder, part, Mode::from_raw_mode(0o777)) {
+                        Ok(()) | Err(Errno::EXIST) => open()?, // another may have made it
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                opened => opened?,
+            };
         }
     }
     Ok((folder, name))
@@ -262,7 +277,8 @@ mod tests {
     #[test]
     fn what_cannot_be_written_says_why() {
         let folder = Folder::new();
+        folder.write("no", "");
         let error = OsFiles.write(&folder.path().join("no/a.txt"), b"x").unwrap_err();
-        assert_eq!(error, "No such file or directory");
+        assert_eq!(error, "Not a directory");
     }
 }

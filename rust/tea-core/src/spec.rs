@@ -351,6 +351,7 @@ pub const NODE: Level = Level {
         ("type", ValueType { kind: Kind::Choice, expected: "one of while_loop", least: None, most: None, above: None, words: &["while_loop"] }),
         ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("max_iterations", ValueType { kind: Kind::Whole, expected: "a whole number from 1 to 1000", least: Some(1.0), most: Some(1000.0), above: None, words: &[] }),
+        ("on_max_iterations", ValueType { kind: Kind::Choice, expected: "one of error, stop", least: None, most: None, above: None, words: &["error", "stop"] }),
         ("body", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("goto", ValueType { kind: Kind::Goto, expected: "the name of a node, or a list of {if, to} that is not empty", least: None, most: None, above: None, words: &[] }),
         ("retry", ValueType { kind: Kind::Retry, expected: "a map", least: None, most: None, above: None, words: &[] }),
@@ -424,13 +425,14 @@ pub const GOTO: Level = Level {
 pub const EDGE: Level = Level {
     title: "an edge",
     known: Types(&[
+        ("type", ValueType { kind: Kind::Choice, expected: "one of normal, entry, finish", least: None, most: None, above: None, words: &["normal", "entry", "finish"] }),
         ("from", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "type", "max_workers", "priority"],
+    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"],
 };
 
 /// The keys that every node may have.
@@ -449,7 +451,7 @@ pub const RUN_BODY: &[&str] = &["run", "script", "language"];
 pub const STEPS_BODY: &[&str] = &["steps"];
 
 /// The keys that a loop has.
-pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "body"];
+pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "on_max_iterations", "body"];
 
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
@@ -539,7 +541,8 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
     ("json.stringify", Parameters { types: Types(&[
         ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
         ("indent", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 100", least: Some(0.0), most: Some(100.0), above: None, words: &[] }),
-    ]), names: &["data", "indent"], required: &["data"] }),
+        ("sort_keys", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["data", "indent", "sort_keys"], required: &["data"] }),
     ("memory.store", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),

@@ -64,7 +64,7 @@ STATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"x": {"V": {"a": 50}}},
     ),
     ("- {name: a, run: \"x = f'{{{1 + 1}}}'\"}", {}, {"x": "{2}"}),
-    ("- {name: a, run: 'x = \"${v}\"'}", {}, {"x": "${v}"}),
+    ("- {name: a, run: 'x = \"${v}\"'}", {}, {"x": "V"}),
     (
         '- {name: a, run: \'l = state["l"]; l.append(2); return {"l": l}\'}',
         {"l": [1]},
@@ -99,22 +99,34 @@ STATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "- {name: a, uses: json.parse, with: {text: '{\"x\": [1, 2.5]}'}, output: k}",
         {},
-        {"k": {"data": {"x": [1, 2.5]}}},
+        {"k": {"data": {"x": [1, 2.5]}, "success": True}},
     ),
     (
         "- {name: a, uses: json.stringify, with: {data: {é: 1}, indent: 1}}",
         {},
-        {"text": '{\n "é": 1\n}'},
+        {"text": '{\n "é": 1\n}', "success": True},
     ),
-    ("- {name: a, uses: json.stringify, with: {data: [1, 'a']}}", {}, {"text": '[1, "a"]'}),
+    (
+        "- {name: a, uses: json.stringify, with: {data: [1, 'a']}}",
+        {},
+        {"text": '[1, "a"]', "success": True},
+    ),
     (
         "- {name: a, uses: memory.store, with: {key: k, value: [1]}, output: {}}\n"
         "- {name: b, uses: memory.retrieve, with: {key: k}}",
         {},
-        {"value": [1]},
+        {"value": [1], "found": True, "success": True},
     ),
-    ("- {name: a, uses: memory.retrieve, with: {key: k, default: d}}", {}, {"value": "d"}),
-    ("- {name: a, uses: memory.retrieve, with: {key: k}}", {}, {"value": None}),
+    (
+        "- {name: a, uses: memory.retrieve, with: {key: k, default: d}}",
+        {},
+        {"value": "d", "found": False, "success": True},
+    ),
+    (
+        "- {name: a, uses: memory.retrieve, with: {key: k}}",
+        {},
+        {"value": None, "found": False, "success": True},
+    ),
 ]
 
 

@@ -176,7 +176,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "nodes: [{name: a}]\nedges: [{from: __end__, to: a}]": [("2:16", "from")],
     "nodes: [{name: a}]\nedges: [{from: a, to: __start__}]": [("2:23", "to")],
     "nodes: [{name: a}]\nedges: [{from: a, to: [a]}]": [("2:23", "list of targets")],
-    "nodes: [{name: a}]\nedges: [{from: a, to: a, type: parallel}]": [("2:26", "parallel")],
+    "nodes: [{name: a}]\nedges: [{from: a, to: a, type: parallel}]": [("2:32", "parallel")],
     "nodes: [{name: a}]\nedges: [{from: a, targets: [a]}]": [("2:19", "targets")],
     "nodes: [{name: a}]\nedges: [{from: a, to: a, condition: {value: x}}]": [("2:37", "no type")],
     "nodes: [{name: a}]\nedges: [{from: a, to: a, condition: {type: lua, value: x}}]": [

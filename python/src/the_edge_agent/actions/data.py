@@ -20,19 +20,31 @@ async def _template(call: Call) -> Any:
 async def _parse(call: Call) -> dict[str, Any]:
     text = _text(call, "text")
     try:
-        return {"data": parse_json(text)}
+        return {"data": parse_json(text), "success": True}
     except TemplateError as error:
         raise ActionError(error.message) from error
 
 
 async def _stringify(call: Call) -> dict[str, Any]:
     indent = call.params.get("indent")
-    for _, message in _check_indent({"indent": indent}):
+    for _, message in _check_stringify(call.params):
         raise ActionError(message)
-    return {"text": json_text(call.params["data"], indent)}
+    data = call.params["data"]
+    text = json_text(_sorted(data) if call.params.get("sort_keys") else data, indent)
+    return {"text": text, "success": True}
 
 
-def _check_indent(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _sorted(value: Any) -> Any:
+    """Copy ``value`` with the keys of its maps in order."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_stringify(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    sort_keys = params.get("sort_keys")
+    if sort_keys is not None and not isinstance(sort_keys, bool):
+        yield "sort_keys", f"sort_keys must be true or false, not {describe(sort_keys)}"
     indent = params.get("indent")
     whole = isinstance(indent, int) and not isinstance(indent, bool)
     if indent is not None and not (whole and 0 <= indent <= MAX_INDENT):
@@ -47,11 +59,14 @@ def _check_key(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 async def _store(call: Call) -> dict[str, Any]:
     value = call.params["value"]
     call.memory[_text(call, "key")] = value
-    return {"value": value}
+    return {"value": value, "stored": True, "success": True}
 
 
 async def _retrieve(call: Call) -> dict[str, Any]:
-    return {"value": call.memory.get(_text(call, "key"), call.params.get("default"))}
+    key = _text(call, "key")
+    found = key in call.memory
+    value = call.memory[key] if found else call.params.get("default")
+    return {"value": value, "found": found, "success": True}
 
 
 def _text(call: Call, key: str) -> str:
@@ -68,7 +83,10 @@ def data_actions() -> dict[str, ActionSpec]:
         "template": ActionSpec(_template, frozenset({"template"}), frozenset({"template"})),
         "json.parse": ActionSpec(_parse, frozenset({"text"}), frozenset({"text"})),
         "json.stringify": ActionSpec(
-            _stringify, frozenset({"data", "indent"}), frozenset({"data"}), _check_indent
+            _stringify,
+            frozenset({"data", "indent", "sort_keys"}),
+            frozenset({"data"}),
+            _check_stringify,
         ),
         "memory.store": ActionSpec(_store, key | {"value"}, key | {"value"}, _check_key),
         "memory.retrieve": ActionSpec(_retrieve, key | {"default"}, key, _check_key),

@@ -44,7 +44,7 @@ async def _write(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
     path = _allowed(roots, call)
     try:
         data = content.encode("utf-8")
-        files.write(path, data)
+        files.write(path, data, make_folders=True)
     except UnicodeEncodeError as error:
         raise FileError(f"cannot write {path}: the text has half a character") from error
     except OSError as error:

@@ -262,7 +262,7 @@ class _Run:
                 self._completed(inner, outcome)
                 if outcome.jump is not None:
                     return Outcome(update, result, outcome.jump)
-        if self._holds(node, loop, state):
+        if not loop.stops and self._holds(node, loop, state):
             error = LimitError(
                 f"the loop's condition still holds after {loop.max_iterations} passes:"
                 f" {loop.condition.source}"

@@ -149,8 +149,9 @@ def _edges(
             diagnostics.problem(item.place, "expected an edge: {from, to}")
             continue
         diagnostics.keys(item, spec.EDGE)
+        fixed = _fixed_ends(item, diagnostics)
         for key in ("from", "to"):
-            if key not in item and not _is_unsupported(item):
+            if key not in item and key not in fixed and not _is_unsupported(item):
                 diagnostics.problem(item.place, f"the edge has no {key}")
         to = item.get("to")
         if isinstance(to, SequenceNode):
@@ -160,14 +161,31 @@ def _edges(
                 "write one edge for each; the first that holds wins",
             )
             continue
-        source, target = diagnostics.text(item, "from"), diagnostics.text(item, "to")
+        source, target = (fixed.get(key) or diagnostics.text(item, key) for key in ("from", "to"))
         condition = _edge_condition(item, diagnostics)
         if source is None or target is None:
             continue
-        places.setdefault(source, item.entries["from"].value.place)
-        rule = Rule(target, condition, item.entries["to"].value.place)
+        places.setdefault(source, _place_of(item, "from"))
+        rule = Rule(target, condition, _place_of(item, "to"))
         edges[source] = (*edges.get(source, ()), rule)
     return places, edges
+
+
+def _place_of(table: MappingNode, key: str) -> Location:
+    entry = table.entries.get(key)
+    return entry.value.place if entry else table.place
+
+
+def _fixed_ends(table: MappingNode, diagnostics: Diagnostics) -> dict[str, str]:
+    """Return the end of an edge that its type says: of type entry ``from``, of finish ``to``."""
+    entry = diagnostics.value(table, "type", spec.EDGE.known["type"])
+    kind = shown(entry.value) if entry else ""
+    fixed = {"entry": {"from": START}, "finish": {"to": END}}.get(kind, {})
+    for key, name in fixed.items():
+        if (given := diagnostics.text(table, key)) not in (None, name):
+            place = _place_of(table, key)
+            diagnostics.problem(place, f"{key}: an edge of type {kind} has {name}, not {given}")
+    return fixed
 
 
 def _is_unsupported(table: MappingNode) -> bool:

@@ -57,6 +57,7 @@ class LoopBody:
     condition: Condition
     max_iterations: int
     nodes: tuple[Node, ...]
+    stops: bool = False  # at the limit, instead of failing
 
 
 Body = Step | StepsBody | LoopBody

@@ -363,6 +363,7 @@ class NodeReader:
         value = table.get("condition")
         condition = read_condition(diagnostics, value, SCOPES) if value else None
         limit = diagnostics.whole(table, "max_iterations", spec.NODE.known["max_iterations"])
+        ends = diagnostics.value(table, "on_max_iterations", spec.NODE.known["on_max_iterations"])
         items = diagnostics.items(table, "body")
         if items is not None and not items.items:
             diagnostics.problem(items.place, "body: there are no nodes")
@@ -372,4 +373,5 @@ class NodeReader:
         if not nodes:
             return None
         # What is missing was noted; the nodes go on to the checks of names and targets.
-        return LoopBody(condition or Condition("", False), limit or 1, nodes)
+        stops = ends is not None and shown(ends.value) == "stop"
+        return LoopBody(condition or Condition("", False), limit or 1, nodes, stops)

@@ -19,7 +19,13 @@ pub fn add_actions(registry: &mut Registry) {
     };
     add("template", template, &["template"], &["template"], None);
     add("json.parse", parse, &["text"], &["text"], None);
-    add("json.stringify", stringify, &["data", "indent"], &["data"], Some(check_indent));
+    add(
+        "json.stringify",
+        stringify,
+        &["data", "indent", "sort_keys"],
+        &["data"],
+        Some(check_stringify),
+    );
     add("memory.store", store, &["key", "value"], &["key", "value"], Some(check_key));
     add("memory.retrieve", retrieve, &["key", "default"], &["key"], Some(check_key));
 }
@@ -31,19 +37,40 @@ fn template(call: &Call<'_>) -> Result<Value, Error> {
 fn parse(call: &Call<'_>) -> Result<Value, Error> {
     let data = json::read(call.text("text")?)
         .map_err(|error| Error::action(format!("the text is not JSON: {error}")))?;
-    Ok(Value::record([("data", data)]))
+    Ok(Value::record([("data", data), ("success", true.into())]))
 }
 
 fn stringify(call: &Call<'_>) -> Result<Value, Error> {
-    if let Some((_, message)) = check_indent(call.params).into_iter().next() {
+    if let Some((_, message)) = check_stringify(call.params).into_iter().next() {
         return Err(Error::action(message));
     }
     let indent = call.param("indent").as_int().and_then(|indent| usize::try_from(indent).ok());
-    let text = call.param("data").json_text(indent, &Budget::unlimited())?;
-    Ok(Value::record([("text", text.into())]))
+    let is_sorted = call.param("sort_keys").as_bool() == Some(true);
+    let data = call.param("data");
+    let data = if is_sorted { sorted(data) } else { data.clone() };
+    let text = data.json_text(indent, &Budget::unlimited())?;
+    Ok(Value::record([("text", text.into()), ("success", true.into())]))
 }
 
-fn check_indent(params: &Map) -> Vec<(&str, String)> {
+/// A copy with the keys of maps in order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Map(map) => {
+            let mut map: Map = map.iter().map(|(key, item)| (key.clone(), sorted(item))).collect();
+            map.sort_keys();
+            Value::map(map)
+        }
+        Value::List(items) => Value::list(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+fn check_stringify(params: &Map) -> Vec<(&str, String)> {
+    let sort_keys = params.get("sort_keys").filter(|value| !value.is_null());
+    if let Some(wrong) = sort_keys.filter(|value| value.as_bool().is_none()) {
+        let message = format!("sort_keys must be true or false, not {}", wrong.describe());
+        return vec![("sort_keys", message)];
+    }
     let fits = match params.get("indent") {
         None | Some(Value::Null) => true,
         Some(indent) => indent.as_int().is_some_and(|n| (0..=MAX_INDENT).contains(&n)),
@@ -66,11 +93,12 @@ fn check_key(params: &Map) -> Vec<(&str, String)> {
 fn store(call: &Call<'_>) -> Result<Value, Error> {
     let value = call.param("value").clone();
     call.memory.borrow_mut().insert(call.text("key")?.into(), value.clone());
-    Ok(Value::record([("value", value)]))
+    Ok(Value::record([("value", value), ("stored", true.into()), ("success", true.into())]))
 }
 
 fn retrieve(call: &Call<'_>) -> Result<Value, Error> {
     let found = call.memory.borrow().get(call.text("key")?).cloned();
+    let is_found = ("found", found.is_some().into());
     let value = found.unwrap_or_else(|| call.param("default").clone());
-    Ok(Value::record([("value", value)]))
+    Ok(Value::record([("value", value), is_found, ("success", true.into())]))
 }

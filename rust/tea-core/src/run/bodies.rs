@@ -102,7 +102,7 @@ impl Run<'_> {
 
     async fn while_loop(&mut self, node: &Node, mut state: Map) -> Result<Outcome, Fault> {
         let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
-        let Body::Loop { condition, max_iterations, nodes } = &node.body else {
+        let Body::Loop { condition, max_iterations, nodes, stops } = &node.body else {
             return Ok(outcome);
         };
         for _ in 0..*max_iterations {
@@ -120,7 +120,7 @@ impl Run<'_> {
                 }
             }
         }
-        if self.holds(node, condition, &state)? {
+        if !stops && self.holds(node, condition, &state)? {
             let source = &condition.source;
             let error = Error::limit(format!(
                 "the loop's condition still holds after {max_iterations} passes: {source}"

@@ -198,9 +198,11 @@ fn read_edges(
             continue;
         };
         diagnostics.keys(table, &spec::EDGE);
+        let fixed = fixed_end(item, table, diagnostics);
         let is_unsupported = spec::EDGE.unsupported.iter().any(|key| table.contains(key));
         for key in ["from", "to"] {
-            if !table.contains(key) && !is_unsupported {
+            let is_fixed = fixed.is_some_and(|(end, _)| end == key);
+            if !table.contains(key) && !is_fixed && !is_unsupported {
                 diagnostics.problem(&item.place, format!("the edge has no {key}"), "");
             }
         }
@@ -210,17 +212,41 @@ fn read_edges(
             diagnostics.problem(&to.place, message, hint);
             continue;
         }
-        let (source, target) = (diagnostics.text(table, "from"), diagnostics.text(table, "to"));
+        let mut end = |key: &str| match fixed.filter(|(end, _)| *end == key) {
+            Some((_, name)) => Some(name.to_string()),
+            None => diagnostics.text(table, key),
+        };
+        let (source, target) = (end("from"), end("to"));
         let condition = edge_condition(table, diagnostics);
         let (Some(source), Some(target)) = (source, target) else { continue };
-        let (Some(from), Some(to)) = (table.get("from"), table.get("to")) else { continue };
-        let rule = Rule { to: target, condition, place: to.place.clone() };
+        let place_of = |key: &str| table.get(key).map_or(&item.place, |node| &node.place).clone();
+        let rule = Rule { to: target, condition, place: place_of("to") };
         let edges = edges
             .entry(source)
-            .or_insert_with(|| Edges { place: from.place.clone(), rules: Vec::new() });
+            .or_insert_with(|| Edges { place: place_of("from"), rules: Vec::new() });
         edges.rules.push(rule);
     }
     edges
+}
+
+/// The end of an edge that its type says: of type entry `from`, of finish `to`.
+fn fixed_end(
+    item: &document::Node,
+    table: &Mapping,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'static str, &'static str)> {
+    let kind = diagnostics.value(table, "type", &spec::EDGE)?.value.text()?;
+    let (key, name) = match kind {
+        "entry" => ("from", START),
+        "finish" => ("to", END),
+        _ => return None,
+    };
+    if let Some(given) = diagnostics.text(table, key).filter(|given| given != name) {
+        let place = table.get(key).map_or(&item.place, |node| &node.place);
+        let message = format!("{key}: an edge of type {kind} has {name}, not {given}");
+        diagnostics.problem(place, message, "");
+    }
+    Some((key, name))
 }
 
 fn edge_condition(table: &Mapping, diagnostics: &mut Diagnostics) -> Option<Condition> {

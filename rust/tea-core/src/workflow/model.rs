@@ -73,6 +73,8 @@ pub enum Body {
         max_iterations: u64,
         /// The nodes of a pass.
         nodes: Vec<Node>,
+        /// Whether it stops at the limit instead of failing.
+        stops: bool,
     },
 }
 

@@ -162,6 +162,8 @@ impl Context<'_> {
             table.get("condition").and_then(|node| read_condition(self.diagnostics, node, SCOPES));
         let limit = self.diagnostics.value(table, "max_iterations", &spec::NODE);
         let limit = limit.and_then(|entry| entry.value.scalar().and_then(Value::as_int));
+        let ends = self.diagnostics.value(table, "on_max_iterations", &spec::NODE);
+        let stops = ends.is_some_and(|entry| entry.value.text() == Some("stop"));
         let items = self.diagnostics.items(table, "body");
         let mut nodes = Vec::new();
         match (items, table.entry("body")) {
@@ -182,6 +184,7 @@ impl Context<'_> {
             condition: condition.unwrap_or_else(|| Condition::known(false)),
             max_iterations: limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(1),
             nodes,
+            stops,
         })
     }
 }
