@@ -4,7 +4,7 @@ use minijinja::machinery::{ast, parse, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
 use super::expressions::expression;
-use super::filters;
+use super::filters::table;
 use super::refusal::{refuse_reserved, refused};
 use super::tokens;
 use super::tree::{Arguments, Expression, For, Statement, Target};
@@ -96,10 +96,7 @@ fn member(scope: &str, name: &str) -> Expression {
 
 /// The variable, else the environment's of the same name, else the text.
 fn or_environment(variable: Expression, name: &str, otherwise: Option<&str>) -> Expression {
-    let default = |value: Expression, values: Vec<Expression>| match filters::find(
-        filters::FILTERS,
-        "default",
-    ) {
+    let default = |value: Expression, values: Vec<Expression>| match table::filter("default") {
         Some(filter) => {
             Expression::Filter(Box::new(value), filter, Arguments { values, names: Vec::new() })
         }
