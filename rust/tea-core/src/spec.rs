@@ -601,6 +601,7 @@ pub const FILTERS: &[Signature] = &[
     Signature { name: "truncate", arguments: &[Argument { name: "length", required: false }, Argument { name: "killwords", required: false }, Argument { name: "end", required: false }, Argument { name: "leeway", required: false }], more_positions: false, more_names: false },
     Signature { name: "wordcount", arguments: &[], more_positions: false, more_names: false },
     Signature { name: "sha256", arguments: &[], more_positions: false, more_names: false },
+    Signature { name: "urlencode", arguments: &[], more_positions: false, more_names: false },
 ];
 
 /// The tests of templates.

@@ -127,6 +127,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "truncate": texts.truncate,
     "wordcount": texts.wordcount,
     "sha256": texts.sha256,
+    "urlencode": texts.urlencode,
 }
 TESTS: Mapping[str, Callable[..., bool]] = {
     "defined": lambda value, /: not isinstance(value, Absent) or value.null,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from the_edge_agent import limits
 from the_edge_agent.errors import TemplateError
@@ -94,6 +96,22 @@ def sha256(value: Any) -> str:
     data = text_form(value).encode("utf-8", "surrogatepass")
     limits.charge_text(len(data))
     return hashlib.sha256(data).hexdigest()
+
+
+def urlencode(value: Any) -> str:
+    """Return the text percent-encoded, or the query of a map or of a list of pairs."""
+    if isinstance(value, Mapping):
+        pairs: list[Any] = [list(item) for item in value.items()]
+    elif isinstance(value, list | tuple):
+        pairs = list(value)
+    else:
+        return quote(_text(value), safe="/")
+    limits.charge(len(pairs))
+    if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in pairs):
+        raise TemplateError("urlencode needs text, a map, or a list of pairs")
+    query = "&".join(f"{quote_plus(_text(key))}={quote_plus(_text(item))}" for key, item in pairs)
+    limits.check_text(len(query))
+    return query
 
 
 def upper(value: Any, /) -> str:

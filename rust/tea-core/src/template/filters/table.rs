@@ -49,6 +49,7 @@ pub fn filter(name: &str) -> Option<Function> {
         "truncate" => texts::truncate,
         "wordcount" => texts::wordcount,
         "sha256" => texts::sha256,
+        "urlencode" => texts::urlencode,
         _ => return None,
     };
     function(FILTERS, name, run)

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
 use sha2::{Digest, Sha256};
 
 use super::function::{unfit, whole, Arguments};
@@ -130,4 +131,39 @@ pub(super) fn sha256(value: &Value, given: &Arguments<'_>) -> Result<Value> {
         let _ = write!(shown, "{byte:02x}");
     }
     Ok(Value::text(shown))
+}
+
+/// What stands in a query as it is, but for the space, which is a plus sign there.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
+
+pub(super) fn urlencode(value: &Value, given: &Arguments<'_>) -> Result<Value> {
+    let pairs: Vec<[Value; 2]> = match value {
+        Value::Map(map) => {
+            map.iter().map(|(key, item)| [Value::Text(key.clone()), item.clone()]).collect()
+        }
+        Value::List(items) | Value::Group(items) => {
+            let pair = |item: &Value| <[Value; 2]>::try_from(item.as_list()?.to_vec()).ok();
+            let pairs: Option<Vec<_>> = items.iter().map(pair).collect();
+            let wrong = || Error::template("urlencode needs text, a map, or a list of pairs");
+            pairs.ok_or_else(wrong)?
+        }
+        other => {
+            let text = whole_text(other, given)?;
+            return Ok(Value::text(utf8_percent_encode(&text, IN_PATH).to_string()));
+        }
+    };
+    given.budget.charge(pairs.len())?;
+    let part = |value| -> Result<String> {
+        Ok(utf8_percent_encode(&whole_text(value, given)?, IN_QUERY)
+            .to_string()
+            .replace("%20", "+"))
+    };
+    let mut query = String::new();
+    for [key, item] in &pairs {
+        let separator = if query.is_empty() { "" } else { "&" };
+        let _ = write!(query, "{separator}{}={}", part(key)?, part(item)?);
+    }
+    given.budget.check_text(query.len())?;
+    Ok(Value::text(query))
 }
