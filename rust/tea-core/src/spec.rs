@@ -602,6 +602,7 @@ pub const FILTERS: &[Signature] = &[
     Signature { name: "wordcount", arguments: &[], more_positions: false, more_names: false },
     Signature { name: "sha256", arguments: &[], more_positions: false, more_names: false },
     Signature { name: "urlencode", arguments: &[], more_positions: false, more_names: false },
+    Signature { name: "batch", arguments: &[Argument { name: "linecount", required: true }, Argument { name: "fill_with", required: false }], more_positions: false, more_names: false },
 ];
 
 /// The tests of templates.

@@ -7,6 +7,8 @@ from functools import cmp_to_key
 from typing import Any
 
 from the_edge_agent import limits
+from the_edge_agent.errors import TemplateError
+from the_edge_agent.template.filters.numbers import whole
 from the_edge_agent.template.operators import calculate, contains, member, require
 from the_edge_agent.value.value import Absent, Group, before, elements, same, text_form
 
@@ -138,3 +140,17 @@ def attribute_of(item: Any, attribute: Any) -> Any:
 def _folded(item: Any, attribute: Any, case_sensitive: Any) -> Any:
     key = item if attribute is None else attribute_of(item, attribute)
     return key.lower() if isinstance(key, str) and not case_sensitive else key
+
+
+def batch(value: Any, linecount: Any, fill_with: Any = None) -> list[list[Any]]:
+    """Return lists of ``linecount`` elements each, the last filled up with ``fill_with``."""
+    size = whole(linecount, "linecount")
+    if size == 0:
+        raise TemplateError("batch needs a linecount of 1 or more")
+    items = elements(value)
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    if batches and fill_with is not None:
+        missing = size - len(batches[-1])
+        limits.charge(missing)
+        batches[-1] += [fill_with] * missing
+    return batches

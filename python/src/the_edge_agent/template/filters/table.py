@@ -128,6 +128,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "wordcount": texts.wordcount,
     "sha256": texts.sha256,
     "urlencode": texts.urlencode,
+    "batch": lists.batch,
 }
 TESTS: Mapping[str, Callable[..., bool]] = {
     "defined": lambda value, /: not isinstance(value, Absent) or value.null,

@@ -1,6 +1,6 @@
 //! The filters of lists.
 
-use super::function::{unfit, Arguments};
+use super::function::{unfit, whole, Arguments};
 use crate::errors::Error;
 use crate::limits::Budget;
 use crate::template::compare::{any_same, elements, same, sorted};
@@ -178,4 +178,18 @@ pub(super) fn reverse(value: &Value, given: &Arguments<'_>) -> Result<Value> {
     let mut items = elements(value, "", given.budget)?;
     items.reverse();
     Ok(Value::list(items))
+}
+
+pub(super) fn batch(value: &Value, given: &Arguments<'_>) -> Result<Value> {
+    let size = whole(given.get(0).ok_or_else(|| unfit("batch"))?, "linecount")?;
+    if size == 0 {
+        return Err(Error::template("batch needs a linecount of 1 or more"));
+    }
+    let items = elements(value, "", given.budget)?;
+    let mut batches: Vec<Vec<Value>> = items.chunks(size).map(<[Value]>::to_vec).collect();
+    if let (Some(last), Some(filler)) = (batches.last_mut(), given.some(1)) {
+        given.budget.charge(size - last.len())?;
+        last.resize(size, filler.clone());
+    }
+    Ok(Value::list(batches.into_iter().map(Value::list).collect()))
 }

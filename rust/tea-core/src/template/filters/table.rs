@@ -50,6 +50,7 @@ pub fn filter(name: &str) -> Option<Function> {
         "wordcount" => texts::wordcount,
         "sha256" => texts::sha256,
         "urlencode" => texts::urlencode,
+        "batch" => lists::batch,
         _ => return None,
     };
     function(FILTERS, name, run)
