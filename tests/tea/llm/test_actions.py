@@ -78,7 +78,11 @@ class World:
 
     def run(self, action: str, params: dict[str, Any], llm: Any = None) -> Any:
         settings = {} if llm is None else {"llm": llm}
-        call = Call("ask", action, params, settings, self.events.append, {})
+
+        async def refused(name: str, _: Any) -> Any:
+            raise AssertionError(name)
+
+        call = Call("ask", action, params, settings, self.events.append, {}, refused, refused)
 
         async def act() -> Any:
             return await self.actions[action].run(call)

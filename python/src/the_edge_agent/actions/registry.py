@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from the_edge_agent.errors import ActionError
+from the_edge_agent.suggest import ALIKE, nearest
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -17,6 +20,10 @@ class Call:
     settings: Mapping[str, Any]  # rendered settings of the file
     emit: Callable[[dict[str, Any]], None]  # events, such as {"type": "token", ...}
     memory: dict[str, Any]  # what memory.store keeps, for this run
+    run_action: Callable[[str, dict[str, Any]], Awaitable[Any]]  # by name, with its parameters
+    # A node by name, out of turn, on a copy of the state with some keys laid over it. Gives what
+    # the node wrote, which is not written into the state.
+    run_node: Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +41,21 @@ class ActionSpec:
 
 
 Registry = Mapping[str, ActionSpec]
+
+
+def checked(registry: Registry, name: str, params: Mapping[str, Any]) -> ActionSpec:
+    """Return the action of this name, once it takes ``params``.
+
+    Raises:
+        ActionError: there is no such action, or it takes or needs other parameters.
+    """
+    spec = registry.get(name)
+    if spec is None:
+        raise ActionError(f'unknown action "{name}"', hint=nearest(name, registry, ALIKE))
+    for key in sorted(params.keys() - spec.params):
+        raise ActionError(f'{name}: unknown parameter "{key}"', hint=nearest(key, spec.params))
+    for key in sorted(spec.required - params.keys()):
+        raise ActionError(f"{name}: the parameter {key} is missing")
+    for _, message in spec.check(params) if spec.check else ():
+        raise ActionError(f"{name}: {message}")
+    return spec

@@ -7,9 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from the_edge_agent.actions.registry import Registry
-from the_edge_agent.errors import ActionError
-from the_edge_agent.suggest import ALIKE, nearest
+from the_edge_agent.actions.registry import Registry, checked
 from the_edge_agent.value.value import to_data
 
 # Runs an action with its parameters and gives its result.
@@ -37,17 +35,10 @@ class CodeActions(Mapping[str, Callable[..., Any]]):
 
     def _call(self, name: str, params: dict[str, Any]) -> Any:
         """Call an action. ``state``, which the original's actions take, is left out."""
-        spec = self._registry[name]
-        if "state" not in spec.params:
+        if "state" not in self._registry[name].params:
             params.pop("state", None)
-        for key in params.keys() - spec.params:
-            hint = nearest(key, spec.params, ALIKE) or f"known: {', '.join(sorted(spec.params))}"
-            raise ActionError(f"{name}: unknown parameter {key!r}", hint=hint)
-        for key in sorted(spec.required - params.keys()):
-            raise ActionError(f"{name}: the parameter {key} is missing")
         given = to_data(params)
-        for _, message in spec.check(given) if spec.check else ():
-            raise ActionError(f"{name}: {message}")
+        checked(self._registry, name, given)
         return _wait(self._run(name, given))
 
 

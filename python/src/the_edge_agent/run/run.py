@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from the_edge_agent.actions.registry import Call, Registry
+from the_edge_agent.actions.registry import Call, Registry, checked
 from the_edge_agent.errors import (
     ActionError,
     LimitError,
@@ -18,6 +18,7 @@ from the_edge_agent.errors import (
 from the_edge_agent.redact import Masker, StreamMask
 from the_edge_agent.run import route
 from the_edge_agent.run.code_actions import CodeActions
+from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import Template, render_map
 from the_edge_agent.value.value import to_data
 from the_edge_agent.workflow import code, retry, settings
@@ -204,11 +205,11 @@ class _Run:
     async def _step(self, node: Node, step: Step, state: dict[str, Any]) -> Outcome:
         scope = self._scope(state)
         if isinstance(step, ActionBody):
-            result = await self._act(node, step, scope)
+            result = await self._call(node, state, step.action, render_map(step.params, scope))
             return Outcome(self._clean(_update(step.output, result, scope)), result)
         if isinstance(step, CodeBody):
             source = step.code.source(scope)
-            actions = CodeActions(node.name, self._host.actions, partial(self._call, node))
+            actions = CodeActions(node.name, self._host.actions, partial(self._call, node, state))
             done = code.run(source, state, self._workflow.variables, actions)
             update = _update(None, done.result, scope)
             changed = {key: new for key, new in done.changed.items() if key not in update}
@@ -227,10 +228,9 @@ class _Run:
                 " that is part of its update, as what it returns is"
             )
 
-    async def _act(self, node: Node, step: ActionBody, scope: Mapping[str, Any]) -> Any:
-        return await self._call(node, step.action, render_map(step.params, scope))
-
-    async def _call(self, node: Node, action: str, params: dict[str, Any]) -> Any:
+    async def _call(
+        self, node: Node, state: Mapping[str, Any], action: str, params: dict[str, Any]
+    ) -> Any:
         stream = StreamMask(self._masker)
         token = self._clean({"type": "token", "node": node.name})
 
@@ -240,13 +240,43 @@ class _Run:
             elif text := stream.feed(event["text"]):
                 self._host.emit({**token, "text": text})
 
-        call = Call(node.name, action, params, self._settings, emit, self._memory)
+        async def run_action(name: str, given: dict[str, Any]) -> Any:
+            checked(self._host.actions, name, given)
+            return await self._call(node, state, name, given)
+
+        call = Call(
+            node.name,
+            action,
+            params,
+            self._settings,
+            emit,
+            self._memory,
+            run_action,
+            partial(self._out_of_turn, state),
+        )
         try:
             result = await self._host.actions[action].run(call)
         finally:
             if rest := stream.rest():
                 self._host.emit({**token, "text": rest})
         return to_data(result)
+
+    async def _out_of_turn(
+        self, state: Mapping[str, Any], name: str, over: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Run a node for an action; where it goes next does not count."""
+        if name not in self._nodes:
+            raise ActionError(f'there is no node "{name}"', hint=nearest(name, self._nodes))
+        node = self._nodes[name]
+        try:
+            outcome = await self._visit(node, {**state, **self._clean(dict(over))})
+        except _Stopped:
+            raise
+        except WorkflowFailed as failed:
+            failed.cause.message = f"node {failed.node}: {failed.cause.message}"
+            raise failed.cause from failed
+        self._completed(node, outcome)
+        return outcome.update
 
     async def _loop(self, node: Node, loop: LoopBody, state: dict[str, Any]) -> Outcome:
         update: dict[str, Any] = {}

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use crate::errors::Error;
 use crate::run::events::Event;
+use crate::suggest::{nearest, nearest_within, ALIKE};
 use crate::value::{Map, Value};
 
 /// A future on one thread.
@@ -34,6 +35,22 @@ pub struct Call<'a> {
     pub emit: &'a dyn Fn(Event),
     /// What `memory.store` keeps, for this run.
     pub memory: &'a RefCell<Map>,
+    /// Runs other actions and nodes.
+    pub nested: &'a dyn Nested,
+}
+
+/// What an action may run of the workflow that it is part of.
+pub trait Nested {
+    /// The result of an action, by its name, with its parameters.
+    fn action<'a>(
+        &'a self,
+        name: &'a str,
+        params: &'a Map,
+    ) -> LocalFuture<'a, Result<Value, Error>>;
+
+    /// Run a node, by its name, out of turn, on a copy of the state with some keys laid over it.
+    /// Gives what the node wrote, which is not written into the state.
+    fn node<'a>(&'a self, name: &'a str, over: Map) -> LocalFuture<'a, Result<Map, Error>>;
 }
 
 impl Call<'_> {
@@ -107,6 +124,28 @@ impl Registry {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ActionSpec> {
         self.specs.get(name)
+    }
+
+    /// The action of this name, once it takes `params`.
+    ///
+    /// # Errors
+    /// `ActionError`: there is no such action, or it takes or needs other parameters.
+    pub(crate) fn checked(&self, name: &str, params: &Map) -> Result<&ActionSpec, Error> {
+        let Some(spec) = self.get(name) else {
+            let hint = nearest_within(name, self.names(), ALIKE);
+            return Err(Error::action(format!("unknown action \"{name}\"")).hint(hint));
+        };
+        if let Some(key) = params.keys().find(|key| !spec.params.contains(&&***key)) {
+            let hint = nearest(key, spec.params.iter().copied());
+            return Err(Error::action(format!("{name}: unknown parameter \"{key}\"")).hint(hint));
+        }
+        if let Some(key) = spec.required.iter().find(|key| !params.contains_key(**key)) {
+            return Err(Error::action(format!("{name}: the parameter {key} is missing")));
+        }
+        match spec.check.and_then(|check| check(params).into_iter().next()) {
+            Some((_, message)) => Err(Error::action(format!("{name}: {message}"))),
+            None => Ok(spec),
+        }
     }
 
     pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {

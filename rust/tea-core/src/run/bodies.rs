@@ -3,17 +3,18 @@
 use std::cell::RefCell;
 
 use super::{Fault, Outcome, Run};
-use crate::actions::Call;
-use crate::errors::Error;
+use crate::actions::{Call, LocalFuture, Nested};
+use crate::errors::{Error, Failure};
 use crate::redact::StreamMask;
 use crate::run::events::Event;
-use crate::template::{Scope, ValueTree};
+use crate::suggest::nearest;
+use crate::template::ValueTree;
 use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
-use crate::workflow::model::{Body, Entries, ExpressionValue, Node, Output, Step};
+use crate::workflow::model::{Body, ExpressionValue, Node, Output, Step};
 
 impl Run<'_> {
-    pub(super) async fn execute(&mut self, node: &Node, state: &Map) -> Result<Outcome, Fault> {
+    pub(super) async fn execute(&self, node: &Node, state: &Map) -> Result<Outcome, Fault> {
         let steps = match &node.body {
             Body::None => &[][..],
             Body::Steps(steps) => steps,
@@ -27,7 +28,10 @@ impl Run<'_> {
                     Step::Action { action, .. } => action,
                     Step::Expression { .. } => "run",
                 };
-                Fault::Node(self.failed(&node.name, action, error))
+                match self.stopped.borrow_mut().take() {
+                    Some(failure) => Fault::Run(failure),
+                    None => Fault::Node(self.failed(&node.name, action, error)),
+                }
             })?;
             current.extend(update.clone());
             outcome.update.extend(update);
@@ -40,7 +44,8 @@ impl Run<'_> {
         let scope = self.scope(state);
         match step {
             Step::Action { action, params, output } => {
-                let result = self.act(node, action, params, &scope).await?;
+                let params = ValueTree::render_entries(params, &scope)?;
+                let result = self.call(node, action, &params, state).await?;
                 let update = match output {
                     Output::Key(key) => Map::from_iter([(key.clone(), result.clone())]),
                     Output::Map(entries) => {
@@ -64,14 +69,13 @@ impl Run<'_> {
         }
     }
 
-    async fn act(
+    async fn call(
         &self,
         node: &Node,
         action: &str,
-        params: &Entries,
-        scope: &Scope,
+        params: &Map,
+        state: &Map,
     ) -> Result<Value, Error> {
-        let params = ValueTree::render_entries(params, scope)?;
         let Some(spec) = self.actions.get(action) else {
             return Err(Error::action(format!("there is no action {action}")));
         };
@@ -90,17 +94,18 @@ impl Run<'_> {
             .run(Call {
                 node: &node.name,
                 action,
-                params: &params,
+                params,
                 settings: &self.settings,
                 emit: &emit,
                 memory: &self.memory,
+                nested: &OfNode { run: self, node, state },
             })
             .await;
         token(stream.borrow_mut().rest());
         result?.to_data(None)
     }
 
-    async fn while_loop(&mut self, node: &Node, mut state: Map) -> Result<Outcome, Fault> {
+    async fn while_loop(&self, node: &Node, mut state: Map) -> Result<Outcome, Fault> {
         let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
         let Body::Loop { condition, max_iterations, nodes, stops } = &node.body else {
             return Ok(outcome);
@@ -133,5 +138,52 @@ impl Run<'_> {
     fn holds(&self, node: &Node, condition: &Condition, state: &Map) -> Result<bool, Fault> {
         let judged = condition.holds(&self.scope(state));
         judged.map_err(|error| Fault::Node(self.failed(&node.name, "while_loop", error)))
+    }
+}
+
+/// What an action of a node may run, on the node's state.
+struct OfNode<'a> {
+    run: &'a Run<'a>,
+    node: &'a Node,
+    state: &'a Map,
+}
+
+impl Nested for OfNode<'_> {
+    fn action<'a>(
+        &'a self,
+        name: &'a str,
+        params: &'a Map,
+    ) -> LocalFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            self.run.actions.checked(name, params)?;
+            self.run.call(self.node, name, params, self.state).await
+        })
+    }
+
+    fn node<'a>(&'a self, name: &'a str, over: Map) -> LocalFuture<'a, Result<Map, Error>> {
+        Box::pin(async move {
+            let run = self.run;
+            let Some(node) = run.nodes.get(name).copied() else {
+                let hint = nearest(name, run.nodes.keys().copied());
+                return Err(Error::action(format!("there is no node \"{name}\"")).hint(hint));
+            };
+            let mut state = self.state.clone();
+            state.extend(run.clean(over)?);
+            match run.visit(node, &state).await {
+                Ok(outcome) => {
+                    // Where it goes next does not count.
+                    run.completed(node, outcome.update.clone());
+                    Ok(outcome.update)
+                }
+                Err(Fault::Node(Failure { node, cause, .. })) => {
+                    Err(Error { message: format!("node {node}: {}", cause.message), ..cause })
+                }
+                Err(Fault::Run(failure)) => {
+                    let cause = failure.cause.clone();
+                    *run.stopped.borrow_mut() = Some(failure);
+                    Err(cause)
+                }
+            }
+        })
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod route;
 
 mod bodies;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub async fn run(
     host.emit(&Event::Start(workflow.name.clone()));
     let run = Run::new(workflow, given, actions, host);
     let ended = match run {
-        Ok((mut run, state)) => run.walk(state).await,
+        Ok((run, state)) => run.walk(state).await,
         Err(error) => Err(RunError::Setup(error)),
     };
     match &ended {
@@ -96,7 +96,9 @@ struct Run<'w> {
     limit: u64,
     scope: [(&'static str, Value); 5],
     masker: Rc<Masker>,
-    runs: u64,
+    runs: Cell<u64>,
+    /// What stopped the run while an action had a node run.
+    stopped: RefCell<Option<Failure>>,
 }
 
 impl<'w> Run<'w> {
@@ -137,12 +139,13 @@ impl<'w> Run<'w> {
             ],
             settings,
             masker,
-            runs: 0,
+            runs: Cell::new(0),
+            stopped: RefCell::default(),
         };
         Ok((run, state))
     }
 
-    async fn walk(&mut self, mut state: Map) -> Result<Map, RunError> {
+    async fn walk(&self, mut state: Map) -> Result<Map, RunError> {
         let workflow = self.workflow;
         let mut name = match route::entry(workflow, &self.scope(&state)) {
             Ok(name) => name.to_string(),
@@ -185,7 +188,7 @@ impl<'w> Run<'w> {
 
     /// Run one node on `state`, which stays as it is, under the node's error handling.
     fn visit<'s>(
-        &'s mut self,
+        &'s self,
         node: &'s Node,
         state: &'s Map,
     ) -> LocalFuture<'s, Result<Outcome, Fault>> {
@@ -218,9 +221,9 @@ impl<'w> Run<'w> {
         })
     }
 
-    fn count(&mut self, node: &Node) -> Result<(), Fault> {
-        self.runs += 1;
-        if self.runs <= self.limit {
+    fn count(&self, node: &Node) -> Result<(), Fault> {
+        self.runs.set(self.runs.get() + 1);
+        if self.runs.get() <= self.limit {
             return Ok(());
         }
         let message = format!("the run is over its limit of {} node runs", self.limit);
