@@ -443,7 +443,7 @@ COMMANDS: Mapping[str, Command] = {
         Option("quiet", "no warnings", short="q"),
     )),
     "validate": Command("check workflows and print everything that is wrong", (
-        Option("files", "a workflow; - for standard input", value="FILE", count="some"),
+        Option("files", "a workflow, or a folder for all in it; - for standard input", value="FILE", count="some"),
         Option("json", "print one JSON list of all files"),
         Option("strict", "warnings about the file are errors"),
         Option("quiet", "no warnings", short="q"),

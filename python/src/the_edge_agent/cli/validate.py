@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.cli import output, streams, values
-from the_edge_agent.errors import EXIT_USAGE, InvalidFile, Problem
+from the_edge_agent.errors import EXIT_USAGE, InvalidFile, Problem, UsageError
+
+if TYPE_CHECKING:
+    from the_edge_agent.actions.registry import Registry
 
 
 def validate_command(options: Namespace) -> int:
@@ -16,9 +20,13 @@ def validate_command(options: Namespace) -> int:
     {file, valid, problems: [{line, column, severity, message, hint}]}.
 
     Raises:
-        UsageError: a file cannot be read.
+        UsageError: a file cannot be read, or a folder has no workflows.
     """
-    results = [_check(name, options.strict) for name in options.files]
+    from the_edge_agent.cli.registry import registry_to_check
+
+    actions = registry_to_check()
+    names = [name for given in options.files for name in _workflows(given)]
+    results = [_check(name, actions, strict=options.strict) for name in names]
     if options.json:
         streams.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
     else:
@@ -33,13 +41,26 @@ def validate_command(options: Namespace) -> int:
     return EXIT_USAGE if any(errors for _, errors, _ in results) else 0
 
 
-def _check(name: str, strict: bool) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
-    from the_edge_agent.cli.registry import registry_to_check
+def _workflows(name: str) -> list[str]:
+    """Return the file, or all YAML files below the folder ``name``, in order."""
+    folder = Path(name)
+    if name == values.STDIN or not folder.is_dir():
+        return [name]
+    found = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml"))
+    files = [str(path) for path in found if path.is_file()]
+    if not files:
+        raise UsageError(f"{name}: there is no YAML file in this folder")
+    return files
+
+
+def _check(
+    name: str, actions: Registry, *, strict: bool
+) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
     from the_edge_agent.workflow.load import load
 
     text = values.read_text(name)
     try:
-        workflow = load(text, name, actions=registry_to_check())
+        workflow = load(text, name, actions=actions)
     except InvalidFile as error:
         return name, error.problems, ()
     warnings = tuple(workflow.warnings)

@@ -112,7 +112,7 @@ pub struct RunOptions {
 /// The options of `tea validate`.
 #[derive(Debug, Args)]
 pub struct ValidateOptions {
-    /// A workflow; - for standard input
+    /// A workflow, or a folder for all in it; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<OsString>,
     /// Print one JSON list of all files

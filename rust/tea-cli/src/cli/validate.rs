@@ -1,7 +1,10 @@
 //! `tea validate`: everything that is wrong with workflow files.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use tea_core::actions::Registry;
 use tea_core::errors::Problem;
 use tea_core::value::json;
 use tea_core::value::Value;
@@ -12,6 +15,7 @@ use super::error::Failure;
 use super::registry::{registry_to_check, ENGINE};
 use super::values;
 use crate::streams;
+use crate::text::reason;
 
 const EXIT_USAGE: u8 = 2;
 
@@ -28,9 +32,14 @@ struct Checked {
 /// {file, valid, problems: [{line, column, severity, message, hint}]}.
 ///
 /// # Errors
-/// `Usage`: a file cannot be read.
+/// `Usage`: a file cannot be read, or a folder has no workflows.
 pub fn validate_command(options: &ValidateOptions) -> Result<u8, Failure> {
-    let checked = options.files.iter().map(|file| check(file, options.strict));
+    let mut files = Vec::new();
+    for given in &options.files {
+        add_workflows(given, &mut files)?;
+    }
+    let actions = registry_to_check();
+    let checked = files.iter().map(|file| check(file, &actions, options.strict));
     let results: Result<Vec<_>, _> = checked.collect();
     let results = results?;
     if options.json {
@@ -45,10 +54,45 @@ pub fn validate_command(options: &ValidateOptions) -> Result<u8, Failure> {
     Ok(if wrong { EXIT_USAGE } else { 0 })
 }
 
-fn check(file: &OsString, strict: bool) -> Result<Checked, Failure> {
+/// Add the file, or all YAML files below the folder, in order.
+fn add_workflows(given: &OsString, files: &mut Vec<OsString>) -> Result<(), Failure> {
+    let folder = Path::new(given);
+    if given == values::STDIN || !folder.is_dir() {
+        files.push(given.clone());
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    walk(folder, &mut found).map_err(|error| {
+        Failure::usage(format!("{} cannot be read: {}", folder.display(), reason(&error)))
+    })?;
+    if found.is_empty() {
+        let message = format!("{}: there is no YAML file in this folder", folder.display());
+        return Err(Failure::usage(message));
+    }
+    found.sort();
+    files.extend(found.into_iter().map(Into::into));
+    Ok(())
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+            && path.is_file()
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn check(file: &OsString, actions: &Registry, strict: bool) -> Result<Checked, Failure> {
     let text = values::read_text(file)?;
     let name = file.to_string_lossy().into_owned();
-    Ok(match load::load(&text, &name, &registry_to_check(), ENGINE) {
+    Ok(match load::load(&text, &name, actions, ENGINE) {
         Ok(workflow) if strict => Checked { name, errors: workflow.warnings, warnings: Vec::new() },
         Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
         Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },
