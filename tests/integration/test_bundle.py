@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from tasks import catalog, images
 from tasks.base import files, process
 from tasks.base.errors import CommandFailed, DiskFull, SmokeFailed
-from tasks.base.paths import ROOT
+from tasks.base.paths import BUILD, ROOT
 from tasks.build import appdir, pack
 from tasks.build import bundle as bundles
 from tasks.build import sessions as builds
@@ -30,6 +31,7 @@ from tasks.fetch.ensure import StoredModel
 from tasks.smoke import run as smoke
 from tests.integration.conftest import IMPL, MODEL, TARGET, Parts, Stranger, stranger
 from tests.tea.llm.api_server import answer, chat, serve
+from tests.tea.llm.gguf_cases import TYPES
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +50,34 @@ def layer(folder: Path, model: Path, sha256: str, notices: Path | None = None) -
 
 
 # -- what was built
+
+TENSOR_TYPES = """
+import ctypes, json, sys
+ggml = ctypes.CDLL(sys.argv[1])
+ggml.ggml_blck_size.restype, ggml.ggml_type_size.restype = ctypes.c_int64, ctypes.c_size_t
+kinds = map(int, sys.argv[2:])
+print(json.dumps([[ggml.ggml_blck_size(kind), ggml.ggml_type_size(kind)] for kind in kinds]))
+"""
+
+
+def test_tensor_types_are_those_of_the_pinned_llama_cpp(parts: Parts) -> None:
+    """What both programs' readers of GGUF are held to: tests/tea/llm/gguf_cases.py."""
+    header = (BUILD / f"llama-{TARGET.arch}/include/ggml.h").read_text()
+    found = re.findall(r"^ +GGML_TYPE_(\w+) += (\d+),", header, re.MULTILINE)
+    kinds = {name: int(number) for name, number in found if name != "COUNT"}
+    usr = parts.program.appdir / "usr"
+    libraries, python = usr / "lib", next((usr / "bin").glob("python3*"))
+    (loader,) = libraries.glob("ld-linux-*")
+    words: list[str | Path] = [loader, "--library-path", f"{libraries}:{libraries}/llama", python]
+    (ggml,) = usr.rglob("libggml-base.so.0")
+    numbers = map(str, kinds.values())
+    done = subprocess.run(
+        [*words, "-IS", "-c", TENSOR_TYPES, ggml, *numbers], capture_output=True, check=True
+    )
+    sizes = json.loads(done.stdout)
+    assert {
+        name: (number, *size) for (name, number), size in zip(kinds.items(), sizes, strict=True)
+    } == TYPES
 
 
 def test_built_bundle_reads_back_as_its_record_says(bundle: Path) -> None:

@@ -37,6 +37,7 @@ class Tensor:
     shape: tuple[int, ...]
     kind: int  # 0: F32, 4 bytes an element
     data: bytes
+    offset: int | None = None  # that the table gives, where it is not the data's own
 
 
 def gguf(
@@ -54,7 +55,8 @@ def gguf(
     offset, body = 0, b""
     for tensor in tensors:
         dimensions = struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
-        head += text(tensor.name) + dimensions + struct.pack("<IQ", tensor.kind, offset)
+        given = offset if tensor.offset is None else tensor.offset
+        head += text(tensor.name) + dimensions + struct.pack("<IQ", tensor.kind, given)
         body += tensor.data + b"\0" * (-len(tensor.data) % alignment)
         offset = len(body)
     return head + b"\0" * (-len(head) % alignment) + body

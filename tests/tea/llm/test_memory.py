@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -134,11 +135,7 @@ def head(tmp_path: Path, metadata: Mapping[str, object], *tensors: Tensor) -> Gg
 
 
 def matrix(name: str, *shape: int) -> Tensor:
-    return Tensor(name, shape, 8, bytes(34 * -(-_count(shape) // 32)))
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return shape[0] * (_count(shape[1:]) if len(shape) > 1 else 1)
+    return Tensor(name, shape, 8, bytes(34 * math.prod(shape) // 32))
 
 
 def test_matrices_are_multiplied_by_and_rows_are_looked_up(tmp_path: Path) -> None:
@@ -148,8 +145,7 @@ def test_matrices_are_multiplied_by_and_rows_are_looked_up(tmp_path: Path) -> No
         matrix("blk.0.ffn_up_exps.weight", 32, 2, 2),
         matrix("blk.0.attn_q.bias", 32, 2),
         Tensor("blk.0.attn_norm.weight", (8,), 0, bytes(32)),
-        Tensor("odd.weight", (31, 2), 8, bytes(68)),
-        Tensor("empty.weight", (32, 0), 8, b""),
+        Tensor("unknown.weight", (32, 2), 99, b""),
     )
     blocks = ["blk.0.attn_q.weight", "blk.0.ffn_up_exps.weight"]
     tied = head(tmp_path, {}, *tensors)

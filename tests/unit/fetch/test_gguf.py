@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
+from gguf.constants import GGMLQuantizationType, LlamaFileType
 
 from tasks import catalog
 from tasks.base.errors import GgufError
@@ -18,7 +18,7 @@ from tasks.base.paths import ROOT
 from tasks.catalog import Model
 from tasks.fetch import gguf
 from tests.support import tiny_gguf
-from the_edge_agent.llm.gguf import BLOCKS, read
+from the_edge_agent.llm.gguf import read
 
 ROW = replace(catalog.model("smollm2-135m"), context=4096, quantization="Q8_0")
 
@@ -57,13 +57,6 @@ def test_the_reader_needs_the_standard_library_and_nothing_else() -> None:
     words = [sys.executable, "-I", "-S", "-c", code, str(ROOT / "python/src")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_block_sizes_are_those_of_the_reference() -> None:
-    sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
-    # The package takes the two halves of a Q8_1 block for whole numbers; ggml-common.h has 36.
-    sizes[GGMLQuantizationType.Q8_1] = (32, 36)
-    assert sizes.items() <= BLOCKS.items()
 
 
 def test_tensor_of_an_unknown_type_is_refused(tiny: Path) -> None:

@@ -188,6 +188,18 @@ def _not_gguf(path: Path, head: bytes) -> ModelError:
     )
 
 
+def _fault(tensor: Tensor, offset: int, alignment: int) -> str | None:
+    """Say what llama.cpp would not take of a tensor that begins at ``offset`` of the data."""
+    row, (per_block, _) = (*tensor.shape, 1)[0], BLOCKS.get(tensor.kind, (1, 0))
+    if 0 in tensor.shape:
+        return "has no elements"
+    if row % per_block:
+        return f"has rows of {row:,} elements, which are no whole blocks of {per_block}"
+    if offset % alignment:
+        return f"begins at byte {offset:,} of the data, no multiple of {alignment}"
+    return None
+
+
 class _Head:
     """One pass over the head of a file: header, metadata, tensor table."""
 
@@ -237,6 +249,7 @@ class _Head:
         """Read the table of tensors, and check that the data of each is in the file."""
         tensors: list[Tensor] = []
         offsets: list[int] = []
+        names: set[str] = set()
         for _ in range(count):
             name = self._string()
             dimensions = self._scalar(_U32)
@@ -245,9 +258,12 @@ class _Head:
             shape = tuple(self._scalar(_U64) for _ in range(dimensions))
             kind = self._scalar(_U32)
             per_block, block = BLOCKS.get(kind, (1, 0))
-            size = -(-math.prod(shape) // per_block) * block
-            tensors.append(Tensor(name, kind, shape, size))
+            tensors.append(Tensor(name, kind, shape, math.prod(shape) // per_block * block))
             offsets.append(self._scalar(_U64))
+            fault = _fault(tensors[-1], offsets[-1], alignment)
+            if fault is not None or name in names:
+                raise self._damaged(f"tensor {name!r} {fault or 'is there twice'}")
+            names.add(name)
         start = -(-self._position // alignment) * alignment
         for tensor, offset in zip(tensors, offsets, strict=True):
             end = start + offset + tensor.size

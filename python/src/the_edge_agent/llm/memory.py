@@ -9,7 +9,6 @@ All sizes are in bytes; messages give MB of 10^6 bytes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,19 +70,10 @@ def multiplied(head: Gguf) -> Iterator[Tensor]:
     tied = causal and all(tensor.name != "output.weight" for tensor in head.tensors)
     for tensor in head.tensors:
         looked_up = tensor.name in _LOOKED_UP and not (tied and tensor.name == "token_embd.weight")
-        if tensor.name.endswith(".weight") and not looked_up and _is_matrix(tensor):
+        # With three dimensions it is the matrices of several experts.
+        is_matrix = len(tensor.shape) in (2, 3) and tensor.kind in BLOCKS
+        if tensor.name.endswith(".weight") and not looked_up and is_matrix:
             yield tensor
-
-
-def _is_matrix(tensor: Tensor) -> bool:
-    """Return whether ggml takes it for one, or for the matrices of several experts."""
-    per_block, _ = BLOCKS.get(tensor.kind, (0, 0))
-    return (
-        len(tensor.shape) in (2, 3)
-        and 0 < math.prod(tensor.shape) < 2**63
-        and per_block > 0
-        and tensor.shape[0] % per_block == 0
-    )
 
 
 def need(

@@ -5,7 +5,7 @@
 //!
 //! Source: the GGUF specification, versions 2 and 3.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -70,11 +70,7 @@ impl Tensor {
     /// Whether ggml takes it for a matrix, or for the matrices of several experts.
     #[must_use]
     pub fn is_matrix(&self) -> bool {
-        let elements = self.shape.iter().try_fold(1u64, |all, n| all.checked_mul(*n));
-        matches!(self.shape.len(), 2 | 3)
-            && elements.is_some_and(|n| n > 0 && i64::try_from(n).is_ok())
-            && block_size(self.kind) != UNKNOWN
-            && u128::from(self.shape[0]) % block_size(self.kind).0 == 0
+        matches!(self.shape.len(), 2 | 3) && block_size(self.kind) != UNKNOWN
     }
 }
 
@@ -251,6 +247,22 @@ fn other_file(head: &[u8]) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// Say what llama.cpp would not take of a tensor that begins at `offset` of the data.
+fn fault(shape: &[u64], per_block: u128, offset: u128, alignment: u128) -> Option<String> {
+    let row = u128::from(shape.first().copied().unwrap_or(1));
+    if shape.contains(&0) {
+        Some("has no elements".to_string())
+    } else if row % per_block != 0 {
+        let row = grouped(row);
+        Some(format!("has rows of {row} elements, which are no whole blocks of {per_block}"))
+    } else if offset % alignment != 0 {
+        let offset = grouped(offset);
+        Some(format!("begins at byte {offset} of the data, no multiple of {alignment}"))
+    } else {
+        None
+    }
+}
+
 /// One pass over the head of a file: header, metadata, tensor table.
 struct Head<'a> {
     path: &'a Path,
@@ -313,6 +325,7 @@ impl Head<'_> {
     fn tensors(&mut self, count: u64, alignment: u128) -> Result<(Vec<Tensor>, i128), Error> {
         let mut parameters: u128 = 0;
         let mut found = Vec::new();
+        let mut names = HashSet::new();
         for _ in 0..count {
             let name = self.string()?;
             let dimensions = self.u32()?;
@@ -327,8 +340,17 @@ impl Head<'_> {
             let elements = shape.iter().fold(1u128, |all, n| all.saturating_mul((*n).into()));
             let kind = self.u32()?;
             let (per_block, block) = block_size(kind);
-            let size = elements.div_ceil(per_block).saturating_mul(block);
-            found.push((name, kind, shape, size, u128::from(self.u64()?)));
+            let size = (elements / per_block).saturating_mul(block);
+            let offset = u128::from(self.u64()?);
+            let fault = if names.insert(name.clone()) {
+                fault(&shape, per_block, offset, alignment)
+            } else {
+                Some("is there twice".to_string())
+            };
+            if let Some(fault) = fault {
+                return Err(self.damaged(&format!("tensor {name:?} {fault}")));
+            }
+            found.push((name, kind, shape, size, offset));
             parameters = parameters.saturating_add(elements);
         }
         let start = u128::from(self.position).div_ceil(alignment).saturating_mul(alignment);
