@@ -17,7 +17,9 @@ from tasks import catalog, images
 from tasks.base.paths import BUILD, ROOT
 from tasks.build import bundle
 from tasks.build.bundle import Options
-from tasks.engine.engine import Engine
+from tasks.build.parts import Builder
+from tasks.engine.engine import BuildOptions, Engine
+from tasks.fetch.ensure import StoredModel
 from tests.integration.conftest import MODEL, TARGET, Stranger, stranger
 
 pytestmark = pytest.mark.integration
@@ -135,6 +137,25 @@ def test_the_rust_program_passes_the_tests_of_the_python_one(
     assert done.returncode == 0, done.stdout[-4000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None and int(passed[1]) > 1500
+
+
+def test_the_decode_loop_is_right_with_a_model(engine: Engine, model: StoredModel) -> None:
+    """The Rust tests that are ignored where there is neither llama.cpp nor a model."""
+    builder = Builder.on(engine, TARGET, BuildOptions())
+    output = BUILD / "rust-computed"
+    engine.build(
+        ROOT / "docker/rust-check/Dockerfile",
+        context=ROOT,
+        stage="computed-results",
+        target=engine.target,
+        args={"BASE": builder.base.reference},
+        contexts={"llama": builder.llama(), "model": model.path.parent},
+        output=output,
+    )
+    passed = re.search(
+        r"^test result: ok\. (\d+) passed", (output / "computed.txt").read_text(), re.M
+    )
+    assert passed is not None and int(passed[1]) >= 4
 
 
 def test_rust_bundle_costs_little_beside_its_model(rust_bundle: Path) -> None:

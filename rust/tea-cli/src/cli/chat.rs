@@ -41,7 +41,8 @@ pub fn chat_command(options: &ChatOptions) -> Result<u8, Failure> {
     let head = system.filter(|text| !text.is_empty()).map(|text| Message::new(Role::System, text));
     let mut request = parameters::sampling(&Map::new(), &settings);
     if let (None, Some(local)) = (options.max_tokens, models.local()) {
-        request.sampling.max_tokens = request.sampling.max_tokens.min(u64::from(local.load()?) / 2);
+        request.sampling.max_tokens =
+            request.sampling.max_tokens.min(u64::from(block_on(local.load())?) / 2);
     }
     let said = Vec::new();
     let mut talk = Conversation { backend, request, head, said, forgets: options.forget };

@@ -14,7 +14,9 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 
 use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
 
@@ -90,14 +92,24 @@ fn version_line(version: bool, implementation: bool) -> String {
     }
 }
 
-/// The result of `work`, none of which waits for anything but in a call of the system.
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+/// Wakes the thread that waits in `block_on`.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The result of `work`. This thread sleeps while another one computes for it.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
-    let mut context = Context::from_waker(Waker::noop());
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(result) = work.as_mut().poll(&mut context) {
             return result;
         }
-        std::thread::yield_now();
+        thread::park();
     }
 }

@@ -948,6 +948,8 @@ pub struct Functions {
         unsafe extern "C" fn(model: *const llama_model) -> *const llama_vocab,
     pub llama_model_n_embd_out: unsafe extern "C" fn(model: *const llama_model) -> i32,
     pub llama_vocab_n_tokens: unsafe extern "C" fn(vocab: *const llama_vocab) -> i32,
+    pub llama_model_is_recurrent: unsafe extern "C" fn(model: *const llama_model) -> bool,
+    pub llama_model_is_hybrid: unsafe extern "C" fn(model: *const llama_model) -> bool,
     pub llama_memory_clear: unsafe extern "C" fn(mem: llama_memory_t, data: bool),
     pub llama_memory_seq_rm: unsafe extern "C" fn(
         mem: llama_memory_t,
@@ -955,11 +957,17 @@ pub struct Functions {
         p0: llama_pos,
         p1: llama_pos,
     ) -> bool,
-    pub llama_batch_get_one:
-        unsafe extern "C" fn(tokens: *mut llama_token, n_tokens: i32) -> llama_batch,
+    pub llama_memory_seq_cp: unsafe extern "C" fn(
+        mem: llama_memory_t,
+        seq_id_src: llama_seq_id,
+        seq_id_dst: llama_seq_id,
+        p0: llama_pos,
+        p1: llama_pos,
+    ),
     pub llama_decode: unsafe extern "C" fn(ctx: *mut llama_context, batch: llama_batch) -> i32,
     pub llama_set_n_threads:
         unsafe extern "C" fn(ctx: *mut llama_context, n_threads: i32, n_threads_batch: i32),
+    pub llama_get_logits_ith: unsafe extern "C" fn(ctx: *mut llama_context, i: i32) -> *mut f32,
     pub llama_get_embeddings_seq:
         unsafe extern "C" fn(ctx: *mut llama_context, seq_id: llama_seq_id) -> *mut f32,
     pub llama_vocab_get_text: unsafe extern "C" fn(
@@ -991,12 +999,13 @@ pub struct Functions {
         special: bool,
     ) -> i32,
     pub llama_sampler_accept: unsafe extern "C" fn(smpl: *mut llama_sampler, token: llama_token),
+    pub llama_sampler_apply:
+        unsafe extern "C" fn(smpl: *mut llama_sampler, cur_p: *mut llama_token_data_array),
     pub llama_sampler_free: unsafe extern "C" fn(smpl: *mut llama_sampler),
     pub llama_sampler_chain_init:
         unsafe extern "C" fn(params: llama_sampler_chain_params) -> *mut llama_sampler,
     pub llama_sampler_chain_add:
         unsafe extern "C" fn(chain: *mut llama_sampler, smpl: *mut llama_sampler),
-    pub llama_sampler_init_greedy: unsafe extern "C" fn() -> *mut llama_sampler,
     pub llama_sampler_init_dist: unsafe extern "C" fn(seed: u32) -> *mut llama_sampler,
     pub llama_sampler_init_top_k: unsafe extern "C" fn(k: i32) -> *mut llama_sampler,
     pub llama_sampler_init_top_p:
@@ -1011,11 +1020,6 @@ pub struct Functions {
         penalty_freq: f32,
         penalty_present: f32,
     ) -> *mut llama_sampler,
-    pub llama_sampler_sample: unsafe extern "C" fn(
-        smpl: *mut llama_sampler,
-        ctx: *mut llama_context,
-        idx: i32,
-    ) -> llama_token,
     pub llama_log_set: unsafe extern "C" fn(
         log_callback: ggml_log_callback,
         user_data: *mut ::std::os::raw::c_void,
@@ -1077,11 +1081,15 @@ impl Functions {
         let llama_model_get_vocab = __library.get(b"llama_model_get_vocab\0").map(|sym| *sym)?;
         let llama_model_n_embd_out = __library.get(b"llama_model_n_embd_out\0").map(|sym| *sym)?;
         let llama_vocab_n_tokens = __library.get(b"llama_vocab_n_tokens\0").map(|sym| *sym)?;
+        let llama_model_is_recurrent =
+            __library.get(b"llama_model_is_recurrent\0").map(|sym| *sym)?;
+        let llama_model_is_hybrid = __library.get(b"llama_model_is_hybrid\0").map(|sym| *sym)?;
         let llama_memory_clear = __library.get(b"llama_memory_clear\0").map(|sym| *sym)?;
         let llama_memory_seq_rm = __library.get(b"llama_memory_seq_rm\0").map(|sym| *sym)?;
-        let llama_batch_get_one = __library.get(b"llama_batch_get_one\0").map(|sym| *sym)?;
+        let llama_memory_seq_cp = __library.get(b"llama_memory_seq_cp\0").map(|sym| *sym)?;
         let llama_decode = __library.get(b"llama_decode\0").map(|sym| *sym)?;
         let llama_set_n_threads = __library.get(b"llama_set_n_threads\0").map(|sym| *sym)?;
+        let llama_get_logits_ith = __library.get(b"llama_get_logits_ith\0").map(|sym| *sym)?;
         let llama_get_embeddings_seq =
             __library.get(b"llama_get_embeddings_seq\0").map(|sym| *sym)?;
         let llama_vocab_get_text = __library.get(b"llama_vocab_get_text\0").map(|sym| *sym)?;
@@ -1094,13 +1102,12 @@ impl Functions {
         let llama_tokenize = __library.get(b"llama_tokenize\0").map(|sym| *sym)?;
         let llama_token_to_piece = __library.get(b"llama_token_to_piece\0").map(|sym| *sym)?;
         let llama_sampler_accept = __library.get(b"llama_sampler_accept\0").map(|sym| *sym)?;
+        let llama_sampler_apply = __library.get(b"llama_sampler_apply\0").map(|sym| *sym)?;
         let llama_sampler_free = __library.get(b"llama_sampler_free\0").map(|sym| *sym)?;
         let llama_sampler_chain_init =
             __library.get(b"llama_sampler_chain_init\0").map(|sym| *sym)?;
         let llama_sampler_chain_add =
             __library.get(b"llama_sampler_chain_add\0").map(|sym| *sym)?;
-        let llama_sampler_init_greedy =
-            __library.get(b"llama_sampler_init_greedy\0").map(|sym| *sym)?;
         let llama_sampler_init_dist =
             __library.get(b"llama_sampler_init_dist\0").map(|sym| *sym)?;
         let llama_sampler_init_top_k =
@@ -1113,7 +1120,6 @@ impl Functions {
             __library.get(b"llama_sampler_init_temp\0").map(|sym| *sym)?;
         let llama_sampler_init_penalties =
             __library.get(b"llama_sampler_init_penalties\0").map(|sym| *sym)?;
-        let llama_sampler_sample = __library.get(b"llama_sampler_sample\0").map(|sym| *sym)?;
         let llama_log_set = __library.get(b"llama_log_set\0").map(|sym| *sym)?;
         Ok(Functions {
             __library,
@@ -1146,11 +1152,14 @@ impl Functions {
             llama_model_get_vocab,
             llama_model_n_embd_out,
             llama_vocab_n_tokens,
+            llama_model_is_recurrent,
+            llama_model_is_hybrid,
             llama_memory_clear,
             llama_memory_seq_rm,
-            llama_batch_get_one,
+            llama_memory_seq_cp,
             llama_decode,
             llama_set_n_threads,
+            llama_get_logits_ith,
             llama_get_embeddings_seq,
             llama_vocab_get_text,
             llama_vocab_is_eog,
@@ -1161,17 +1170,16 @@ impl Functions {
             llama_tokenize,
             llama_token_to_piece,
             llama_sampler_accept,
+            llama_sampler_apply,
             llama_sampler_free,
             llama_sampler_chain_init,
             llama_sampler_chain_add,
-            llama_sampler_init_greedy,
             llama_sampler_init_dist,
             llama_sampler_init_top_k,
             llama_sampler_init_top_p,
             llama_sampler_init_min_p,
             llama_sampler_init_temp,
             llama_sampler_init_penalties,
-            llama_sampler_sample,
             llama_log_set,
         })
     }
@@ -1313,6 +1321,12 @@ impl Functions {
     pub unsafe fn llama_vocab_n_tokens(&self, vocab: *const llama_vocab) -> i32 {
         (self.llama_vocab_n_tokens)(vocab)
     }
+    pub unsafe fn llama_model_is_recurrent(&self, model: *const llama_model) -> bool {
+        (self.llama_model_is_recurrent)(model)
+    }
+    pub unsafe fn llama_model_is_hybrid(&self, model: *const llama_model) -> bool {
+        (self.llama_model_is_hybrid)(model)
+    }
     pub unsafe fn llama_memory_clear(&self, mem: llama_memory_t, data: bool) {
         (self.llama_memory_clear)(mem, data)
     }
@@ -1325,12 +1339,15 @@ impl Functions {
     ) -> bool {
         (self.llama_memory_seq_rm)(mem, seq_id, p0, p1)
     }
-    pub unsafe fn llama_batch_get_one(
+    pub unsafe fn llama_memory_seq_cp(
         &self,
-        tokens: *mut llama_token,
-        n_tokens: i32,
-    ) -> llama_batch {
-        (self.llama_batch_get_one)(tokens, n_tokens)
+        mem: llama_memory_t,
+        seq_id_src: llama_seq_id,
+        seq_id_dst: llama_seq_id,
+        p0: llama_pos,
+        p1: llama_pos,
+    ) {
+        (self.llama_memory_seq_cp)(mem, seq_id_src, seq_id_dst, p0, p1)
     }
     pub unsafe fn llama_decode(&self, ctx: *mut llama_context, batch: llama_batch) -> i32 {
         (self.llama_decode)(ctx, batch)
@@ -1342,6 +1359,9 @@ impl Functions {
         n_threads_batch: i32,
     ) {
         (self.llama_set_n_threads)(ctx, n_threads, n_threads_batch)
+    }
+    pub unsafe fn llama_get_logits_ith(&self, ctx: *mut llama_context, i: i32) -> *mut f32 {
+        (self.llama_get_logits_ith)(ctx, i)
     }
     pub unsafe fn llama_get_embeddings_seq(
         &self,
@@ -1410,6 +1430,13 @@ impl Functions {
     pub unsafe fn llama_sampler_accept(&self, smpl: *mut llama_sampler, token: llama_token) {
         (self.llama_sampler_accept)(smpl, token)
     }
+    pub unsafe fn llama_sampler_apply(
+        &self,
+        smpl: *mut llama_sampler,
+        cur_p: *mut llama_token_data_array,
+    ) {
+        (self.llama_sampler_apply)(smpl, cur_p)
+    }
     pub unsafe fn llama_sampler_free(&self, smpl: *mut llama_sampler) {
         (self.llama_sampler_free)(smpl)
     }
@@ -1425,9 +1452,6 @@ impl Functions {
         smpl: *mut llama_sampler,
     ) {
         (self.llama_sampler_chain_add)(chain, smpl)
-    }
-    pub unsafe fn llama_sampler_init_greedy(&self) -> *mut llama_sampler {
-        (self.llama_sampler_init_greedy)()
     }
     pub unsafe fn llama_sampler_init_dist(&self, seed: u32) -> *mut llama_sampler {
         (self.llama_sampler_init_dist)(seed)
@@ -1459,14 +1483,6 @@ impl Functions {
             penalty_freq,
             penalty_present,
         )
-    }
-    pub unsafe fn llama_sampler_sample(
-        &self,
-        smpl: *mut llama_sampler,
-        ctx: *mut llama_context,
-        idx: i32,
-    ) -> llama_token {
-        (self.llama_sampler_sample)(smpl, ctx, idx)
     }
     pub unsafe fn llama_log_set(
         &self,

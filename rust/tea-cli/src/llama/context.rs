@@ -1,18 +1,15 @@
-//! A context (the key-value cache of one conversation) and the choice of the next token.
+//! A context (keys and values of several sequences) and the batch that it computes next.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
-use std::rc::Rc;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use tea_core::errors::{Error, Kind};
-use tea_core::spec::Sampling;
 
 use super::bindings::{
-    ggml_type_GGML_TYPE_F16, ggml_type_GGML_TYPE_Q8_0, llama_context, llama_memory_t,
+    ggml_type_GGML_TYPE_F16, ggml_type_GGML_TYPE_Q8_0, llama_batch, llama_context, llama_memory_t,
     llama_pooling_type_LLAMA_POOLING_TYPE_MEAN, llama_pooling_type_LLAMA_POOLING_TYPE_UNSPECIFIED,
-    llama_sampler,
 };
-use super::library::Library;
 use super::log;
 use super::model::{Model, Token};
 use crate::llm::memory::CacheType;
@@ -21,8 +18,10 @@ use crate::stop;
 /// How to make a context.
 #[derive(Debug, Clone, Copy)]
 pub struct ContextOptions {
-    /// Tokens of the context.
+    /// Tokens of the context, which its sequences share.
     pub n_ctx: u32,
+    /// Most sequences at a time.
+    pub sequences: u32,
     /// Most tokens that are computed at a time.
     pub n_batch: u32,
     /// Threads that compute.
@@ -33,11 +32,60 @@ pub struct ContextOptions {
     pub embeddings: Option<bool>,
 }
 
+/// Result of a computation that a stop ended.
+pub const ABORTED: i32 = 2;
+
+/// Tokens of one or more sequences that are computed together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    tokens: Vec<Token>,
+    positions: Vec<i32>,
+    sequences: Vec<i32>,
+    wanted: Vec<i8>,
+}
+
+impl Batch {
+    /// Begin an empty batch.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.sequences.clear();
+        self.wanted.clear();
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Add `tokens`, which come at `position` of a sequence, and of which the last `wanted` are to
+    /// give logits. Returns the row of the first of these, by which they are asked for.
+    pub fn add(
+        &mut self,
+        sequence: usize,
+        position: usize,
+        tokens: &[Token],
+        wanted: usize,
+    ) -> usize {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let silent = tokens.len().saturating_sub(wanted);
+        for (offset, token) in tokens.iter().enumerate() {
+            self.tokens.push(*token);
+            self.positions.push(number(position + offset));
+            self.sequences.push(number(sequence));
+            self.wanted.push(i8::from(offset >= silent));
+        }
+        self.tokens.len() - (tokens.len() - silent)
+    }
+}
+
 /// A context on a model, which it keeps in memory.
 pub struct Context {
-    model: Rc<Model>,
+    model: Arc<Model>,
     handle: NonNull<llama_context>,
     memory: llama_memory_t,
+    threads: u32,
 }
 
 /// What llama.cpp asks between two operations of a computation: whether to stop.
@@ -50,7 +98,7 @@ impl Context {
     ///
     /// # Errors
     /// `ModelError`: there is not enough memory, or the model cannot generate.
-    pub fn new(model: Rc<Model>, options: ContextOptions) -> Result<Context, Error> {
+    pub fn new(model: Arc<Model>, options: ContextOptions) -> Result<Context, Error> {
         let c = &model.library.c;
         log::clear_errors();
         let threads = i32::try_from(options.n_threads).unwrap_or(i32::MAX);
@@ -61,6 +109,9 @@ impl Context {
             params.n_ctx = options.n_ctx;
             params.n_batch = options.n_batch;
             params.n_ubatch = options.n_batch;
+            params.n_seq_max = options.sequences;
+            // Sequences share the room, and the beginnings that are the same.
+            params.kv_unified = true;
             params.type_k = match options.cache_type {
                 CacheType::F16 => ggml_type_GGML_TYPE_F16,
                 CacheType::Q8_0 => ggml_type_GGML_TYPE_Q8_0,
@@ -88,55 +139,75 @@ impl Context {
         };
         // SAFETY: the handle is a context; its memory lives as long as it does, and may be null.
         let memory = unsafe { (c.llama_get_memory)(handle.as_ptr()) };
-        Ok(Context { model, handle, memory })
+        Ok(Context { model, handle, memory, threads: options.n_threads })
     }
 
-    /// Compute `tokens`, at most a batch; returns llama.cpp's code: 0 done, 2 stopped.
-    pub fn decode(&mut self, tokens: &mut [Token]) -> i32 {
+    /// Compute `batch`; returns llama.cpp's code: 0 done, `ABORTED`, or another for a failure.
+    pub fn decode(&mut self, batch: &mut Batch) -> i32 {
         let c = &self.model.library.c;
-        let count = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
-        // SAFETY: the batch points at `tokens`, which outlives the call; C does not change them.
-        unsafe {
-            let batch = (c.llama_batch_get_one)(tokens.as_mut_ptr(), count);
-            (c.llama_decode)(self.handle.as_ptr(), batch)
-        }
+        let size = batch.tokens.len();
+        let mut counts = vec![1; size]; // each token belongs to one sequence
+        let mut sequences: Vec<*mut i32> = batch.sequences.iter_mut().map(ptr::from_mut).collect();
+        let fields = llama_batch {
+            n_tokens: i32::try_from(size).unwrap_or(i32::MAX),
+            token: batch.tokens.as_mut_ptr(),
+            embd: ptr::null_mut(),
+            pos: batch.positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: sequences.as_mut_ptr(),
+            logits: batch.wanted.as_mut_ptr(),
+        };
+        // SAFETY: the batch points at lists of `n_tokens` items, which outlive the call.
+        unsafe { (c.llama_decode)(self.handle.as_ptr(), fields) }
     }
 
-    /// Compute single tokens with `single` threads, and prompts with `prompt` threads.
-    pub fn set_threads(&mut self, single: u32, prompt: u32) {
-        let number = |threads| i32::try_from(threads).unwrap_or(i32::MAX);
+    /// Have `threads` threads compute from now on.
+    pub fn set_threads(&mut self, threads: u32) {
+        if threads == self.threads {
+            return;
+        }
+        self.threads = threads;
+        let number = i32::try_from(threads).unwrap_or(i32::MAX);
         let c = &self.model.library.c;
         // SAFETY: the handle is a context.
-        unsafe { (c.llama_set_n_threads)(self.handle.as_ptr(), number(single), number(prompt)) };
+        unsafe { (c.llama_set_n_threads)(self.handle.as_ptr(), number, number) };
     }
 
-    /// Keep the first `length` tokens in the cache; false where that cannot be done.
+    /// Forget what `sequence` has after its first `length` tokens; returns whether that was done.
     ///
     /// A recurrent state cannot go back, and a sliding window may have lost what lies before it.
-    pub fn keep_first(&mut self, length: usize) -> bool {
-        let Ok(start) = i32::try_from(length) else { return false };
+    pub fn cut(&mut self, sequence: usize, length: usize) -> bool {
+        let (Ok(sequence), Ok(start)) = (i32::try_from(sequence), i32::try_from(length)) else {
+            return false;
+        };
+        let c = &self.model.library.c;
         // SAFETY: the memory belongs to the context; -1 means up to the end.
         !self.memory.is_null()
-            && unsafe { (self.model.library.c.llama_memory_seq_rm)(self.memory, 0, start, -1) }
+            && unsafe { (c.llama_memory_seq_rm)(self.memory, sequence, start, -1) }
     }
 
-    /// Forget everything.
-    pub fn clear(&mut self) {
+    /// Have `target`, which is empty, begin with the first `length` tokens of `source`. They are
+    /// shared: that takes neither time nor room.
+    pub fn copy(&mut self, source: usize, target: usize, length: usize) {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let c = &self.model.library.c;
         if !self.memory.is_null() {
+            let (source, target) = (number(source), number(target));
             // SAFETY: the memory belongs to the context.
-            unsafe { (self.model.library.c.llama_memory_clear)(self.memory, false) };
+            unsafe { (c.llama_memory_seq_cp)(self.memory, source, target, 0, number(length)) };
         }
     }
 
-    /// Choose the token that follows what was computed last.
-    pub fn sample(&mut self, sampler: &mut Sampler) -> Token {
-        // SAFETY: both handles are live; -1 is the last token computed, which has its result.
+    /// The logits of `row` of the batch that was computed last; None where it gives none.
+    #[must_use]
+    pub fn logits(&mut self, row: usize) -> Option<&mut [f32]> {
+        let row = i32::try_from(row).ok()?;
+        // SAFETY: the pointer, if there is one, leads to a number for each token of the vocabulary,
+        // which stay until the next computation, for which the context is borrowed again.
         unsafe {
-            (self.model.library.c.llama_sampler_sample)(
-                sampler.chain.as_ptr(),
-                self.handle.as_ptr(),
-                -1,
-            )
+            let start = (self.model.library.c.llama_get_logits_ith)(self.handle.as_ptr(), row);
+            (!start.is_null())
+                .then(|| std::slice::from_raw_parts_mut(start, self.model.vocabulary_size()))
         }
     }
 
@@ -157,72 +228,5 @@ impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: nothing uses the handle any more.
         unsafe { (self.model.library.c.llama_free)(self.handle.as_ptr()) };
-    }
-}
-
-/// Tokens that repetition is measured in, those of the prompt included.
-const PENALTY_WINDOW: usize = 64;
-
-/// A chain of samplers in the order that every engine shares: penalties, then greedy alone, or
-/// top-k, top-p, min-p, temperature and a draw with the seed.
-pub struct Sampler {
-    library: &'static Library,
-    chain: NonNull<llama_sampler>,
-}
-
-impl Sampler {
-    /// The sampler of one answer to `prompt`; `seed` is of the draw.
-    ///
-    /// # Errors
-    /// `ModelError`: there is not enough memory.
-    pub fn new(
-        model: &Model,
-        prompt: &[Token],
-        sampling: &Sampling,
-        seed: u32,
-    ) -> Result<Sampler, Error> {
-        let library = model.library;
-        let c = &library.c;
-        // SAFETY: the parameters are llama.cpp's own.
-        let chain =
-            unsafe { (c.llama_sampler_chain_init)((c.llama_sampler_chain_default_params)()) };
-        let chain = NonNull::new(chain)
-            .ok_or_else(|| Error::new(Kind::Model, "llama.cpp cannot make a sampler"))?;
-        // SAFETY: each sampler is new and belongs to the chain from then on.
-        unsafe {
-            let mut links = vec![(c.llama_sampler_init_penalties)(
-                model.vocabulary_size(),
-                PENALTY_WINDOW as i32,
-                sampling.repeat_penalty as f32,
-                sampling.frequency_penalty as f32,
-                sampling.presence_penalty as f32,
-            )];
-            if sampling.temperature == 0.0 {
-                links.push((c.llama_sampler_init_greedy)());
-            } else {
-                let top_k = i32::try_from(sampling.top_k).unwrap_or(i32::MAX);
-                links.extend([
-                    (c.llama_sampler_init_top_k)(top_k),
-                    (c.llama_sampler_init_top_p)(sampling.top_p as f32, 1),
-                    (c.llama_sampler_init_min_p)(sampling.min_p as f32, 1),
-                    (c.llama_sampler_init_temp)(sampling.temperature as f32),
-                    (c.llama_sampler_init_dist)(seed),
-                ]);
-            }
-            for link in links {
-                (c.llama_sampler_chain_add)(chain.as_ptr(), link);
-            }
-            for token in &prompt[prompt.len().saturating_sub(PENALTY_WINDOW)..] {
-                (c.llama_sampler_accept)(chain.as_ptr(), *token);
-            }
-        }
-        Ok(Sampler { library, chain })
-    }
-}
-
-impl Drop for Sampler {
-    fn drop(&mut self) {
-        // SAFETY: the chain and its samplers are used nowhere else.
-        unsafe { (self.library.c.llama_sampler_free)(self.chain.as_ptr()) };
     }
 }

@@ -29,9 +29,11 @@ mod mapping;
 mod model;
 pub mod model_file;
 mod repack;
+mod sampler_chain;
 
-pub use context::{Context, ContextOptions, Sampler};
+pub use context::{Batch, Context, ContextOptions, ABORTED};
 pub use library::{library_directory, load, Library};
 pub use log::show as show_log;
 pub use model::{Loading, Model, Special, Token};
 pub use repack::repacked;
+pub use sampler_chain::{Candidate, SamplerChain};

@@ -29,6 +29,12 @@ pub enum Special {
 
 const PIECE_BYTES: usize = 256;
 
+// SAFETY: what `Model` calls reads the weights' head and the vocabulary, which nothing changes once
+// they are loaded.
+unsafe impl Send for Model {}
+// SAFETY: as above.
+unsafe impl Sync for Model {}
+
 /// A model in memory.
 pub struct Model {
     pub(super) library: &'static Library,
@@ -175,17 +181,27 @@ impl Model {
         }
     }
 
-    /// How many tokens the vocabulary has.
+    /// How many tokens there are.
     #[must_use]
-    pub fn vocabulary_size(&self) -> i32 {
+    pub fn vocabulary_size(&self) -> usize {
         // SAFETY: the vocabulary lives as long as the model.
-        unsafe { (self.library.c.llama_vocab_n_tokens)(self.vocab) }
+        let count = unsafe { (self.library.c.llama_vocab_n_tokens)(self.vocab) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// Whether tokens that were computed can be forgotten again, the last first.
+    #[must_use]
+    pub fn rolls_back(&self) -> bool {
+        let (c, model) = (&self.library.c, self.handle.as_ptr());
+        // SAFETY: the handle is a loaded model.
+        unsafe { !(c.llama_model_is_recurrent)(model) && !(c.llama_model_is_hybrid)(model) }
     }
 
     /// Bytes of the longest piece of text that the vocabulary has a token for.
     #[must_use]
     pub fn longest_piece(&self) -> usize {
-        (0..self.vocabulary_size()).map(|token| self.token_text(token).len()).max().unwrap_or(0)
+        let count = Token::try_from(self.vocabulary_size()).unwrap_or(0);
+        (0..count).map(|token| self.token_text(token).len()).max().unwrap_or(0)
     }
 
     /// The control tokens whose names `text` has in it, as these names.

@@ -1,19 +1,18 @@
 //! Vectors of texts, from a loaded model.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tea_core::errors::{Error, Kind};
 
 use super::memory::CacheType;
-use crate::llama::{Context, ContextOptions, Model, Special, Token};
+use crate::llama::{Batch, Context, ContextOptions, Model, Special, Token};
 use crate::stop;
 
 /// A context that pools the vectors of a text's tokens into one, of length 1.
 ///
 /// Pooling is the model's own way; a model that was made to chat has none, and gets the mean.
 pub struct Embedder {
-    model: Rc<Model>,
+    model: Arc<Model>,
     context: Context,
     n_ctx: u32,
 }
@@ -24,7 +23,7 @@ impl Embedder {
     /// # Errors
     /// `ModelError`: there is not enough memory.
     pub fn new(
-        model: Rc<Model>,
+        model: Arc<Model>,
         pools: bool,
         n_ctx: u32,
         n_threads: u32,
@@ -32,6 +31,7 @@ impl Embedder {
         // A text is computed in one piece, because its tokens may look at later ones.
         let options = ContextOptions {
             n_ctx,
+            sequences: 1,
             n_batch: n_ctx,
             n_threads,
             cache_type: CacheType::F16,
@@ -63,16 +63,18 @@ impl Embedder {
             tokens.push(each);
         }
         let count = tokens.iter().map(Vec::len).sum();
-        let vectors: Result<_, _> = tokens.iter_mut().map(|each| self.vector(each, name)).collect();
+        let vectors: Result<_, _> = tokens.iter().map(|each| self.vector(each, name)).collect();
         Ok((vectors?, count))
     }
 
-    fn vector(&mut self, tokens: &mut [Token], name: &str) -> Result<Vec<f64>, Error> {
+    fn vector(&mut self, tokens: &[Token], name: &str) -> Result<Vec<f64>, Error> {
         if tokens.is_empty() {
             return Ok(vec![0.0; self.model.vector_size()]);
         }
-        self.context.clear();
-        let code = self.context.decode(tokens);
+        self.context.cut(0, 0);
+        let mut batch = Batch::default();
+        batch.add(0, 0, tokens, tokens.len());
+        let code = self.context.decode(&mut batch);
         stop::check()?;
         let values = if code == 0 { self.context.embedding() } else { None };
         let Some(values) = values else {

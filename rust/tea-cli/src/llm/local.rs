@@ -1,7 +1,7 @@
 //! The local backend: one model in this process, loaded at the first request and kept.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::OnceCell;
+use std::sync::Arc;
 
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
@@ -12,11 +12,11 @@ use tea_core::llm::backend::{
 use tea_core::llm::model_path::Found;
 use tea_core::value::{Map, Value};
 
-use super::embedding::Embedder;
+use super::decode_loop::{DecodeLoop, LoopOptions};
 use super::gguf::{self, Gguf};
 use super::memory::{self, CacheType, LowMemory};
 use super::prompt::Prompter;
-use super::session::{Generation, Session};
+use super::sequence::{Generation, Question};
 use super::threads::default_threads;
 use crate::llama::{self, Library, Loading, Model};
 use crate::{stop, streams};
@@ -79,26 +79,22 @@ pub struct LocalBackend {
     found: Found,
     options: LocalOptions,
     verbose: bool,
-    loaded: RefCell<Option<Loaded>>,
+    loaded: OnceCell<Loaded>,
 }
 
 struct Loaded {
     head: Gguf,
-    model: Rc<Model>,
+    model: Arc<Model>,
     prompter: Prompter,
+    decode_loop: DecodeLoop,
     n_ctx: u32,
-    n_threads: u32,
-    cache_type: CacheType,
-    yields: bool,
-    session: Option<Session>,
-    embedder: Option<Embedder>,
 }
 
 impl LocalBackend {
     /// A backend on the model `found`; `verbose`: with technical lines on stderr.
     #[must_use]
     pub fn new(found: Found, options: LocalOptions, verbose: bool) -> LocalBackend {
-        LocalBackend { found, options, verbose, loaded: RefCell::new(None) }
+        LocalBackend { found, options, verbose, loaded: OnceCell::new() }
     }
 
     /// The model.
@@ -111,54 +107,56 @@ impl LocalBackend {
     ///
     /// # Errors
     /// `ModelError`, `Interrupted`.
-    pub fn load(&self) -> Result<u32, Error> {
-        self.with_model(false, |loaded| loaded.session().map(drop).map(|()| loaded.n_ctx))
+    pub async fn load(&self) -> Result<u32, Error> {
+        let _guard = stop::cancel_guard();
+        let loaded = self.loaded(false)?;
+        loaded.decode_loop.open().result(None).await?;
+        Ok(loaded.n_ctx)
     }
 
-    /// Run `work` on the model, which is loaded if it was not. `whole_texts`: for texts that are
-    /// computed in one piece.
-    fn with_model<T>(
-        &self,
-        whole_texts: bool,
-        work: impl FnOnce(&mut Loaded) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut slot = self.loaded.borrow_mut();
-        stop::cancellable(|| match &mut *slot {
-            Some(loaded) => work(loaded),
-            empty => work(empty.insert(self.load_now(whole_texts)?)),
-        })
+    /// The model, loaded at the first call. `whole_texts`: for texts that are computed in one piece.
+    fn loaded(&self, whole_texts: bool) -> Result<&Loaded, Error> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
+        }
+        let loaded = self.load_now(whole_texts)?;
+        Ok(self.loaded.get_or_init(|| loaded))
     }
 
-    fn answer(
+    async fn answer(
         &self,
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
         refuse_what_is_not_done(request)?;
-        self.with_model(false, |loaded| {
-            let done = loaded.generate(request, on_text)?;
-            if self.verbose {
-                report(&done);
-            }
-            Ok(ChatReply {
-                content: done.text,
-                model: loaded.head.name(),
-                finish_reason: done.finish_reason,
-                prompt_tokens: done.prompt_tokens as u64,
-                completion_tokens: done.completion_tokens as u64,
-                data: None,
-                reasoning: None,
-                tool_calls: Vec::new(),
-            })
+        let _guard = stop::cancel_guard();
+        let loaded = self.loaded(false)?;
+        // First: what cannot be loaded is said before what cannot be asked.
+        loaded.decode_loop.open().result(None).await?;
+        let question = loaded.question(request, on_text.is_some())?;
+        let done = loaded.decode_loop.answer(question).result(on_text).await?;
+        if self.verbose {
+            report(&done);
+        }
+        Ok(ChatReply {
+            content: done.text,
+            model: loaded.head.name(),
+            finish_reason: done.finish_reason,
+            prompt_tokens: done.prompt_tokens as u64,
+            completion_tokens: done.completion_tokens as u64,
+            data: None,
+            reasoning: None,
+            tool_calls: Vec::new(),
         })
     }
 
-    fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
-        self.with_model(true, |loaded| {
-            let name = loaded.head.name();
-            let (embeddings, tokens) = loaded.embedder()?.embed(&request.texts, &name)?;
-            Ok(EmbedReply { embeddings, model: name, tokens: tokens as u64 })
-        })
+    async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
+        let _guard = stop::cancel_guard();
+        let loaded = self.loaded(true)?;
+        let model = loaded.head.name();
+        let job = loaded.decode_loop.embed(request.texts.clone(), model.clone());
+        let (embeddings, tokens) = job.result(None).await?;
+        Ok(EmbedReply { embeddings, model, tokens: tokens as u64 })
     }
 }
 
@@ -172,14 +170,14 @@ impl Backend for LocalBackend {
         request: &'a ChatRequest,
         on_text: Option<OnText<'a>>,
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
-        Box::pin(async move { self.answer(request, on_text) })
+        Box::pin(self.answer(request, on_text))
     }
 
     fn embed<'a>(
         &'a self,
         request: &'a EmbedRequest,
     ) -> LocalFuture<'a, Result<EmbedReply, Error>> {
-        Box::pin(async move { self.vectors(request) })
+        Box::pin(self.vectors(request))
     }
 
     fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
@@ -223,16 +221,20 @@ impl LocalBackend {
         let model = Model::load(library, found, loading, head.architecture())?;
         let template = head.chat_template().map(str::to_string);
         let template = template.or_else(|| found.chat_template.clone());
+        let model = Arc::new(model);
+        let computing = LoopOptions {
+            n_ctx,
+            n_threads: options.n_threads.unwrap_or_else(default_threads),
+            cache_type: options.cache_type,
+            yields: options.n_threads.is_none(),
+            pools: head.pools(),
+        };
         Ok(Loaded {
             prompter: Prompter::new(&model, head.name(), template),
-            n_ctx,
-            cache_type: options.cache_type,
-            n_threads: options.n_threads.unwrap_or_else(default_threads),
-            yields: options.n_threads.is_none(),
+            decode_loop: DecodeLoop::new(model.clone(), computing)?,
             head,
-            model: Rc::new(model),
-            session: None,
-            embedder: None,
+            model,
+            n_ctx,
         })
     }
 
@@ -266,36 +268,10 @@ impl LocalBackend {
 }
 
 impl Loaded {
-    fn generate(
-        &mut self,
-        request: &ChatRequest,
-        on_text: Option<OnText<'_>>,
-    ) -> Result<Generation, Error> {
-        let (model, prompt) = (self.model.clone(), request.prompt.as_deref());
-        self.session()?; // first: what cannot be loaded is said before what cannot be asked
-        let prompt = self.prompter.tokens(&model, &request.messages, prompt, self.n_ctx)?;
-        self.session()?.generate(&prompt, request, on_text)
-    }
-
-    fn session(&mut self) -> Result<&mut Session, Error> {
-        match &mut self.session {
-            Some(session) => Ok(session),
-            empty => Ok(empty.insert(Session::new(
-                self.model.clone(),
-                self.n_ctx,
-                self.n_threads,
-                self.cache_type,
-                self.yields,
-            )?)),
-        }
-    }
-
-    fn embedder(&mut self) -> Result<&mut Embedder, Error> {
-        let (pools, model) = (self.head.pools(), self.model.clone());
-        match &mut self.embedder {
-            Some(embedder) => Ok(embedder),
-            empty => Ok(empty.insert(Embedder::new(model, pools, self.n_ctx, self.n_threads)?)),
-        }
+    fn question(&self, request: &ChatRequest, streams: bool) -> Result<Question, Error> {
+        let prompt = request.prompt.as_deref();
+        let tokens = self.prompter.tokens(&self.model, &request.messages, prompt, self.n_ctx)?;
+        Question::new(tokens, request, streams, self.n_ctx)
     }
 }
 
