@@ -46,6 +46,18 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyword:
+    """A keyword of JSON Schema, and what its value is.
+
+    ``held``: the engines that hold an answer to it. ``message``: what is wrong with a value.
+    """
+
+    takes: str
+    held: frozenset[str]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """An option of the command, or, with ``count``, an argument. Without ``value`` a flag."""
 
@@ -103,6 +115,17 @@ def write(table: Table) -> str:
     for action in table.actions:
         value = action.like.upper() if action.like else _parameters(action.params)
         lines += [f'    "{action.name}": {value},']
+    lines += ["}", ""]
+    lines += ["# Keywords of JSON Schema.", "KEYWORDS: Mapping[str, Keyword] = {"]
+    for keyword in table.keywords:
+        shown = f"{_text(keyword.takes)}, {_set(keyword.held)}, {_text(keyword.message)}"
+        lines += [f"    {_text(keyword.name)}: Keyword({shown}),"]
+    lines += ["}", "# Formats of JSON Schema: what a whole text matches."]
+    lines += ["FORMATS: Mapping[str, str] = {"]
+    lines += [
+        f"    {_text(name)}: {_text(pattern)},  # noqa: E501"
+        for name, pattern in table.formats.items()
+    ]
     lines += ["}", ""]
     lines += [f"EXIT_{each.name.upper()} = {each.code}  # {each.help}" for each in table.exits]
     lines += ["", "# What models are told."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tasks.spec.table import Function, Key, Level, Table, ValueType
+from tasks.spec.table import Function, Key, Keyword, Level, Table, ValueType
 
 HEAD = """\
 //! The table of the workflow format, as constants.
@@ -62,6 +62,21 @@ pub struct Parameters {
     pub names: &'static [&'static str],
     /// Those that must be there.
     pub required: &'static [&'static str],
+}
+
+/// A keyword of JSON Schema.
+#[derive(Debug)]
+pub struct Keyword {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value is.
+    pub takes: &'static str,
+    /// Whether the engines Python and Rust hold an answer to it.
+    pub held_locally: bool,
+    /// Whether the engine in a page does.
+    pub held_in_page: bool,
+    /// What is wrong with a value, with {wanted} for the keyword's own.
+    pub message: &'static str,
 }
 
 /// A parameter of a filter or a test, after its subject.
@@ -137,7 +152,12 @@ def write(table: Table) -> str:
         lines += [f"/// The {about} of templates.", f"pub const {name}: &[Signature] = &["]
         lines += [f"    {_signature(each)}," for each in functions]
         lines += ["];", ""]
-    return "\n".join(lines)
+    lines += ["/// The keywords of JSON Schema.", "pub const KEYWORDS: &[Keyword] = &["]
+    lines += [f"    {_keyword(each)}," for each in table.keywords]
+    lines += ["];", "", "/// The formats of JSON Schema: what a whole text matches."]
+    pairs = [f"({_text(name)}, {_text(pattern)})" for name, pattern in table.formats.items()]
+    lines += ["pub const FORMATS: &[(&str, &str)] = &[", *(f"    {pair}," for pair in pairs), "];"]
+    return "\n".join([*lines, ""])
 
 
 def _kind(name: str) -> str:
@@ -208,6 +228,14 @@ def _parameters(name: str, about: str, keys: Iterable[Key]) -> list[str]:
         f"pub const {name}: Parameters = {_parameters_value(keys)};",
         "",
     ]
+
+
+def _keyword(keyword: Keyword) -> str:
+    local, page = (str(name in keyword.held).lower() for name in ("local", "page"))
+    return (
+        f"Keyword {{ name: {_text(keyword.name)}, takes: {_text(keyword.takes)}, "
+        f"held_locally: {local}, held_in_page: {page}, message: {_text(keyword.message)} }}"
+    )
 
 
 def _signature(function: Function) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -138,6 +139,16 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyword:
+    """A keyword of JSON Schema. ``held``: local, page, both or none; see spec/schema.toml."""
+
+    name: str
+    takes: str
+    held: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """All of spec/."""
 
@@ -150,6 +161,8 @@ class Table:
     exits: tuple[Exit, ...]
     commands: tuple[Command, ...]
     prompts: Mapping[str, str]
+    keywords: tuple[Keyword, ...]
+    formats: Mapping[str, str]
 
     def parameters_of(self, place: str) -> tuple[Key, ...]:
         """The parameters of "chat", "embed", "decide" or "settings"."""
@@ -312,6 +325,26 @@ class _Reader:
         """The rows of prompts.toml; the line end at their head is not part of it (TOML)."""
         return {name: row["text"] for name, row in self._load("prompts").items()}
 
+    def keywords(self) -> tuple[Keyword, ...]:
+        """The keywords of JSON Schema."""
+        return tuple(
+            Keyword(name, row["takes"], tuple(row.get("held", ())), row.get("message", ""))
+            for name, row in self._load("schema")["keywords"].items()
+        )
+
+    def formats(self) -> dict[str, str]:
+        """The formats of JSON Schema, each with the pattern of its texts."""
+        rows = self._load("schema")
+        known: dict[str, str] = dict(rows["parts"])
+
+        def filled(pattern: str) -> str:
+            return re.sub(r"\{([a-z][a-z0-9-]*)\}", lambda found: known[found[1]], pattern)
+
+        known = {name: filled(pattern) for name, pattern in known.items()}
+        for name in ("date", "time", "hostname", "ipv4"):
+            known[name] = filled(rows["formats"][name])  # parts of others
+        return {name: filled(pattern) for name, pattern in rows["formats"].items()}
+
     def table(self) -> Table:
         """All of it."""
         parameters = self.parameters()
@@ -329,6 +362,8 @@ class _Reader:
             ),
             commands=self.commands(),
             prompts=self.prompts(),
+            keywords=self.keywords(),
+            formats=self.formats(),
         )
 
 

@@ -131,7 +131,40 @@ def workflow_of(row: dict[str, Any], variables: dict[str, Any]) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_WRONG = "{% for e in result.errors %}{{ e.path }} {{ e.keyword }}{{ '\n' }}{% endfor %}"
+
+
+def _case_of_schema(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the case that checks each value of a row, or refuses its schema."""
+    values = row.get("accepts", []) + [value for value, *_ in row.get("refuses", ())] or [None]
+    nodes = [
+        {
+            "name": f"value-{number}",
+            "uses": "validate.schema",
+            "with": {"data": value, "schema": row["schema"]},
+            "output": {f"valid-{number}": "{{ result.valid }}", f"wrong-{number}": _WRONG},
+        }
+        for number, value in enumerate(values)
+    ]
+    if "refused" in row:
+        error = {"stage": "load", "message": [row["refused"]], "any_number": True}
+        expect: dict[str, Any] = {"error": error}
+    else:
+        errors = [[] for _ in row.get("accepts", ())] + [
+            wrong for _, *wrong in row.get("refuses", ())
+        ]
+        expect = {"state": {}}
+        for number, wrong in enumerate(errors):
+            expect["state"][f"valid-{number}"] = not wrong
+            expect["state"][f"wrong-{number}"] = "".join(f"{each}\n" for each in wrong)
+    workflow = json.dumps({"nodes": nodes}, ensure_ascii=False)
+    about = f"{json.dumps(row['schema'])} is the schema."
+    return {"about": about, "workflow": workflow, "expect": expect}
+
+
 def _case_of_row(row: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    if "schema" in row:
+        return _case_of_schema(row)
     if "error" in row:
         error = {"kind": row["error"], "message": row.get("message", []), "any_number": True}
         expect: dict[str, Any] = {"error": error}

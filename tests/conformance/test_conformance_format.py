@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from the_edge_agent.spec import KEYWORDS
+
 from .schema import faults
 from .suite import FOLDER, Case, Rule, load_rules
 
@@ -40,6 +42,14 @@ def test_no_rule_is_written_twice() -> None:
 def test_no_two_cases_are_about_the_same() -> None:
     counts = Counter(case.about for case in WRITTEN)
     assert [about for about, count in counts.items() if count > 1] == []
+
+
+def test_every_keyword_of_a_schema_has_a_rule_of_its_name() -> None:
+    def name(keyword: str) -> str:
+        return "schema/" + re.sub("([A-Z])", r"-\1", keyword.removeprefix("$")).lower()
+
+    missing = {name(keyword) for keyword in KEYWORDS} - {rule.name for rule in RULES}
+    assert missing == set()
 
 
 @pytest.mark.parametrize("engine", ["rust", "browser"])

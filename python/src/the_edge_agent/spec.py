@@ -38,6 +38,18 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyword:
+    """A keyword of JSON Schema, and what its value is.
+
+    ``held``: the engines that hold an answer to it. ``message``: what is wrong with a value.
+    """
+
+    takes: str
+    held: frozenset[str]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """An option of the command, or, with ``count``, an argument. Without ``value`` a flag."""
 
@@ -377,6 +389,13 @@ ACTIONS: Mapping[str, Parameters] = {
     },
     frozenset({"data"}),
 ),
+    "validate.schema": Parameters(
+    {
+        "data": ValueType("any", "any value"),
+        "schema": ValueType("any", "any value"),
+    },
+    frozenset({"data", "schema"}),
+),
     "memory.store": Parameters(
     {
         "key": ValueType("text", "text"),
@@ -404,6 +423,72 @@ ACTIONS: Mapping[str, Parameters] = {
     },
     frozenset({"path", "content"}),
 ),
+}
+
+# Keywords of JSON Schema.
+KEYWORDS: Mapping[str, Keyword] = {
+    "$schema": Keyword("dialect", frozenset({"local", "page"}), ""),
+    "$id": Keyword("text", frozenset({"local", "page"}), ""),
+    "$comment": Keyword("text", frozenset({"local", "page"}), ""),
+    "$defs": Keyword("schema_map", frozenset({"local", "page"}), ""),
+    "definitions": Keyword("schema_map", frozenset({"local", "page"}), ""),
+    "$ref": Keyword("reference", frozenset({"local", "page"}), ""),
+    "title": Keyword("text", frozenset({"local", "page"}), ""),
+    "description": Keyword("text", frozenset({"local", "page"}), ""),
+    "default": Keyword("any", frozenset({"local", "page"}), ""),
+    "examples": Keyword("list", frozenset({"local", "page"}), ""),
+    "deprecated": Keyword("flag", frozenset(), ""),
+    "readOnly": Keyword("flag", frozenset({"local", "page"}), ""),
+    "writeOnly": Keyword("flag", frozenset({"local", "page"}), ""),
+    "type": Keyword("types", frozenset({"local", "page"}), "is not of the type {wanted}"),
+    "enum": Keyword("values", frozenset({"local", "page"}), "is none of {wanted}"),
+    "const": Keyword("any", frozenset({"local", "page"}), "is not {wanted}"),
+    "allOf": Keyword("schemas", frozenset({"local"}), ""),
+    "anyOf": Keyword("schemas", frozenset({"local", "page"}), "fits none of the schemas of anyOf"),
+    "oneOf": Keyword("schemas", frozenset({"local"}), "does not fit exactly one of the schemas of oneOf"),
+    "not": Keyword("schema", frozenset(), "fits the schema of not"),
+    "if": Keyword("schema", frozenset(), ""),
+    "then": Keyword("schema", frozenset(), ""),
+    "else": Keyword("schema", frozenset(), ""),
+    "minimum": Keyword("number", frozenset({"local", "page"}), "is less than {wanted}"),
+    "maximum": Keyword("number", frozenset({"local", "page"}), "is more than {wanted}"),
+    "exclusiveMinimum": Keyword("number", frozenset({"local", "page"}), "is not more than {wanted}"),
+    "exclusiveMaximum": Keyword("number", frozenset({"local", "page"}), "is not less than {wanted}"),
+    "multipleOf": Keyword("divisor", frozenset({"local"}), "is no multiple of {wanted}"),
+    "minLength": Keyword("count", frozenset({"local", "page"}), "has fewer than {wanted} characters"),
+    "maxLength": Keyword("count", frozenset({"local", "page"}), "has more than {wanted} characters"),
+    "pattern": Keyword("pattern", frozenset({"local", "page"}), "does not match {wanted}"),
+    "format": Keyword("format", frozenset({"local", "page"}), "is not of the format {wanted}"),
+    "properties": Keyword("schema_map", frozenset({"local", "page"}), ""),
+    "required": Keyword("names", frozenset({"local", "page"}), "lacks {wanted}"),
+    "additionalProperties": Keyword("schema", frozenset({"local", "page"}), ""),
+    "patternProperties": Keyword("pattern_map", frozenset({"local"}), ""),
+    "propertyNames": Keyword("schema", frozenset(), ""),
+    "minProperties": Keyword("count", frozenset({"local"}), "has fewer than {wanted} keys"),
+    "maxProperties": Keyword("count", frozenset({"local"}), "has more than {wanted} keys"),
+    "dependentRequired": Keyword("names_map", frozenset(), "lacks {wanted}"),
+    "dependentSchemas": Keyword("schema_map", frozenset(), ""),
+    "items": Keyword("schema", frozenset({"local", "page"}), ""),
+    "prefixItems": Keyword("schemas", frozenset({"local", "page"}), ""),
+    "minItems": Keyword("count", frozenset({"local", "page"}), "has fewer than {wanted} elements"),
+    "maxItems": Keyword("count", frozenset({"local", "page"}), "has more than {wanted} elements"),
+    "uniqueItems": Keyword("flag", frozenset(), "has an element twice"),
+    "contains": Keyword("schema", frozenset(), "has no element that fits the schema of contains"),
+    "minContains": Keyword("count", frozenset(), "has fewer than {wanted} elements that fit the schema of contains"),
+    "maxContains": Keyword("count", frozenset(), "has more than {wanted} elements that fit the schema of contains"),
+}
+# Formats of JSON Schema: what a whole text matches.
+FORMATS: Mapping[str, str] = {
+    "date": "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)",  # noqa: E501
+    "time": "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",  # noqa: E501
+    "date-time": "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)[tT](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",  # noqa: E501
+    "duration": "P(?:[0-9]{1,9}W|(?:[0-9]{1,9}Y(?:[0-9]{1,9}M(?:[0-9]{1,9}D)?)?|[0-9]{1,9}M(?:[0-9]{1,9}D)?|[0-9]{1,9}D)(?:T(?:[0-9]{1,9}H(?:[0-9]{1,9}M(?:[0-9]{1,9}S)?)?|[0-9]{1,9}M(?:[0-9]{1,9}S)?|[0-9]{1,9}S))?|T(?:[0-9]{1,9}H(?:[0-9]{1,9}M(?:[0-9]{1,9}S)?)?|[0-9]{1,9}M(?:[0-9]{1,9}S)?|[0-9]{1,9}S))",  # noqa: E501
+    "email": "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,8}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,8}",  # noqa: E501
+    "hostname": "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,8}",  # noqa: E501
+    "ipv4": "(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])",  # noqa: E501
+    "ipv6": "(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,5}(?::[0-9A-Fa-f]{1,4}){2}|(?:[0-9A-Fa-f]{1,4}:){1,4}(?::[0-9A-Fa-f]{1,4}){3}|(?:[0-9A-Fa-f]{1,4}:){1,3}(?::[0-9A-Fa-f]{1,4}){4}|(?:[0-9A-Fa-f]{1,4}:){1,2}(?::[0-9A-Fa-f]{1,4}){5}|[0-9A-Fa-f]{1,4}:(?::[0-9A-Fa-f]{1,4}){6}|:(?::[0-9A-Fa-f]{1,4}){1,7}|::|(?:[0-9A-Fa-f]{1,4}:){6}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|::(?:[0-9A-Fa-f]{1,4}:){0,5}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,4}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){1}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,3}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){2}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,2}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:)?(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){4}[0-9A-Fa-f]{1,4}::(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]))",  # noqa: E501
+    "uuid": "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}",  # noqa: E501
+    "uri": "[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[[0-9A-Fa-f:.]{2,45}\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*|/?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)?)(?:\\?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?(?:#(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?",  # noqa: E501
 }
 
 EXIT_DONE = 0  # done

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod llm;
 pub mod redact;
 pub mod run;
+pub mod schema;
 pub mod spec;
 pub mod suggest;
 pub mod template;

@@ -116,6 +116,21 @@ pub struct Parameters {
     pub required: &'static [&'static str],
 }
 
+/// A keyword of JSON Schema.
+#[derive(Debug)]
+pub struct Keyword {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value is.
+    pub takes: &'static str,
+    /// Whether the engines Python and Rust hold an answer to it.
+    pub held_locally: bool,
+    /// Whether the engine in a page does.
+    pub held_in_page: bool,
+    /// What is wrong with a value, with {wanted} for the keyword's own.
+    pub message: &'static str,
+}
+
 /// A parameter of a filter or a test, after its subject.
 #[derive(Debug)]
 pub struct Argument {
@@ -543,6 +558,10 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
         ("indent", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 100", least: Some(0.0), most: Some(100.0), above: None, words: &[] }),
         ("sort_keys", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
     ]), names: &["data", "indent", "sort_keys"], required: &["data"] }),
+    ("validate.schema", Parameters { types: Types(&[
+        ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
+        ("schema", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["data", "schema"], required: &["data", "schema"] }),
     ("memory.store", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
@@ -613,4 +632,71 @@ pub const TESTS: &[Signature] = &[
     Signature { name: "number", arguments: &[], more_positions: false, more_names: false },
     Signature { name: "mapping", arguments: &[], more_positions: false, more_names: false },
     Signature { name: "sequence", arguments: &[], more_positions: false, more_names: false },
+];
+
+/// The keywords of JSON Schema.
+pub const KEYWORDS: &[Keyword] = &[
+    Keyword { name: "$schema", takes: "dialect", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "$id", takes: "text", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "$comment", takes: "text", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "$defs", takes: "schema_map", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "definitions", takes: "schema_map", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "$ref", takes: "reference", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "title", takes: "text", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "description", takes: "text", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "default", takes: "any", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "examples", takes: "list", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "deprecated", takes: "flag", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "readOnly", takes: "flag", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "writeOnly", takes: "flag", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "type", takes: "types", held_locally: true, held_in_page: true, message: "is not of the type {wanted}" },
+    Keyword { name: "enum", takes: "values", held_locally: true, held_in_page: true, message: "is none of {wanted}" },
+    Keyword { name: "const", takes: "any", held_locally: true, held_in_page: true, message: "is not {wanted}" },
+    Keyword { name: "allOf", takes: "schemas", held_locally: true, held_in_page: false, message: "" },
+    Keyword { name: "anyOf", takes: "schemas", held_locally: true, held_in_page: true, message: "fits none of the schemas of anyOf" },
+    Keyword { name: "oneOf", takes: "schemas", held_locally: true, held_in_page: false, message: "does not fit exactly one of the schemas of oneOf" },
+    Keyword { name: "not", takes: "schema", held_locally: false, held_in_page: false, message: "fits the schema of not" },
+    Keyword { name: "if", takes: "schema", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "then", takes: "schema", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "else", takes: "schema", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "minimum", takes: "number", held_locally: true, held_in_page: true, message: "is less than {wanted}" },
+    Keyword { name: "maximum", takes: "number", held_locally: true, held_in_page: true, message: "is more than {wanted}" },
+    Keyword { name: "exclusiveMinimum", takes: "number", held_locally: true, held_in_page: true, message: "is not more than {wanted}" },
+    Keyword { name: "exclusiveMaximum", takes: "number", held_locally: true, held_in_page: true, message: "is not less than {wanted}" },
+    Keyword { name: "multipleOf", takes: "divisor", held_locally: true, held_in_page: false, message: "is no multiple of {wanted}" },
+    Keyword { name: "minLength", takes: "count", held_locally: true, held_in_page: true, message: "has fewer than {wanted} characters" },
+    Keyword { name: "maxLength", takes: "count", held_locally: true, held_in_page: true, message: "has more than {wanted} characters" },
+    Keyword { name: "pattern", takes: "pattern", held_locally: true, held_in_page: true, message: "does not match {wanted}" },
+    Keyword { name: "format", takes: "format", held_locally: true, held_in_page: true, message: "is not of the format {wanted}" },
+    Keyword { name: "properties", takes: "schema_map", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "required", takes: "names", held_locally: true, held_in_page: true, message: "lacks {wanted}" },
+    Keyword { name: "additionalProperties", takes: "schema", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "patternProperties", takes: "pattern_map", held_locally: true, held_in_page: false, message: "" },
+    Keyword { name: "propertyNames", takes: "schema", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "minProperties", takes: "count", held_locally: true, held_in_page: false, message: "has fewer than {wanted} keys" },
+    Keyword { name: "maxProperties", takes: "count", held_locally: true, held_in_page: false, message: "has more than {wanted} keys" },
+    Keyword { name: "dependentRequired", takes: "names_map", held_locally: false, held_in_page: false, message: "lacks {wanted}" },
+    Keyword { name: "dependentSchemas", takes: "schema_map", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "items", takes: "schema", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "prefixItems", takes: "schemas", held_locally: true, held_in_page: true, message: "" },
+    Keyword { name: "minItems", takes: "count", held_locally: true, held_in_page: true, message: "has fewer than {wanted} elements" },
+    Keyword { name: "maxItems", takes: "count", held_locally: true, held_in_page: true, message: "has more than {wanted} elements" },
+    Keyword { name: "uniqueItems", takes: "flag", held_locally: false, held_in_page: false, message: "has an element twice" },
+    Keyword { name: "contains", takes: "schema", held_locally: false, held_in_page: false, message: "has no element that fits the schema of contains" },
+    Keyword { name: "minContains", takes: "count", held_locally: false, held_in_page: false, message: "has fewer than {wanted} elements that fit the schema of contains" },
+    Keyword { name: "maxContains", takes: "count", held_locally: false, held_in_page: false, message: "has more than {wanted} elements that fit the schema of contains" },
+];
+
+/// The formats of JSON Schema: what a whole text matches.
+pub const FORMATS: &[(&str, &str)] = &[
+    ("date", "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"),
+    ("time", "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"),
+    ("date-time", "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)[tT](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"),
+    ("duration", "P(?:[0-9]{1,9}W|(?:[0-9]{1,9}Y(?:[0-9]{1,9}M(?:[0-9]{1,9}D)?)?|[0-9]{1,9}M(?:[0-9]{1,9}D)?|[0-9]{1,9}D)(?:T(?:[0-9]{1,9}H(?:[0-9]{1,9}M(?:[0-9]{1,9}S)?)?|[0-9]{1,9}M(?:[0-9]{1,9}S)?|[0-9]{1,9}S))?|T(?:[0-9]{1,9}H(?:[0-9]{1,9}M(?:[0-9]{1,9}S)?)?|[0-9]{1,9}M(?:[0-9]{1,9}S)?|[0-9]{1,9}S))"),
+    ("email", "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,8}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,8}"),
+    ("hostname", "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,8}"),
+    ("ipv4", "(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"),
+    ("ipv6", "(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,5}(?::[0-9A-Fa-f]{1,4}){2}|(?:[0-9A-Fa-f]{1,4}:){1,4}(?::[0-9A-Fa-f]{1,4}){3}|(?:[0-9A-Fa-f]{1,4}:){1,3}(?::[0-9A-Fa-f]{1,4}){4}|(?:[0-9A-Fa-f]{1,4}:){1,2}(?::[0-9A-Fa-f]{1,4}){5}|[0-9A-Fa-f]{1,4}:(?::[0-9A-Fa-f]{1,4}){6}|:(?::[0-9A-Fa-f]{1,4}){1,7}|::|(?:[0-9A-Fa-f]{1,4}:){6}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|::(?:[0-9A-Fa-f]{1,4}:){0,5}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,4}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){1}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,3}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){2}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:){0,2}(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:)?(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|(?:[0-9A-Fa-f]{1,4}:){4}[0-9A-Fa-f]{1,4}::(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]))"),
+    ("uuid", "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
+    ("uri", "[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[[0-9A-Fa-f:.]{2,45}\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*|/?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)?)(?:\\?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?(?:#(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?"),
 ];

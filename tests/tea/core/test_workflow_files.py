@@ -10,6 +10,7 @@ import pytest
 
 from the_edge_agent.actions.registry import ActionSpec, Call
 from the_edge_agent.errors import InvalidFile
+from the_edge_agent.schema.check import Problem
 
 from .engine import check, problems
 
@@ -276,9 +277,9 @@ def test_node_that_a_rule_or_a_fallback_leads_to_is_reachable(text: str) -> None
 def test_actions_check_known_values_at_load() -> None:
     seen: list[Mapping[str, Any]] = []
 
-    def judge(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def judge(values: Mapping[str, Any]) -> list[Problem]:
         seen.append(values)
-        return [("n", "n is too large")]
+        return [(("n",), "n is too large")]
 
     async def run(call: Call) -> None:
         return None

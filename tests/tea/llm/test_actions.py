@@ -195,7 +195,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_made(key: str, value: A
     assert world.made == []
     check = world.actions["llm.call"].check
     assert check is not None
-    assert [found for found, _ in check({key: value})] == [key]
+    assert [path for path, _ in check({key: value})] == [(key,)]
 
 
 @pytest.mark.parametrize(

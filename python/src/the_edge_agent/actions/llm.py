@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from the_edge_agent import spec
-from the_edge_agent.actions.registry import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call, refuse
 from the_edge_agent.errors import ActionError
 from the_edge_agent.llm import parameters, tools
 from the_edge_agent.llm.api_settings import api_settings
@@ -26,6 +26,7 @@ from the_edge_agent.llm.backend import (
     Message,
 )
 from the_edge_agent.llm.shape import Choices
+from the_edge_agent.schema.check import Problem
 from the_edge_agent.workflow import types
 
 
@@ -43,13 +44,13 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         run=partial(_embed, backends),
         params=frozenset(spec.EMBED.types),
         required=spec.EMBED.required,
-        check=partial(types.problems, spec.EMBED.types),
+        check=partial(_problems, spec.EMBED),
     )
     decide = ActionSpec(
         run=partial(_decide, backends),
         params=frozenset(spec.DECIDE.types),
         required=spec.DECIDE.required,
-        check=partial(types.problems, spec.DECIDE.types),
+        check=partial(_problems, spec.DECIDE),
     )
     return {
         "llm.call": chat,
@@ -67,7 +68,7 @@ def check_settings(llm: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, Any]:
-    _refuse(_chat_problems(call.params))
+    refuse(_chat_problems(call.params))
     settings = _settings(call)
     request = chat_request(call.params, settings)
     backend = _select(backends, call, settings)
@@ -81,12 +82,17 @@ async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, A
     return _chat_result(request, reply, backend.name)
 
 
-def _chat_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    wrong = list(types.problems(spec.CHAT.types, params))
+def _problems(parameters: spec.Parameters, params: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, message in types.problems(parameters.types, params):
+        yield (key,), message
+
+
+def _chat_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
+    wrong = list(_problems(spec.CHAT, params))
     yield from wrong
     if not wrong:
         yield from parameters.shape_problems(params)
-        yield from tools.problems(params)
+        yield from (((key,), message) for key, message in tools.problems(params))
 
 
 def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> ChatRequest:
@@ -147,7 +153,7 @@ def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[s
 
 
 async def _decide(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(types.problems(spec.DECIDE.types, call.params))
+    refuse(_problems(spec.DECIDE, call.params))
     settings = _settings(call)
     messages, prompt = _conversation(call.params, settings)
     thinking = call.params.get("thinking")
@@ -171,7 +177,7 @@ async def _decide(backends: Backends, call: Call) -> dict[str, Any]:
 
 
 async def _embed(backends: Backends, call: Call) -> dict[str, Any]:
-    _refuse(types.problems(spec.EMBED.types, call.params))
+    refuse(_problems(spec.EMBED, call.params))
     settings = _settings(call)
     text = call.params.get("text")
     if text is None:
@@ -202,9 +208,3 @@ def _settings(call: Call) -> Mapping[str, Any]:
     for _, message in check_settings(settings):
         raise ActionError(f"settings.llm: {message}")
     return settings
-
-
-def _refuse(problems: Iterable[tuple[str, str]]) -> None:
-    """Refuse wrong parameters before anything is loaded."""
-    for _, message in problems:
-        raise ActionError(message)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from the_edge_agent.errors import ActionError
+from the_edge_agent.schema.check import Problem
 from the_edge_agent.suggest import ALIKE, nearest
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise the first of the problems as an ActionError."""
+    for _, message in problems:
+        raise ActionError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +38,13 @@ class ActionSpec:
     """What the engine must know of an action to check a file and to run it.
 
     ``check`` sees those values of ``with`` that hold no template, while the file is loaded,
-    and yields (key, message) for each that is wrong.
+    and yields the keys that lead to each that is wrong, and a message.
     """
 
     run: Callable[[Call], Awaitable[Any]]
     params: frozenset[str]
     required: frozenset[str] = frozenset()
-    check: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] | None = None
+    check: Callable[[Mapping[str, Any]], Iterable[Problem]] | None = None
 
 
 Registry = Mapping[str, ActionSpec]

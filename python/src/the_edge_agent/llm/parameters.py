@@ -10,6 +10,8 @@ from the_edge_agent.llm import tools
 from the_edge_agent.llm.api_settings import api_settings
 from the_edge_agent.llm.backend import Message, ToolCall
 from the_edge_agent.llm.shape import Choices, JsonObject, JsonSchema, Lark, Regex, Shape
+from the_edge_agent.schema import check, held, pattern, satisfiable
+from the_edge_agent.schema.check import Problem
 from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
 from the_edge_agent.value import json_reader
 
@@ -74,15 +76,37 @@ def shape(params: Mapping[str, Any]) -> Shape | None:
     if params.get("choices") is not None:
         return Choices(tuple(params["choices"]))
     if params.get("regex") is not None:
-        return Regex(params["regex"])
+        return Regex(pattern.whole(params["regex"]))
     return None if params.get("grammar") is None else Lark(params["grammar"])
 
 
-def shape_problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) where more than one shape is given."""
+def shape_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the shapes in ``params``, which are of the right types."""
     given = [key for key in _SHAPES if params.get(key) is not None]
     for key in given[1:]:
-        yield key, f"{key}: the answer is held to {given[0]} already; give one of the two"
+        yield (key,), f"{key}: the answer is held to {given[0]} already; give one of the two"
+    if params.get("schema") is not None:
+        yield from _schema_problems(params["schema"], ("schema",), params)
+    form = params.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        where = ("response_format", "json_schema", "schema")
+        yield from _schema_problems(form["json_schema"]["schema"], where, params)
+    if params.get("regex") is not None:
+        try:
+            pattern.whole(params["regex"])
+        except ValueError as error:
+            yield ("regex",), f"regex: {error}"
+
+
+def _schema_problems(
+    schema: Any, where: tuple[str, ...], params: Mapping[str, Any]
+) -> Iterator[Problem]:
+    found = list(check.problems(schema))
+    if not found:
+        found = list(satisfiable.problems(schema))
+    if not found and params.get("backend") != "api":
+        found = list(held.problems(schema))
+    yield from check.labelled(found, where)
 
 
 def message(given: Mapping[str, Any]) -> Message:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from the_edge_agent.schema import validate
 from the_edge_agent.value import json_reader
 
 
@@ -16,7 +18,7 @@ class JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
-    """JSON that a JSON Schema accepts."""
+    """JSON that a checked JSON Schema accepts; ``schema.held.for_decoding`` prepares it."""
 
     schema: Mapping[str, Any]
 
@@ -30,7 +32,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A text that the pattern matches as a whole."""
+    """A text that the pattern, one of ``schema.pattern.whole``, matches as a whole."""
 
     pattern: str
 
@@ -51,6 +53,8 @@ def data_of(content: str, shape: Shape) -> Any:
         if content not in shape.texts:
             raise ValueError("something other than one of the choices")
         return content
+    if isinstance(shape, Regex) and not re.fullmatch(shape.pattern, content):
+        raise ValueError("a text that the regex does not match")
     if isinstance(shape, Regex | Lark):
         return content
     try:
@@ -59,4 +63,8 @@ def data_of(content: str, shape: Shape) -> Any:
         raise ValueError(f"something other than JSON: {error}") from error
     if isinstance(shape, JsonObject) and not isinstance(data, dict):
         raise ValueError("JSON that is no map")
+    if isinstance(shape, JsonSchema):
+        for wrong in validate.errors(shape.schema, data):
+            place = wrong["path"] or "the whole of it"
+            raise ValueError(f"JSON that its schema does not accept: {place} {wrong['message']}")
     return data

@@ -39,6 +39,7 @@ from the_edge_agent.yaml.document import (
     Scalar,
     SequenceNode,
     Value,
+    place_at,
     plain,
     shown,
 )
@@ -237,9 +238,8 @@ class NodeReader:
             for key, value in tree.items()
             if key in action_spec.params and not has_template(value)
         }
-        for key, message in action_spec.check(known):
-            entry_or_none = params.entries.get(key)
-            place = entry_or_none.value.place if entry_or_none else uses.value.place
+        for path, message in action_spec.check(known):
+            place = place_at(params, path) or uses.value.place
             self._diagnostics.problem(place, f"{action}: {message}")
 
     def _output(self, value: Value) -> str | dict[str, Any] | None:

@@ -93,6 +93,23 @@ class MappingNode:
 Value = Scalar | SequenceNode | MappingNode
 
 
+def place_at(mapping: MappingNode, path: tuple[str, ...]) -> Location | None:
+    """Return the place of the value that keys and numbers lead to, as far as they lead."""
+    found: Value | None = None
+    within: Value | None = mapping
+    for key in path:
+        if isinstance(within, MappingNode):
+            within = within.get(key)
+        elif isinstance(within, SequenceNode) and key.isdecimal() and int(key) < len(within.items):
+            within = within.items[int(key)]
+        else:
+            within = None
+        if within is None:
+            break
+        found = within
+    return found.place if found else None
+
+
 def plain(value: Value) -> Any:
     """Return ``value`` as Python data, without places."""
     if isinstance(value, Scalar):

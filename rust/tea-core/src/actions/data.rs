@@ -1,10 +1,12 @@
-//! Actions on data: template, json.parse, json.stringify, memory.store, memory.retrieve.
+//! Actions on data: template, json.…, memory.…, validate.schema.
 
 use std::rc::Rc;
 
-use super::{ActionSpec, Call, Check, Immediate, Registry};
+use super::{refuse, ActionSpec, Call, Check, Immediate, Registry};
 use crate::errors::Error;
 use crate::limits::Budget;
+use crate::schema::check::{self, Problem};
+use crate::schema::validate::{self, SchemaError};
 use crate::value::json;
 use crate::value::{Map, Value};
 
@@ -26,6 +28,8 @@ pub fn add_actions(registry: &mut Registry) {
         &["data"],
         Some(check_stringify),
     );
+    let names = &["data", "schema"];
+    add("validate.schema", validate, names, names, Some(check_schema));
     add("memory.store", store, &["key", "value"], &["key", "value"], Some(check_key));
     add("memory.retrieve", retrieve, &["key", "default"], &["key"], Some(check_key));
 }
@@ -41,9 +45,7 @@ fn parse(call: &Call<'_>) -> Result<Value, Error> {
 }
 
 fn stringify(call: &Call<'_>) -> Result<Value, Error> {
-    if let Some((_, message)) = check_stringify(call.params).into_iter().next() {
-        return Err(Error::action(message));
-    }
+    refuse(check_stringify(call.params))?;
     let indent = call.param("indent").as_int().and_then(|indent| usize::try_from(indent).ok());
     let is_sorted = call.param("sort_keys").as_bool() == Some(true);
     let data = call.param("data");
@@ -65,11 +67,11 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-fn check_stringify(params: &Map) -> Vec<(&str, String)> {
+fn check_stringify(params: &Map) -> Vec<Problem> {
     let sort_keys = params.get("sort_keys").filter(|value| !value.is_null());
     if let Some(wrong) = sort_keys.filter(|value| value.as_bool().is_none()) {
         let message = format!("sort_keys must be true or false, not {}", wrong.describe());
-        return vec![("sort_keys", message)];
+        return vec![(vec!["sort_keys".into()], message)];
     }
     let fits = match params.get("indent") {
         None | Some(Value::Null) => true,
@@ -78,13 +80,32 @@ fn check_stringify(params: &Map) -> Vec<(&str, String)> {
     if fits {
         return Vec::new();
     }
-    vec![("indent", format!("indent must be a whole number from 0 to {MAX_INDENT}"))]
+    vec![(vec!["indent".into()], format!("indent must be a whole number from 0 to {MAX_INDENT}"))]
 }
 
-fn check_key(params: &Map) -> Vec<(&str, String)> {
+fn validate(call: &Call<'_>) -> Result<Value, Error> {
+    refuse(check_schema(call.params))?;
+    let schema = call.param("schema");
+    if schema.is_null() {
+        return Err(Error::action("validate.schema: schema must be a map, not null"));
+    }
+    let errors = validate::errors(schema, call.param("data"));
+    Ok(Value::record([
+        ("valid", errors.is_empty().into()),
+        ("errors", Value::list(errors.iter().map(SchemaError::to_value).collect())),
+    ]))
+}
+
+fn check_schema(params: &Map) -> Vec<Problem> {
+    let schema = params.get("schema").filter(|schema| !schema.is_null());
+    let problems = schema.map(check::problems).unwrap_or_default();
+    check::labelled(problems, &["schema"])
+}
+
+fn check_key(params: &Map) -> Vec<Problem> {
     match params.get("key") {
         Some(key) if key.as_text().is_none() => {
-            vec![("key", format!("key must be text, not {}", key.describe()))]
+            vec![(vec!["key".into()], format!("key must be text, not {}", key.describe()))]
         }
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Action, ActionSpec, Call, Check, LocalFuture, Registry};
+use super::{refuse, Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
 use crate::llm::api_settings::api_settings;
 use crate::llm::backend::{
@@ -218,13 +218,5 @@ fn llm_settings<'a>(call: &Call<'a>) -> Result<&'a Map, Error> {
     match parameters::settings_problems(settings).into_iter().next() {
         Some((_, message)) => Err(Error::action(format!("settings.llm: {message}"))),
         None => Ok(settings),
-    }
-}
-
-/// Refuse wrong parameters before anything is loaded.
-fn refuse(problems: Vec<(&str, String)>) -> Result<(), Error> {
-    match problems.into_iter().next() {
-        Some((_, message)) => Err(Error::action(message)),
-        None => Ok(()),
     }
 }

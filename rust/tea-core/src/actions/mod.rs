@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use crate::errors::Error;
 use crate::run::events::Event;
+use crate::schema::check::Problem;
 use crate::suggest::{nearest, nearest_within, ALIKE};
 use crate::value::{Map, Value};
 
@@ -79,8 +80,8 @@ pub trait Action {
     fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>>;
 }
 
-/// Finds what is wrong with values that hold no template: pairs of a key and a message.
-pub type Check = fn(&Map) -> Vec<(&str, String)>;
+/// Finds what is wrong with values that hold no template: the keys that lead to each, and a message.
+pub type Check = fn(&Map) -> Vec<Problem>;
 
 /// What the engine must know of an action to check a file and to run it.
 #[derive(Clone)]
@@ -160,6 +161,14 @@ impl Registry {
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         self.specs.keys().copied().collect()
+    }
+}
+
+/// Raise the first of the problems.
+pub(crate) fn refuse(problems: Vec<Problem>) -> Result<(), Error> {
+    match problems.into_iter().next() {
+        Some((_, message)) => Err(Error::action(message)),
+        None => Ok(()),
     }
 }
 

@@ -8,39 +8,45 @@ use super::backend::{
 };
 use super::shape::Shape;
 use super::tools;
+use crate::schema::check::{self, Problem};
+use crate::schema::{held, pattern, satisfiable};
 use crate::spec::{self, Sampling};
 use crate::value::{json, Map, Value};
 
 /// llama.cpp takes the next number for "any".
 pub const MAX_SEED: u32 = u32::MAX - 1;
 
-/// The key and the message of each parameter of a chat that is wrong. Null means not given.
+/// What is wrong with the parameters of a chat. Null means not given.
 #[must_use]
-pub fn chat_problems(values: &Map) -> Vec<(&str, String)> {
-    let mut problems = spec::CHAT.types.problems(values);
+pub fn chat_problems(values: &Map) -> Vec<Problem> {
+    let mut problems = with_paths(spec::CHAT.types.problems(values));
     if problems.is_empty() {
         problems.extend(shape_problems(values));
-        problems.extend(tools::problems(values, &[]));
+        problems.extend(with_paths(tools::problems(values, &[])));
     }
     problems
 }
 
 /// The same for a decision.
 #[must_use]
-pub fn decide_problems(values: &Map) -> Vec<(&str, String)> {
-    spec::DECIDE.types.problems(values)
+pub fn decide_problems(values: &Map) -> Vec<Problem> {
+    with_paths(spec::DECIDE.types.problems(values))
 }
 
 /// The same for an embedding.
 #[must_use]
-pub fn embed_problems(values: &Map) -> Vec<(&str, String)> {
-    spec::EMBED.types.problems(values)
+pub fn embed_problems(values: &Map) -> Vec<Problem> {
+    with_paths(spec::EMBED.types.problems(values))
 }
 
 /// The same for `settings.llm`.
 #[must_use]
 pub fn settings_problems(values: &Map) -> Vec<(&str, String)> {
     spec::LLM.known.problems(values)
+}
+
+fn with_paths(problems: Vec<(&str, String)>) -> Vec<Problem> {
+    problems.into_iter().map(|(key, message)| (vec![key.into()], message)).collect()
 }
 
 /// What the call gives, or else the settings.
@@ -72,32 +78,65 @@ impl Given<'_> {
 
 const SHAPES: [&str; 5] = ["response_format", "schema", "choices", "regex", "grammar"];
 
-/// What is wrong where more than one shape is given.
-fn shape_problems(values: &Map) -> Vec<(&'static str, String)> {
-    let is_given = |key: &&str| values.get(*key).is_some_and(|v| !matches!(v, Value::Null));
-    let mut given = SHAPES.into_iter().filter(is_given);
-    let Some(first) = given.next() else { return Vec::new() };
-    let message =
-        |key| (key, format!("{key}: the answer is held to {first} already; give one of the two"));
-    given.map(message).collect()
+/// What is wrong with the shapes in `values`, which are of the right types.
+fn shape_problems(values: &Map) -> Vec<Problem> {
+    let given = |key: &str| values.get(key).filter(|value| !value.is_null());
+    let mut shapes = SHAPES.into_iter().filter(|key| given(key).is_some());
+    let first = shapes.next().unwrap_or_default();
+    let message = |key: &str| {
+        let message = format!("{key}: the answer is held to {first} already; give one of the two");
+        (vec![key.into()], message)
+    };
+    let mut problems: Vec<Problem> = shapes.map(message).collect();
+    if let Some(schema) = given("schema") {
+        problems.extend(schema_problems(schema, &["schema"], values));
+    }
+    let form = given("response_format").and_then(Value::as_map);
+    if let Some(schema) = form.and_then(named_schema) {
+        let place = ["response_format", "json_schema", "schema"];
+        problems.extend(schema_problems(schema, &place, values));
+    }
+    if let Some(Err(why)) = given("regex").and_then(Value::as_text).map(pattern::whole) {
+        problems.push((vec!["regex".into()], format!("regex: {why}")));
+    }
+    problems
+}
+
+fn schema_problems(schema: &Value, place: &[&str], values: &Map) -> Vec<Problem> {
+    let mut found = check::problems(schema);
+    if found.is_empty() {
+        found.extend(satisfiable::problem(schema));
+    }
+    if found.is_empty() && values.get("backend").and_then(Value::as_text) != Some("api") {
+        found = held::problems(schema);
+    }
+    check::labelled(found, place)
+}
+
+/// The schema in a `response_format` of the type `json_schema`.
+fn named_schema(form: &Map) -> Option<&Value> {
+    let is_schema = form.get("type").and_then(Value::as_text) == Some("json_schema");
+    let form = form.get("json_schema").filter(|_| is_schema)?;
+    form.as_map()?.get("schema")
 }
 
 /// What checked parameters hold the answer to; None: free text.
 fn shape(params: &Map) -> Option<Shape> {
-    let map = |map: &Map, key: &str| map.get(key).and_then(Value::as_map).cloned();
     let text = |key: &str| params.get(key).and_then(Value::as_text).map(Arc::<str>::from);
-    let form = map(params, "response_format").unwrap_or_default();
-    if form.get("type").and_then(Value::as_text) == Some("json_object") {
+    let form = params.get("response_format").and_then(Value::as_map);
+    let word = form.and_then(|form| form.get("type")).and_then(Value::as_text);
+    if word == Some("json_object") {
         return Some(Shape::JsonObject);
     }
-    let named = map(&form, "json_schema").and_then(|form| map(&form, "schema"));
-    if let Some(schema) = named.or_else(|| map(params, "schema")) {
-        return Some(Shape::JsonSchema(Value::map(schema)));
+    let schema = params.get("schema").filter(|schema| schema.as_map().is_some());
+    if let Some(schema) = form.and_then(named_schema).or(schema) {
+        return Some(Shape::JsonSchema(schema.clone()));
     }
     if let Some(choices) = params.get("choices").filter(|v| v.as_list().is_some()) {
         return Some(Shape::Choices(texts(choices)));
     }
-    text("regex").map(Shape::Regex).or_else(|| text("grammar").map(Shape::Lark))
+    let pattern = text("regex").and_then(|text| pattern::whole(&text).ok());
+    pattern.map(|pattern| Shape::Regex(pattern.into())).or_else(|| text("grammar").map(Shape::Lark))
 }
 
 fn texts(value: &Value) -> Vec<Arc<str>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::schema::validate;
 use crate::value::{json, Value};
 
 /// What an answer is held to.
@@ -9,11 +10,11 @@ use crate::value::{json, Value};
 pub enum Shape {
     /// Any JSON map.
     JsonObject,
-    /// JSON that this JSON Schema accepts.
+    /// JSON that this checked JSON Schema accepts; `schema::held::for_decoding` prepares it.
     JsonSchema(Value),
     /// One of several texts; none is empty or there twice.
     Choices(Vec<Arc<str>>),
-    /// A text that the pattern matches as a whole.
+    /// A text that the pattern, one of `schema::pattern::whole`, matches as a whole.
     Regex(Arc<str>),
     /// A text that follows a grammar in Lark's notation.
     Lark(Arc<str>),
@@ -42,6 +43,9 @@ impl Shape {
     /// What it is instead.
     pub(super) fn data(&self, content: &str) -> Result<Value, String> {
         match self {
+            Shape::Regex(pattern) if !validate::is_whole(pattern, content) => {
+                Err("a text that the regex does not match".into())
+            }
             Shape::Regex(_) | Shape::Lark(_) => Ok(Value::text(content)),
             Shape::Choices(texts) if texts.iter().any(|text| **text == *content) => {
                 Ok(Value::text(content))
@@ -52,9 +56,16 @@ impl Shape {
                     .map_err(|error| format!("something other than JSON: {error}"))?;
                 match (self, data.as_map()) {
                     (Shape::JsonObject, None) => Err("JSON that is no map".into()),
+                    (Shape::JsonSchema(schema), _) => accepted(schema, data),
                     _ => Ok(data),
                 }
             }
         }
     }
+}
+
+fn accepted(schema: &Value, data: Value) -> Result<Value, String> {
+    let Some(error) = validate::errors(schema, &data).into_iter().next() else { return Ok(data) };
+    let place = if error.path.is_empty() { "the whole of it" } else { &error.path };
+    Err(format!("JSON that its schema does not accept: {place} {}", error.message))
 }

@@ -9,7 +9,7 @@ use crate::value::numbers::compare_mixed;
 use crate::value::Value;
 
 /// Whether two values are equal; a truth value equals no number.
-pub(super) fn same(left: &Value, right: &Value, budget: &Budget) -> Result<bool, Error> {
+pub(crate) fn same(left: &Value, right: &Value, budget: &Budget) -> Result<bool, Error> {
     budget.charge(1)?;
     if left.is_null() || right.is_null() {
         return Ok(left.is_null() && right.is_null());
@@ -48,7 +48,8 @@ pub(super) fn same(left: &Value, right: &Value, budget: &Budget) -> Result<bool,
     })
 }
 
-fn numeric_order(left: &Value, right: &Value) -> Option<Ordering> {
+/// The order of two numbers; None where one of the two is none.
+pub(crate) fn numeric_order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
         (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),

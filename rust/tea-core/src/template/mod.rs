@@ -4,7 +4,7 @@
 //! same in every engine. A text that is exactly one `{{ … }}` gives the value with its type, any
 //! other gives text.
 
-mod compare;
+pub(crate) mod compare;
 mod evaluate;
 mod expressions;
 mod filters;

@@ -139,8 +139,8 @@ impl StepReader<'_, '_> {
             .filter(|(key, _)| spec.params.contains(&&**key))
             .filter_map(|(key, value)| value.fixed().map(|value| (key.clone(), value)))
             .collect();
-        for (key, message) in check(&known) {
-            let place = params.get(key).map_or(place, |node| &node.place);
+        for (path, message) in check(&known) {
+            let place = params.place_at(&path).unwrap_or(place);
             diagnostics.problem(place, format!("{action}: {message}"), "");
         }
     }

@@ -54,6 +54,27 @@ pub struct Entry {
 pub struct Mapping(pub(crate) IndexMap<Arc<str>, Entry>);
 
 impl Mapping {
+    /// The place of the value that keys and numbers lead to, as far as they lead.
+    #[must_use]
+    pub fn place_at(&self, path: &[Arc<str>]) -> Option<&Location> {
+        let (first, rest) = path.split_first()?;
+        let mut found = self.get(first)?;
+        for key in rest {
+            let inner = match &found.kind {
+                NodeKind::Mapping(mapping) => mapping.get(key),
+                NodeKind::Sequence(items) => {
+                    key.parse::<usize>().ok().and_then(|number| items.get(number))
+                }
+                NodeKind::Scalar { .. } => None,
+            };
+            match inner {
+                Some(inner) => found = inner,
+                None => break,
+            }
+        }
+        Some(&found.place)
+    }
+
     /// The entry of `key`.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
