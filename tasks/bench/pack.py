@@ -16,8 +16,7 @@ from tasks.base.files import BLOCK
 from tasks.base.paths import DIST
 from tasks.bench.container import Bench
 from tasks.bench.report import BenchRow, Figure, Goal
-from tasks.build import appdir
-from tasks.build import pack as appimage
+from tasks.build import appdir, pack
 from tasks.build.pack import Layer
 from tasks.fetch.model_store import StoredModel
 
@@ -25,13 +24,13 @@ LARGE = 1_069_306_400  # bytes: Gemma 3 1B, Q8_0
 GOAL = Goal(1.5)
 
 
-def pack(bench: Bench) -> Iterator[BenchRow]:
+def bundled(bench: Bench) -> Iterator[BenchRow]:
     """The bundle's own model."""
     with _folder(bench.model.size) as folder:
         yield from _against_cp(bench, bench.model.path, Path(folder), "pack", bench.runs)
 
 
-def pack_large(bench: Bench) -> Iterator[BenchRow]:
+def large(bench: Bench) -> Iterator[BenchRow]:
     """A file of Gemma 3 1B's size; its bytes are stored as they are, so any will do."""
     with _folder(LARGE * 2) as folder:
         model = Path(folder) / "large.gguf"
@@ -45,7 +44,7 @@ def pack_large(bench: Bench) -> Iterator[BenchRow]:
 def _folder(size: int) -> tempfile.TemporaryDirectory[str]:
     """A folder on the disk that artefacts go to, with room for two of ``size`` bytes."""
     DIST.mkdir(exist_ok=True)
-    needed = size * 2 + appimage.SPARE
+    needed = size * 2 + pack.SPARE
     files.require_space(DIST, needed)
     return tempfile.TemporaryDirectory(prefix=".bench-", dir=DIST)
 
@@ -74,7 +73,7 @@ def _pack(bench: Bench, model: Path, folder: Path) -> float:
         stored = StoredModel(model, "0" * 64, model.stat().st_size, "bench", None)
         layer = Layer(Path(made), {model.name: stored})
         start = time.perf_counter()
-        appimage.pack(bench.program, layer, bench.runtime, out, mksquashfs=bench.mksquashfs)
+        pack.pack(bench.program, layer, bench.runtime, out, mksquashfs=bench.mksquashfs)
         seconds = time.perf_counter() - start
     out.unlink()
     return seconds

@@ -21,7 +21,7 @@ from tasks.base.paths import BUILD, DIST, DOCKER, ROOT
 from tasks.bench import builds, fetch, memory, pack, report, speed
 from tasks.bench.container import Bench
 from tasks.bench.report import BenchRow, Figure, Goal
-from tasks.build import bundle as bundles
+from tasks.build import bundle
 from tasks.build.parts import Builder
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure
@@ -49,8 +49,8 @@ GROUPS: dict[str, Callable[[Bench], Iterator[BenchRow]]] = {
     "size": size,
     **speed.GROUPS,
     "memory": memory.memory,
-    "pack": pack.pack,
-    "pack-large": pack.pack_large,
+    "pack": pack.bundled,
+    "pack-large": pack.large,
     "fetch": fetch.fetch,
     "builds": builds.builds,
 }
@@ -91,8 +91,8 @@ def _benches(engine: Engine, runs: int) -> list[Bench]:
     """What each program is measured with, built where needed."""
     arch = catalog.native_target().arch
     model = catalog.model(catalog.QUICKSTART)
-    built = bundles.build(model, arch)
-    builder = Builder.on(engine, catalog.target(arch), bundles.Options().build)
+    built = bundle.build(model, arch)
+    builder = Builder.on(engine, catalog.target(arch), bundle.Options().build)
     clean = images.ensure(catalog.images()["smoke"], builder.target, engine)
     programs = {impl: builder.program(impl) for impl in catalog.IMPLEMENTATIONS}
     return [

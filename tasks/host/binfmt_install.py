@@ -1,4 +1,4 @@
-"""Sets up what ``emulation`` looks for: QEMU, the kernel's mount, and two entries of binfmt_misc.
+"""Sets up what ``binfmt`` looks for: QEMU, the kernel's mount, and two entries of binfmt_misc.
 
 Entries that are there are never changed: where one is not enough, another one is added, and the
 kernel asks the newest first.
@@ -15,8 +15,7 @@ from pathlib import Path
 from tasks.base import console, process
 from tasks.base.errors import CommandFailed, HostError, NoEmulation
 from tasks.catalog import Target, native_target
-from tasks.host import binfmt as emulation
-from tasks.host import install
+from tasks.host import binfmt, install
 from tasks.host.binfmt import BINFMT
 
 QEMU, ARCH_TEST = "qemu-user-static", "arch-test"  # packages; mmdebstrap asks for the second
@@ -60,7 +59,7 @@ def line(name: str, target: Target, interpreter: Path, *, marks: bool) -> str:
 
     Source: the kernel's Documentation/admin-guide/binfmt-misc.rst.
     """
-    head = emulation.elf_head(target)
+    head = binfmt.elf_head(target)
     mask = bytearray(b"\xff" * len(head))
     mask[7] = 0
     mask[16] = 0xFE
@@ -73,23 +72,23 @@ def _escaped(text: bytes | bytearray) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text)
 
 
-def make_plan(target: Target, binfmt: Path = BINFMT) -> BinfmtPlan:
+def make_plan(target: Target, entries: Path = BINFMT) -> BinfmtPlan:
     """What is missing to run ``target``'s programs and AppImages; empty where nothing is."""
     arch_test = () if shutil.which("arch-test") else (ARCH_TEST,)
-    if emulation.runs(target, binfmt) and emulation.runs_appimages(target, binfmt):
+    if binfmt.runs(target, entries) and binfmt.runs_appimages(target, entries):
         return BinfmtPlan(arch_test)
     # Another entry of the same name is someone else's; ours takes plain programs as well.
-    has_plain = emulation.runs(target, binfmt) or (binfmt / plain_name(target)).exists()
+    has_plain = binfmt.runs(target, entries) or (entries / plain_name(target)).exists()
     names = () if has_plain else (plain_name(target),)
-    qemu = () if emulation.program(target) else (QEMU,)
+    qemu = () if binfmt.program(target) else (QEMU,)
     return BinfmtPlan(
         packages=(*qemu, *arch_test),
-        mount=not (binfmt / "register").exists(),
+        mount=not (entries / "register").exists(),
         entries=(*names, marked_name(target)),
     )
 
 
-def prepare(target: Target, binfmt: Path = BINFMT) -> None:
+def prepare(target: Target, entries: Path = BINFMT) -> None:
     """See to it that ``target``'s programs and AppImages run here, after saying what will change.
 
     Raises:
@@ -98,40 +97,40 @@ def prepare(target: Target, binfmt: Path = BINFMT) -> None:
         HostError: not a system that this can install on, no root, or refused at the question.
         CommandFailed: apt said no.
     """
-    plan = make_plan(target, binfmt)
+    plan = make_plan(target, entries)
     if plan != BinfmtPlan():
         install.confirm(plan.lines())
-        _carry_out(plan, target, binfmt, install.root_prefix())
-    emulation.require(target, appimages=True, binfmt=binfmt)
+        _carry_out(plan, target, entries, install.root_prefix())
+    binfmt.require(target, appimages=True, binfmt=entries)
 
 
-def _carry_out(plan: BinfmtPlan, target: Target, binfmt: Path, root: Sequence[str]) -> None:
+def _carry_out(plan: BinfmtPlan, target: Target, entries: Path, root: Sequence[str]) -> None:
     if plan.packages:
         install.install(plan.packages, root)
     if not plan.entries:
         return
-    qemu = emulation.program(target)
+    qemu = binfmt.program(target)
     if qemu is None:
         raise NoEmulation(
-            f"the package {QEMU} has no qemu-{target.arch}-static", hint=emulation.REMEDY
+            f"the package {QEMU} has no qemu-{target.arch}-static", hint=binfmt.REMEDY
         )
-    emulation.require_version(qemu, emulation.OLDEST_QEMU, f"to run {target.arch} programs")
-    if plan.mount and not (binfmt / "register").exists():
-        _change([*root, "mount", "-t", "binfmt_misc", "binfmt_misc", binfmt])
+    binfmt.require_version(qemu, binfmt.OLDEST_QEMU, f"to run {target.arch} programs")
+    if plan.mount and not (entries / "register").exists():
+        _change([*root, "mount", "-t", "binfmt_misc", "binfmt_misc", entries])
     # Installing the package, or mounting, may have brought an entry already.
-    for name in make_plan(target, binfmt).entries:
-        _register(name, target, qemu, binfmt, root)
+    for name in make_plan(target, entries).entries:
+        _register(name, target, qemu, entries, root)
 
 
-def _register(name: str, target: Target, qemu: Path, binfmt: Path, root: Sequence[str]) -> None:
+def _register(name: str, target: Target, qemu: Path, entries: Path, root: Sequence[str]) -> None:
     marks = name == marked_name(target)
     text = line(name, target, qemu, marks=marks)
-    if (binfmt / name).exists():  # ours, of an earlier QEMU, or disabled
+    if (entries / name).exists():  # ours, of an earlier QEMU, or disabled
         raise NoEmulation(
             f"the entry {name} of binfmt_misc is there and does not take {target.arch} programs",
-            hint=f"as root: echo -1 > {binfmt / name}; then run this again",
+            hint=f"as root: echo -1 > {entries / name}; then run this again",
         )
-    _change([*root, "sh", "-c", 'printf %s "$1" >"$2"', "sh", text, binfmt / "register"])
+    _change([*root, "sh", "-c", 'printf %s "$1" >"$2"', "sh", text, entries / "register"])
     if marks and install.SYSTEMD.is_dir():
         _keep(name, text, root)
 

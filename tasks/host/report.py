@@ -17,9 +17,8 @@ from tasks.base.files import GB
 from tasks.base.paths import ROOT
 from tasks.catalog import Target
 from tasks.engine import connect
-from tasks.host import binfmt as emulation
-from tasks.host import binfmt_install, ci_disk
-from tasks.host import install as host_install
+from tasks.host import binfmt, binfmt_install, ci_disk
+from tasks.host.install import mend
 
 MIN_PYTHON = (3, 11)
 ENGINE_SPACE = (4 * GB, 12 * GB)  # bytes: too little for a cold build; enough with its caches
@@ -56,7 +55,7 @@ def prepare(install: bool, environ: Mapping[str, str] = os.environ) -> None:
     With ``install`` true, what is missing is installed and started, after saying so and, on a
     terminal, asking. Raises as ``install.mend`` does, and ``DiskFull``.
     """
-    host_install.mend(install, environ)
+    mend(install, environ)
     client = connect.open_client(environ)
     try:
         info = client.info()
@@ -199,13 +198,13 @@ def fuse_check(device: Path = Path("/dev/fuse")) -> HostCheck:
     return HostCheck("FUSE", "warning", f"no {device}: AppImages extract", "sudo modprobe fuse")
 
 
-def emulation_checks(target: Target, binfmt: Path = emulation.BINFMT) -> list[HostCheck]:
+def emulation_checks(target: Target, entries: Path = binfmt.BINFMT) -> list[HostCheck]:
     """Whether ``target``'s programs run here, plain ones and AppImages."""
     name = f"binfmt {target.arch}"
     checks = []
     for suffix, what, runs in (
-        ("", "programs", emulation.runs(target, binfmt)),
-        (" AppImage", "AppImages", emulation.runs_appimages(target, binfmt)),
+        ("", "programs", binfmt.runs(target, entries)),
+        (" AppImage", "AppImages", binfmt.runs_appimages(target, entries)),
     ):
         said = f"{what} run under QEMU" if runs else f"{target.arch} {what} cannot run here"
         state: State = "ok" if runs else "warning"

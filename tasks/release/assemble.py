@@ -15,17 +15,22 @@ from tasks import catalog
 from tasks.base import arguments, console
 from tasks.base.errors import UsageError
 from tasks.base.files import disk_errors
-from tasks.build import bundle as bundles
-from tasks.build import sessions, updates
+from tasks.build import bundle, sessions, updates
 from tasks.build.bundle import Options
 from tasks.build.parts import Builder
 from tasks.catalog import THIN
 from tasks.engine.engine import Engine
-from tasks.release import artefacts as release_files
-from tasks.release import build_all, licenses, notes, plan, provenance
-from tasks.release import contents as release_contents
-from tasks.release import split as release_split
-from tasks.release import web as release_web
+from tasks.release import (
+    artefacts,
+    build_all,
+    contents,
+    licenses,
+    notes,
+    plan,
+    provenance,
+    split,
+    web,
+)
 from tasks.release.artefacts import SUMS, Artefact
 from tasks.release.contents import Contents
 from tasks.release.plan import Choice, Job
@@ -58,7 +63,7 @@ def run(request: Request, limits: Limits | None = None) -> Path:
         EngineError: no engine, which the tools that read the images come from.
     """
     dist = request.options.dist
-    bundles.require_writable(dist)
+    bundle.require_writable(dist)
     with Engine.connect() as engine:  # before anything that takes long
         with disk_errors(dist):
             (dist / SUMS).unlink(missing_ok=True)
@@ -75,42 +80,42 @@ def _assemble(request: Request, engine: Engine, limits: Limits) -> Path:
     # Loads a library that takes a second, which other sessions should not.
     from tasks.release import sbom
 
-    artefacts = release_files.find(dist)
-    web = release_web.find(dist, plan.make(plan.Request(dist=dist)).web)
-    jobs = _jobs(artefacts, dist)
+    bundles = artefacts.find(dist)
+    site = web.find(dist, plan.make(plan.Request(dist=dist)).web)
+    jobs = _jobs(bundles, dist)
     builder = Builder.on(engine, engine.target, options.build)
     unsquashfs = builder.tool("unsquashfs", "pack", stage="mksquashfs")
     files: list[Path] = []
     parts: dict[str, list[Path]] = {}
-    contents: list[tuple[Artefact, Contents]] = []
-    for artefact in artefacts:
+    held: list[tuple[Artefact, Contents]] = []
+    for artefact in bundles:
         with console.stage(artefact.name):
-            split = release_split.split(artefact, limits.asset, limits.part)
-            if split:
-                parts[artefact.name] = split
-                files += split
+            pieces = split.split(artefact, limits.asset, limits.part)
+            if pieces:
+                parts[artefact.name] = pieces
+                files += pieces
             else:
                 # A program that updates an AppImage needs it in one file.
                 files += [artefact.path, updates.make_zsync(artefact.path, engine, options.build)]
-            found = release_contents.read(artefact, unsquashfs)
-            contents.append((artefact, found))
+            found = contents.read(artefact, unsquashfs)
+            held.append((artefact, found))
             files.append(sbom.write(artefact, found))
             job = jobs.get(artefact.name)
-            files.append(provenance.write(artefact, job, split[:-1]))
-            if split and request.parts_only:
+            files.append(provenance.write(artefact, job, pieces[:-1]))
+            if pieces and request.parts_only:
                 artefact.path.unlink()
-    if web is not None:
-        with console.stage(web.path.name):
-            files += [web.path, sbom.write_web(web), provenance.write_web(web)]
-    files.append(licenses.write(dist, licenses.collect(contents, web)))
-    notes.write(dist, artefacts, parts, [web.path] if web else [])
+    if site is not None:
+        with console.stage(site.path.name):
+            files += [site.path, sbom.write_web(site), provenance.write_web(site)]
+    files.append(licenses.write(dist, licenses.collect(held, site)))
+    notes.write(dist, bundles, parts, [site.path] if site else [])
     with console.stage(f"{SUMS} over {len(files)} files"):
-        return release_files.write_sums(dist, files)
+        return artefacts.write_sums(dist, files)
 
 
-def _jobs(artefacts: Sequence[Artefact], dist: Path) -> dict[str, Job]:
+def _jobs(bundles: Sequence[Artefact], dist: Path) -> dict[str, Job]:
     """The places in the plan of those artefacts that one can have, by file."""
-    names = {str(artefact.model["id"]) for artefact in artefacts if artefact.model}
+    names = {str(artefact.model["id"]) for artefact in bundles if artefact.model}
     known = tuple(name for name in catalog.models() if name in names)
     choice = Choice(models=(*known, THIN))
     return {job.file: job for job in plan.make(plan.Request(choice, dist=dist)).bundles}

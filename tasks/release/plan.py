@@ -20,7 +20,7 @@ from tasks.base.arguments import Parser
 from tasks.base.files import disk_errors, sha256_of, write_text
 from tasks.base.paths import DIST, ROOT
 from tasks.base.toml_table import TomlRow, read_tables
-from tasks.build import parts as program
+from tasks.build import parts
 from tasks.build.sessions import folder
 from tasks.build.updates import ASSET_LIMIT
 from tasks.catalog import DATA, THIN, Bundle, Model
@@ -179,7 +179,7 @@ def _inputs_of(impl: str) -> dict[str, Any]:
     """What the program of ``impl`` is made from, with digests; models aside."""
     base = catalog.images()["build"]
     jobs = (impl, "apt", "debs", "llama", "pack", "runtime")
-    names = [*(f"docker/{job}" for job in jobs), *program.SOURCES[impl], "appdir"]
+    names = [*(f"docker/{job}" for job in jobs), *parts.SOURCES[impl], "appdir"]
     return {
         "base_image": {"name": base.name, "digest": base.digest},
         "sources": build_step.digest_of_files([ROOT / name for name in names], ROOT),

@@ -14,7 +14,7 @@ from tasks import catalog
 from tasks.base import files
 from tasks.base.paths import ROOT
 from tasks.catalog import HubSource, Model, UrlSource
-from tasks.fetch import lock as model_lock
+from tasks.fetch import lock
 from tasks.fetch.lock import Entries
 
 OUTPUT = ROOT / "web/ts/models.generated.ts"
@@ -32,7 +32,7 @@ def write(path: Path = OUTPUT) -> None:
         CatalogError: a row or the lock file is wrong.
         NotWritable: the file cannot be written.
     """
-    text = typescript(catalog.models(), model_lock.read(model_lock.REPOSITORY_LOCK))
+    text = typescript(catalog.models(), lock.read(lock.REPOSITORY_LOCK))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         with files.disk_errors(path):
             files.write_text(path, text)

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog, images
-from tasks.build import bundle as bundles
-from tasks.build import pack as appimage
-from tasks.build.bundle import Options
+from tasks.build import pack
+from tasks.build.bundle import Options, build
 from tasks.build.pack import Layer
 from tasks.build.parts import Builder, Program
 from tasks.engine.containers import Container
@@ -39,7 +38,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def bundle() -> Path:
     """The AppImage of the smallest model for this machine."""
-    (path,) = bundles.build(MODEL, TARGET.arch, Options(impls=(IMPL,)))
+    (path,) = build(MODEL, TARGET.arch, Options(impls=(IMPL,)))
     return path
 
 
@@ -62,7 +61,7 @@ class Parts:
         self, layer: Layer, out: Path, program: Program | None = None, update: str = ""
     ) -> None:
         program = program or self.program
-        appimage.pack(program, layer, self.runtime, out, mksquashfs=self.mksquashfs, update=update)
+        pack.pack(program, layer, self.runtime, out, mksquashfs=self.mksquashfs, update=update)
 
 
 @pytest.fixture(scope="session")

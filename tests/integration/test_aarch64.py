@@ -16,9 +16,8 @@ from tasks import catalog
 from tasks.base.errors import BuilderPlatform, CommandFailed
 from tasks.base.paths import ROOT
 from tasks.build import appdir, pack
-from tasks.build import bundle as bundles
 from tasks.build import sessions as builds
-from tasks.build.bundle import Options
+from tasks.build.bundle import Options, build
 from tasks.build.parts import Builder, Program, no_wheel
 from tasks.engine.engine import BuildOptions, Engine
 from tasks.host import binfmt, binfmt_install
@@ -37,7 +36,7 @@ NO_MACHINE = 0x7FFF
 
 def foreign_bundle(impl: str) -> Path:
     """The AppImage of the smallest model for the other architecture, built if need be."""
-    (path,) = bundles.build(MODEL, FOREIGN.arch, Options(impls=(impl,)))
+    (path,) = build(MODEL, FOREIGN.arch, Options(impls=(impl,)))
     return path
 
 
@@ -87,7 +86,7 @@ def test_byte_code_is_the_same_whatever_it_is_built_for(programs: tuple[Program,
 
 def test_built_again_with_nothing_changed_nothing_is_made(foreign: Path) -> None:
     before = foreign.stat()
-    bundles.build(MODEL, FOREIGN.arch, Options(impls=(IMPL,)))
+    build(MODEL, FOREIGN.arch, Options(impls=(IMPL,)))
     after = foreign.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 

@@ -20,9 +20,8 @@ from tasks.base import files, process
 from tasks.base.errors import CommandFailed, DiskFull, SmokeFailed
 from tasks.base.paths import BUILD, ROOT
 from tasks.build import appdir, pack
-from tasks.build import bundle as bundles
 from tasks.build import sessions as builds
-from tasks.build.bundle import Options
+from tasks.build.bundle import Options, build
 from tasks.build.pack import Layer
 from tasks.build.parts import Program
 from tasks.build.sessions import Request
@@ -109,7 +108,7 @@ def test_build_with_nothing_changed_runs_no_stage(
 ) -> None:
     before = bundle.stat().st_mtime_ns
     capsys.readouterr()
-    assert bundles.build(MODEL, TARGET.arch, Options(impls=(IMPL,))) == [bundle]
+    assert build(MODEL, TARGET.arch, Options(impls=(IMPL,))) == [bundle]
     said = capsys.readouterr().err
     for stage in ("fetching", "llama.cpp", f"{IMPL} program", "AppDir", "runtime", bundle.name):
         assert f"skipped {stage}" in said

@@ -12,8 +12,8 @@ import pytest
 
 from tasks import catalog
 from tasks.base.errors import SmokeFailed
-from tasks.build import bundle as bundles
 from tasks.build import sessions as builds
+from tasks.build.bundle import build
 from tasks.smoke import run as smoke
 from tests.support import standin
 from tests.support.loopback import running
@@ -95,7 +95,7 @@ def test_gemma_from_the_hub_becomes_a_bundle(
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         words = ["--no-locked", "--impl", "python", "--dist", str(dist)]
         chosen = builds.request(f"build-gemma3-1b-{ARCH}", words).options
-        (bundle,) = bundles.build(model, ARCH, chosen)
+        (bundle,) = build(model, ARCH, chosen)
     assert peak[0] <= 2.2 * file.stat().st_size
     with pytest.raises(SmokeFailed):
         smoke.run([bundle])

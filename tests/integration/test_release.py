@@ -18,8 +18,7 @@ import pytest
 from tasks import catalog
 from tasks.base.errors import ReleaseIncomplete
 from tasks.base.paths import ROOT
-from tasks.build import bundle as bundles
-from tasks.build.bundle import Options
+from tasks.build.bundle import Options, build
 from tasks.fetch.ensure import FetchOptions, StoredModel
 from tasks.release import assemble, sbom
 from tasks.release.assemble import Limits, Request
@@ -64,7 +63,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    (rust,) = bundles.build(MODEL, TARGET.arch, Options(impls=("rust",)))
+    (rust,) = build(MODEL, TARGET.arch, Options(impls=("rust",)))
     dist = tmp_path_factory.mktemp("dist")
     for path in (bundle, rust):
         os.link(path, dist / path.name)

@@ -22,7 +22,7 @@ import pytest
 from tasks import catalog, images
 from tasks.base import files, process
 from tasks.base.paths import ROOT
-from tasks.build import parts as program
+from tasks.build import parts
 from tasks.build.parts import Builder
 from tasks.engine.engine import BuildOptions, Engine
 from tasks.images import Base
@@ -161,13 +161,13 @@ def test_parts_of_another_builder_are_the_same_to_the_byte(
 ) -> None:
     here = Builder.on(engine, TARGET, BuildOptions())
     expected = files.sha256_of(here.runtime())
-    monkeypatch.setattr(program, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(parts, "BUILD", tmp_path / "build")
 
     there = Builder.on(engine, TARGET, site.options(write=True))
     assert files.sha256_of(there.runtime()) == expected
     there.mksquashfs()
-    parts = [f"mksquashfs-{TARGET.arch}", f"runtime-{TARGET.arch}"]
-    assert site.tags() == parts
+    names = [f"mksquashfs-{TARGET.arch}", f"runtime-{TARGET.arch}"]
+    assert site.tags() == names
 
     # Another machine: neither the parts nor the builder's own cache are there, only the registry.
     shutil.rmtree(tmp_path / "build")

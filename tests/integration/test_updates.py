@@ -11,11 +11,9 @@ import pytest
 from tasks.base import console, process
 from tasks.base.files import sha256_of
 from tasks.base.paths import BUILD, ROOT
-from tasks.build import appdir, updates
-from tasks.build import bundle as bundles
-from tasks.build import parts as program
+from tasks.build import appdir, parts, updates
 from tasks.build import sessions as builds
-from tasks.build.bundle import Options
+from tasks.build.bundle import Options, build
 from tasks.build.pack import Layer
 from tasks.build.parts import Builder, Program
 from tasks.build.sessions import Request
@@ -57,9 +55,9 @@ def next_version(impl: str, engine: Engine, root: Path) -> Program:
     shutil.copytree(llama, root / "build" / llama.name, symlinks=True)
     shutil.copy2(BUILD / f".{llama.name}.stamp", root / "build")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "ROOT", root)
-        patch.setattr(program, "DOCKER", root / "docker")
-        patch.setattr(program, "BUILD", root / "build")
+        patch.setattr(parts, "ROOT", root)
+        patch.setattr(parts, "DOCKER", root / "docker")
+        patch.setattr(parts, "BUILD", root / "build")
         patch.setattr(appdir, "SOURCE", root / "appdir")
         return Builder.on(engine, TARGET, BuildOptions()).program(impl)
 
@@ -68,7 +66,7 @@ def next_version(impl: str, engine: Engine, root: Path) -> Program:
 def test_update_to_a_changed_program_transfers_little(
     impl: str, parts: Parts, model: StoredModel, tmp_path: Path
 ) -> None:
-    (old,) = bundles.build(MODEL, TARGET.arch, Options(impls=(impl,)))
+    (old,) = build(MODEL, TARGET.arch, Options(impls=(impl,)))
     changed = next_version(impl, parts.engine, tmp_path / "next")
     (tmp_path / "layer").mkdir()
     appdir.write_layer(tmp_path / "layer", MODEL)

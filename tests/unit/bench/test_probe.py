@@ -3,14 +3,14 @@ import subprocess
 import sys
 from typing import Any
 
-from tasks.bench import probe as bench_probe
+from tasks.bench import probe
 
 SAY = "import sys, time; print('a', flush=True); print('b', sys.stdin.read())"
 
 
-def probe(*steps: dict[str, Any], runs: int = 2) -> subprocess.CompletedProcess[str]:
+def measure(*steps: dict[str, Any], runs: int = 2) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", "-S", bench_probe.__file__],
+        [sys.executable, "-I", "-S", probe.__file__],
         input=json.dumps({"runs": runs, "steps": steps}),
         capture_output=True,
         text=True,
@@ -23,7 +23,7 @@ def step(name: str, code: str, **more: Any) -> dict[str, Any]:
 
 
 def test_each_run_has_every_step_with_the_time_of_each_line() -> None:
-    done = probe(step("one", SAY, stdin="in"), step("two", "pass"), runs=3)
+    done = measure(step("one", SAY, stdin="in"), step("two", "pass"), runs=3)
     runs = json.loads(done.stdout)
     assert [list(run) for run in runs] == [["one", "two"]] * 3
     for run in runs:
@@ -35,13 +35,13 @@ def test_each_run_has_every_step_with_the_time_of_each_line() -> None:
 def test_the_steps_take_turns_and_the_first_turn_is_not_counted(tmp_path: Any) -> None:
     log = tmp_path / "log"
     write = f"open({str(log)!r}, 'a').write"
-    done = probe(step("one", f"{write}('1')"), step("two", f"{write}('2')"), runs=2)
+    done = measure(step("one", f"{write}('1')"), step("two", f"{write}('2')"), runs=2)
     assert log.read_text() == "121212"
     assert len(json.loads(done.stdout)) == 2
 
 
 def test_a_step_that_fails_ends_the_measurement_with_its_words() -> None:
-    done = probe(step("bad", "import sys; sys.exit('it broke')"))
+    done = measure(step("bad", "import sys; sys.exit('it broke')"))
     assert done.returncode == 1
     assert done.stdout == ""
     assert "bad: exit code 1: it broke" in done.stderr
@@ -51,7 +51,7 @@ def test_busy_processes_live_as_long_as_their_step() -> None:
     parent = "import os; p = os.getppid(); "
     count = parent + "print(len(open(f'/proc/{p}/task/{p}/children').read().split()))"
     alone, beside = step("alone", count), step("beside", count, busy=2)
-    (run,) = json.loads(probe(alone, beside, alone, runs=1).stdout)
+    (run,) = json.loads(measure(alone, beside, alone, runs=1).stdout)
     children = {name: int(run[name]["lines"][0][1]) for name in run}
     assert children == {"alone": 1, "beside": 3}
 
@@ -60,7 +60,7 @@ def test_the_peak_is_that_of_the_step_and_of_what_it_waited_for() -> None:
     small = step("small", "pass")
     large = step("large", "x = b'1' * 80_000_000")
     child = step("child", f"import subprocess; subprocess.run({large['argv']!r})")
-    (run,) = json.loads(probe(small, large, child, runs=1).stdout)
+    (run,) = json.loads(measure(small, large, child, runs=1).stdout)
     peaks = {name: run[name]["peak"] for name in run}
     assert peaks["small"] < 40_000_000
     assert 80_000_000 < peaks["large"] < 120_000_000

@@ -13,8 +13,7 @@ import pytest
 from tasks import catalog
 from tasks.base import git, process
 from tasks.base.errors import BuildError, CommandFailed, NotWritable
-from tasks.build import bundle as bundles
-from tasks.build import pack
+from tasks.build import bundle, pack
 from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.parts import Builder, Program
@@ -95,9 +94,9 @@ class Workshop:
         )
 
     def build(self, **options: Any) -> Path:
-        bundle = Bundle("python", MODEL, TARGET)
+        wanted = Bundle("python", MODEL, TARGET)
         chosen = Options(dist=self.dist, **options)
-        return bundles.build_one(bundle, self.stored, cast(Engine, None), chosen)
+        return bundle.build_one(wanted, self.stored, cast(Engine, None), chosen)
 
     @property
     def packed(self) -> int:
@@ -209,7 +208,7 @@ def test_build_that_ends_before_its_record_is_not_done(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundles, "_facts", die)
+        patch.setattr(bundle, "_facts", die)
         with pytest.raises(KeyboardInterrupt):
             workshop.build()
     record = workshop.build().with_suffix(".json")
@@ -239,7 +238,7 @@ def never(*words: object, **options: object) -> Any:
 
 def thin(workshop: Workshop) -> Path:
     options = Options(dist=workshop.dist)
-    return bundles.build_one(Bundle("python", None, TARGET), None, cast(Engine, None), options)
+    return bundle.build_one(Bundle("python", None, TARGET), None, cast(Engine, None), options)
 
 
 def test_bundle_without_a_model_is_called_thin(workshop: Workshop) -> None:
@@ -277,7 +276,7 @@ def request(options: Options, model_file: Path | None = None) -> Request:
 def start(options: Options, wanted: Request | None) -> None:
     """The session of one model, or with a request `nox -s build`."""
     if wanted is None:
-        bundles.build(MODEL, "x86_64", options)
+        bundle.build(MODEL, "x86_64", options)
     else:
         builds.build(wanted)
 
@@ -308,8 +307,8 @@ def test_request_builds_every_model_for_every_architecture(
 ) -> None:
     built: list[tuple[str, str, str]] = []
 
-    def build_one(bundle: Bundle, *words: object) -> Path:
-        built.append((bundle.impl, bundle.id, bundle.target.arch))
+    def build_one(wanted: Bundle, *words: object) -> Path:
+        built.append((wanted.impl, wanted.id, wanted.target.arch))
         return tmp_path
 
     class NoEngine:
@@ -319,7 +318,7 @@ def test_request_builds_every_model_for_every_architecture(
         def __exit__(self, *error: object) -> None:
             return None
 
-    monkeypatch.setattr(bundles, "build_one", build_one)
+    monkeypatch.setattr(bundle, "build_one", build_one)
     monkeypatch.setattr(ensure, "ensure", lambda model, options: None)
     monkeypatch.setattr(Engine, "connect", NoEngine)
     both = dataclasses.replace(

@@ -10,14 +10,12 @@ import pytest
 from tasks import catalog, images
 from tasks.base.errors import BuildError, CommandFailed, NoWheel
 from tasks.build import bundle, parts
-from tasks.build import pack as appimage
 from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.pack import AppImage
 from tasks.build.sessions import Request
 from tasks.catalog import Model
 from tasks.engine.engine import Engine
-from tasks.fetch import ensure as fetch
 from tasks.fetch import gguf
 from tasks.fetch.ensure import StoredModel
 from tasks.images import Base
@@ -42,11 +40,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(b"an AppImage")
 
-    monkeypatch.setattr(fetch, "ensure", ensure)
-    monkeypatch.setattr(appimage, "pack", pack)
-    monkeypatch.setattr(
-        appimage, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", None, "")
-    )
+    monkeypatch.setattr(ensure, "ensure", ensure)
+    monkeypatch.setattr(pack, "pack", pack)
+    monkeypatch.setattr(pack, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", None, ""))
     return made
 
 

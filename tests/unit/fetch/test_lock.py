@@ -10,8 +10,7 @@ import pytest
 
 from tasks import catalog
 from tasks.base import errors
-from tasks.fetch import ensure, lock, sessions
-from tasks.fetch import hub as hub_module
+from tasks.fetch import ensure, hub, lock, sessions
 from tasks.fetch.lock import Locked
 from tests.support import fetching
 from tests.support.fetching import CONTENT, SHA256, SIZE, Waits
@@ -96,7 +95,7 @@ def test_a_row_without_a_size_takes_the_hubs(hub: LoopbackHub, store: Path, wait
 
 
 def test_another_endpoint_does_not_write_to_the_lock(tmp_path: Path) -> None:
-    public = ensure.FetchOptions(root=tmp_path, endpoint=hub_module.DEFAULT_ENDPOINT)
+    public = ensure.FetchOptions(root=tmp_path, endpoint=hub.DEFAULT_ENDPOINT)
     other = ensure.FetchOptions(root=tmp_path, endpoint="http://user:pw@127.0.0.1:8000")
     assert public.lock_written == lock.REPOSITORY_LOCK
     assert other.lock_written == tmp_path / "locks" / "127.0.0.1-8000.toml"

@@ -22,9 +22,7 @@ from tasks.base.errors import (
 )
 from tasks.base.paths import ROOT
 from tasks.catalog import Target
-from tasks.host import binfmt as emulation
-from tasks.host import binfmt_install
-from tasks.host import install as host_install
+from tasks.host import binfmt, binfmt_install, install
 from tasks.host.binfmt import APPIMAGE
 from tasks.host.binfmt_install import BinfmtPlan
 from tasks.smoke import cpus
@@ -39,7 +37,7 @@ BIG_ENDIAN_MAGIC = "7f454c46020201000000000000000000000200b7"
 @pytest.fixture(autouse=True)
 def on_x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine is, it is an x86_64 one here."""
-    for module in (emulation, binfmt_install):
+    for module in (binfmt, binfmt_install):
         monkeypatch.setattr(module, "native_target", lambda: X86_64)
 
 
@@ -64,26 +62,26 @@ def entry(
 
 
 def test_heads_of_programs_are_those_of_the_usual_entries() -> None:
-    assert emulation.elf_head(AARCH64).hex() == AARCH64_MAGIC
-    assert emulation.elf_head(X86_64).hex() == "7f454c4602010100000000000000000002003e00"
-    assert emulation.elf_head(AARCH64, APPIMAGE)[8:11] == b"AI\x02"
+    assert binfmt.elf_head(AARCH64).hex() == AARCH64_MAGIC
+    assert binfmt.elf_head(X86_64).hex() == "7f454c4602010100000000000000000002003e00"
+    assert binfmt.elf_head(AARCH64, APPIMAGE)[8:11] == b"AI\x02"
 
 
 def test_entry_of_another_byte_order_is_not_taken_for_ours(tmp_path: Path) -> None:
     entry(tmp_path, "qemu-aarch64_be", magic=BIG_ENDIAN_MAGIC)
-    assert not emulation.runs(AARCH64, tmp_path)
+    assert not binfmt.runs(AARCH64, tmp_path)
 
 
 def test_entry_counts_by_what_it_takes_and_not_by_its_name(tmp_path: Path) -> None:
     entry(tmp_path, "rosetta")
-    assert emulation.runs(AARCH64, tmp_path)
-    assert not emulation.runs_appimages(AARCH64, tmp_path)
+    assert binfmt.runs(AARCH64, tmp_path)
+    assert not binfmt.runs_appimages(AARCH64, tmp_path)
 
 
 def test_position_independent_programs_are_taken_too(tmp_path: Path) -> None:
     entry(tmp_path)
-    (found,) = emulation.entries(tmp_path)
-    head = bytearray(emulation.elf_head(AARCH64))
+    (found,) = binfmt.entries(tmp_path)
+    head = bytearray(binfmt.elf_head(AARCH64))
     assert head[16] == 2
     head[16] = 3
     assert found.takes(bytes(head))
@@ -98,16 +96,16 @@ def test_position_independent_programs_are_taken_too(tmp_path: Path) -> None:
 def test_entries_of_other_kinds_are_passed_over(tmp_path: Path, content: str) -> None:
     (tmp_path / "status").write_text(content)
     (tmp_path / "register").mkdir()  # cannot be read
-    assert list(emulation.entries(tmp_path)) == []
+    assert list(binfmt.entries(tmp_path)) == []
 
 
 def test_own_architecture_needs_no_entry(tmp_path: Path) -> None:
-    emulation.require(X86_64, appimages=True, binfmt=tmp_path / "none")
+    binfmt.require(X86_64, appimages=True, binfmt=tmp_path / "none")
 
 
 def test_machine_without_an_entry_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(NoEmulation, match="cannot run aarch64 programs") as caught:
-        emulation.require(AARCH64, binfmt=tmp_path / "none")
+        binfmt.require(AARCH64, binfmt=tmp_path / "none")
     assert "nox -s host -- --install" in caught.value.hint
 
 
@@ -115,9 +113,9 @@ def test_machine_with_the_usual_entry_refuses_appimages(
     tmp_path: Path,
 ) -> None:
     entry(tmp_path)
-    emulation.require(AARCH64, binfmt=tmp_path)
+    binfmt.require(AARCH64, binfmt=tmp_path)
     with pytest.raises(NoEmulation, match="cannot run aarch64 AppImages"):
-        emulation.require(AARCH64, appimages=True, binfmt=tmp_path)
+        binfmt.require(AARCH64, appimages=True, binfmt=tmp_path)
 
 
 def qemu(path: Path, version: str) -> Path:
@@ -134,7 +132,7 @@ def test_qemu_too_old_is_refused_with_both_versions(tmp_path: Path, version: str
     program = qemu(tmp_path / "qemu-aarch64-static", version)
     entry(tmp_path / "binfmt", interpreter=program)
     with pytest.raises(QemuTooOld) as caught:
-        emulation.require(AARCH64, binfmt=tmp_path / "binfmt")
+        binfmt.require(AARCH64, binfmt=tmp_path / "binfmt")
     short = ".".join(version.split(".")[:2])
     assert f"is version {short}, to run aarch64 programs it must be 6.0" in caught.value.message
 
@@ -142,14 +140,14 @@ def test_qemu_too_old_is_refused_with_both_versions(tmp_path: Path, version: str
 @pytest.mark.parametrize("version", ["6.0.0", "7.2.22", "10.0.13"])
 def test_qemu_new_enough_is_taken(tmp_path: Path, version: str) -> None:
     entry(tmp_path / "binfmt", interpreter=qemu(tmp_path / "qemu", version))
-    emulation.require(AARCH64, binfmt=tmp_path / "binfmt")
+    binfmt.require(AARCH64, binfmt=tmp_path / "binfmt")
 
 
 def test_interpreter_of_a_container_is_taken_unasked(
     tmp_path: Path,
 ) -> None:
     entry(tmp_path, interpreter="/usr/bin/no-such-qemu")
-    emulation.require(AARCH64, binfmt=tmp_path)
+    binfmt.require(AARCH64, binfmt=tmp_path)
 
 
 # -- what is changed
@@ -174,11 +172,11 @@ def test_entries_take_programs_of_their_architecture_alone(target: Target, other
         text = binfmt_install.line("n", target, Path("/usr/bin/q"), marks=marks)
         magic, mask, interpreter, flags = kernel_view(text)
         assert (interpreter, flags) == ("/usr/bin/q", "PF")
-        made = emulation.Entry("n", Path(interpreter), flags, 0, magic, mask)
-        assert made.takes(emulation.elf_head(target))
-        assert made.takes(emulation.elf_head(target, APPIMAGE)) is marks
-        assert not made.takes(emulation.elf_head(other))
-        assert not made.takes(emulation.elf_head(other, APPIMAGE))
+        made = binfmt.Entry("n", Path(interpreter), flags, 0, magic, mask)
+        assert made.takes(binfmt.elf_head(target))
+        assert made.takes(binfmt.elf_head(target, APPIMAGE)) is marks
+        assert not made.takes(binfmt.elf_head(other))
+        assert not made.takes(binfmt.elf_head(other, APPIMAGE))
 
 
 def test_plain_entry_is_the_one_that_everybody_registers() -> None:
@@ -253,24 +251,24 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel(tmp_path / "binfmt", tmp_path)
     monkeypatch.setattr(shutil, "which", kernel.which)
     monkeypatch.setattr(process, "run", kernel.command)
-    monkeypatch.setattr(host_install, "install", kernel.install)
-    monkeypatch.setattr(host_install, "root_prefix", lambda: [])
-    monkeypatch.setattr(host_install, "confirm", kernel.said.extend)
-    monkeypatch.setattr(host_install, "SYSTEMD", tmp_path / "no-systemd")
+    monkeypatch.setattr(install, "install", kernel.install)
+    monkeypatch.setattr(install, "root_prefix", lambda: [])
+    monkeypatch.setattr(install, "confirm", kernel.said.extend)
+    monkeypatch.setattr(install, "SYSTEMD", tmp_path / "no-systemd")
     monkeypatch.setattr(console, "note", kernel.said.append)
     monkeypatch.setattr(console, "warn", kernel.said.append)
     return kernel
 
 
 def registered(kernel: Kernel) -> set[str]:
-    return {entry.name for entry in emulation.entries(kernel.binfmt)}
+    return {entry.name for entry in binfmt.entries(kernel.binfmt)}
 
 
 def test_bare_machine_gets_qemu_mount_and_both_entries(kernel: Kernel) -> None:
     binfmt_install.prepare(AARCH64, kernel.binfmt)
     assert registered(kernel) == {"qemu-aarch64", "tea-appimage-aarch64"}
     assert kernel.installed == {"qemu-user-static", "arch-test"}
-    assert emulation.runs_appimages(AARCH64, kernel.binfmt)
+    assert binfmt.runs_appimages(AARCH64, kernel.binfmt)
     assert [line.split()[0] for line in kernel.said[:4]] == ["install", "mount", *["register"] * 2]
 
 
@@ -302,8 +300,8 @@ def test_entry_of_somebody_else_stays_as_it_is(name: str, kernel: Kernel) -> Non
     before = (kernel.binfmt / "qemu-aarch64").read_text()
     binfmt_install.prepare(AARCH64, kernel.binfmt)
     assert (kernel.binfmt / "qemu-aarch64").read_text() == before
-    emulation.require(AARCH64, binfmt=kernel.binfmt)
-    emulation.require(AARCH64, appimages=True, binfmt=kernel.binfmt)
+    binfmt.require(AARCH64, binfmt=kernel.binfmt)
+    binfmt.require(AARCH64, appimages=True, binfmt=kernel.binfmt)
 
 
 def test_entry_that_the_package_brings_is_not_registered_twice(kernel: Kernel) -> None:
@@ -356,7 +354,7 @@ def test_distributions_qemu_that_is_too_old_is_not_registered(kernel: Kernel) ->
 def test_with_systemd_the_entry_outlives_a_restart(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(host_install, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(install, "SYSTEMD", tmp_path)
     binfmt_install.prepare(AARCH64, kernel.binfmt)
     kept = [words for words in kernel.run if words[0] == "install"]
     assert [words[-1] for words in kept] == ["/etc/binfmt.d/tea-appimage-aarch64.conf"]

@@ -8,22 +8,21 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog
-from tasks.base import git as history
-from tasks.release import notes as release_notes
-from tasks.release import split
+from tasks.base import git
+from tasks.release import notes, split
 from tests.support.releases import artefact, bundle
 
 AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
 
 
-def notes(tmp_path: Path, **options: object) -> str:
+def text_of(tmp_path: Path, **options: object) -> str:
     found = artefact(tmp_path)
-    return release_notes.write(tmp_path, [found], {}, []).read_text()
+    return notes.write(tmp_path, [found], {}, []).read_text()
 
 
 def test_table_has_a_row_for_every_bundle(tmp_path: Path) -> None:
     found = [artefact(tmp_path, bundle(impl)) for impl in ("python", "rust")]
-    text = release_notes.write(tmp_path, found, {}, []).read_text()
+    text = notes.write(tmp_path, found, {}, []).read_text()
     for one in found:
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{one.name}`")]
         cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -36,22 +35,22 @@ def test_table_has_a_row_for_every_bundle(tmp_path: Path) -> None:
 
 def test_bundle_without_a_model_says_so(tmp_path: Path) -> None:
     found = artefact(tmp_path, bundle(model=None))
-    text = release_notes.write(tmp_path, [found], {}, []).read_text()
+    text = notes.write(tmp_path, [found], {}, []).read_text()
     assert f"| `{found.name}` | none: takes the one beside it |" in text
 
 
 def test_notes_name_the_licences_of_the_models_once(tmp_path: Path) -> None:
     found = [artefact(tmp_path, bundle(impl, "gemma3-270m")) for impl in ("python", "rust")]
-    text = release_notes.write(tmp_path, found, {}, []).read_text()
+    text = notes.write(tmp_path, found, {}, []).read_text()
     assert text.count("- gemma3-270m: LicenseRef-Gemma, <https://ai.google.dev/gemma/terms>") == 1
-    assert release_notes.licenses_name() in text
+    assert notes.licenses_name() in text
 
 
 def test_lines_that_join_the_parts_do_it(tmp_path: Path) -> None:
     found = artefact(tmp_path, content=bytes(range(256)) * 16)
     parts = split.split(found, 3000, 1000)
     whole = found.path.read_bytes()
-    text = release_notes.write(tmp_path, [found], {found.name: parts}, []).read_text()
+    text = notes.write(tmp_path, [found], {found.name: parts}, []).read_text()
     assert f"in {len(parts) - 1} parts" in text
     for start in ("sh tea-", "cat tea-"):
         found.path.unlink()
@@ -62,7 +61,7 @@ def test_lines_that_join_the_parts_do_it(tmp_path: Path) -> None:
 
 
 def test_notes_say_how_to_check_and_that_nothing_may_be_signed(tmp_path: Path) -> None:
-    text = notes(tmp_path)
+    text = text_of(tmp_path)
     assert "sha256sum -c --ignore-missing SHA256SUMS" in text
     assert "gh attestation verify" in text
     assert "nothing is signed" in text
@@ -74,46 +73,46 @@ def test_changes_are_the_changelogs_section_of_the_version(tmp_path: Path) -> No
         "# Changes\n\n## [2.0.0] - 2026-01-02\n\n### Added\n- two\n\n## [1.0.0]\n- one\n\n"
         "[2.0.0]: https://example.org\n"
     )
-    assert release_notes.changelog_section("2.0.0", log) == "### Added\n- two"
-    assert release_notes.changelog_section("1.0.0", log) == "- one"
-    assert release_notes.changelog_section("0.1.0", log) == ""
-    assert release_notes.changelog_section("1.0.0", tmp_path / "none") == ""
+    assert notes.changelog_section("2.0.0", log) == "### Added\n- two"
+    assert notes.changelog_section("1.0.0", log) == "- one"
+    assert notes.changelog_section("0.1.0", log) == ""
+    assert notes.changelog_section("1.0.0", tmp_path / "none") == ""
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     root = tmp_path / "repository"
     root.mkdir()
-    git(root, "init", "--quiet")
+    run_git(root, "init", "--quiet")
     for subject in ("Begin", "Go on"):
-        git(root, "commit", "--quiet", "--allow-empty", "-m", subject)
+        run_git(root, "commit", "--quiet", "--allow-empty", "-m", subject)
     return root
 
 
-def git(root: Path, *words: str) -> str:
+def run_git(root: Path, *words: str) -> str:
     argv = ["git", *AUTHOR, *words]
     done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def test_commits_since_the_last_tag_are_listed_the_newest_first(repository: Path) -> None:
-    assert history.last_tag(repository) is None
-    git(repository, "tag", "v1")
+    assert git.last_tag(repository) is None
+    run_git(repository, "tag", "v1")
     for subject in ("Add one", "Add two"):
-        git(repository, "commit", "--quiet", "--allow-empty", "-m", subject)
-    git(repository, "tag", "v2")  # the release that is being made
-    assert history.last_tag(repository) == "v1"
-    assert history.subjects("v1", repository) == ["Add two", "Add one"]
+        run_git(repository, "commit", "--quiet", "--allow-empty", "-m", subject)
+    run_git(repository, "tag", "v2")  # the release that is being made
+    assert git.last_tag(repository) == "v1"
+    assert git.subjects("v1", repository) == ["Add two", "Add one"]
 
 
 def test_commit_with_changes_on_it_is_marked(repository: Path) -> None:
-    assert history.commit(repository) == git(repository, "rev-parse", "HEAD")
+    assert git.commit(repository) == run_git(repository, "rev-parse", "HEAD")
     (repository / "file").write_text("text")
-    assert not str(history.commit(repository)).endswith("-modified")  # git does not track it
-    git(repository, "add", "file")
-    assert str(history.commit(repository)).endswith("-modified")
+    assert not str(git.commit(repository)).endswith("-modified")  # git does not track it
+    run_git(repository, "add", "file")
+    assert str(git.commit(repository)).endswith("-modified")
 
 
 def test_no_commit_is_known_outside_a_work_tree(tmp_path: Path) -> None:
-    assert history.commit(tmp_path) is None
-    assert history.last_tag(tmp_path) is None
+    assert git.commit(tmp_path) is None
+    assert git.last_tag(tmp_path) is None
