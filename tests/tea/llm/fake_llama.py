@@ -1,13 +1,15 @@
 """A stand-in for llama.cpp's C functions, with a model that says what it is told to.
 
 Tokens: 0 is the BOS, 1 ends an answer, and every byte b of a text is the token 2 + b. The first two
-are control tokens. It keeps a record of what was computed, and can be told to fail.
+are control tokens. It keeps a record of what was computed, and can be told to fail. What it says
+can depend on the tokens of the prompt.
 """
 
 from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +22,12 @@ def tokens_of(data: bytes) -> list[int]:
     return [FIRST + byte for byte in data]
 
 
+class Chain(list[tuple[Any, ...]]):
+    """The samplers of one answer, and what is left of the answer."""
+
+    says: Iterator[int] | None = None
+
+
 class FakeC:
     """The functions, under llama.cpp's own names."""
 
@@ -30,7 +38,7 @@ class FakeC:
     def __init__(
         self,
         *,
-        says: bytes,
+        says: bytes | Callable[[list[int]], bytes],
         adds_bos: bool = True,
         can_cut: bool = True,
         end: bytes = b"<end>",
@@ -40,15 +48,17 @@ class FakeC:
         self.names = {BOS: b"<bos>", END: end}
         self.adds_bos = adds_bos
         self.can_cut = can_cut
-        self.cache: list[int] = []
+        self.caches: dict[int, list[int]] = {}  # of each sequence
         self.computed: list[list[int]] = []  # the tokens of each llama_decode
+        self.batches: list[dict[int, list[int]]] = []  # the same, of each sequence
         self.threads: list[tuple[int, int]] = []  # told for answers and for prompts
-        self.chains: list[list[tuple[Any, ...]]] = []
+        self.chains: list[Chain] = []
         self.heard: list[int] = []  # what the samplers were told of the prompts
         self.freed = 0
         self.before_decode: Any = None
         self.decode_result = 0
-        self._said = 0
+        self.recurrent = False
+        self._rows: list[tuple[int, bool]] = []  # of the last batch: its sequence, and if wanted
 
     # model and vocabulary
 
@@ -137,24 +147,43 @@ class FakeC:
     def llama_get_memory(self, _context: object) -> object:
         return object()
 
-    def llama_memory_clear(self, _memory: object, _data: bool) -> None:
-        self.cache = []
+    def llama_model_is_recurrent(self, _model: object) -> bool:
+        return self.recurrent
 
-    def llama_memory_seq_rm(self, _memory: object, _sequence: int, start: int, _end: int) -> bool:
-        if self.can_cut:
-            del self.cache[start:]
-        return self.can_cut
+    def llama_model_is_hybrid(self, _model: object) -> bool:
+        return False
 
-    def llama_batch_get_one(self, array: Any, count: int) -> tuple[Any, int]:
-        return array, count
+    def llama_memory_seq_rm(self, _memory: object, sequence: int, start: int, _end: int) -> bool:
+        cache = self.caches.setdefault(sequence, [])
+        can = self.can_cut or start in (0, len(cache))
+        if can:
+            del cache[start:]
+        return can
 
-    def llama_decode(self, _context: object, batch: tuple[Any, int]) -> int:
+    def llama_memory_seq_cp(
+        self, _memory: object, source: int, target: int, start: int, end: int
+    ) -> None:
+        assert not self.caches.get(target)
+        self.caches[target] = self.caches[source][start:end]
+
+    def llama_batch(self, **fields: Any) -> SimpleNamespace:
+        return SimpleNamespace(**fields)
+
+    def llama_decode(self, _context: object, batch: SimpleNamespace) -> int:
         if self.before_decode is not None:
             self.before_decode()
-        array, count = batch
-        tokens = list(array[:count])
-        self.computed.append(tokens)
-        self.cache += tokens
+        self.computed.append(list(batch.token[: batch.n_tokens]))
+        self.batches.append({})
+        self._rows = []
+        for at in range(batch.n_tokens):
+            sequence, token = batch.seq_id[at][0], batch.token[at]
+            cache = self.caches.setdefault(sequence, [])
+            assert batch.pos[at] == len(cache)
+            assert batch.n_seq_id[at] == 1
+            cache.append(token)
+            self.batches[-1].setdefault(sequence, []).append(token)
+            self._rows.append((sequence, bool(batch.logits[at])))
+        assert sum(map(len, self.caches.values())) <= self.params.n_ctx * self.params.n_seq_max
         return self.decode_result
 
     # sampling
@@ -162,13 +191,12 @@ class FakeC:
     def llama_sampler_chain_default_params(self) -> None:
         return None
 
-    def llama_sampler_chain_init(self, _params: None) -> list[tuple[Any, ...]]:
-        self._said = 0
-        chain: list[tuple[Any, ...]] = []
+    def llama_sampler_chain_init(self, _params: None) -> Chain:
+        chain = Chain()
         self.chains.append(chain)
         return chain
 
-    def llama_sampler_chain_add(self, chain: list[tuple[Any, ...]], part: tuple[Any, ...]) -> None:
+    def llama_sampler_chain_add(self, chain: Chain, part: tuple[Any, ...]) -> None:
         chain.append(part)
 
     def __getattr__(self, name: str) -> Any:
@@ -183,9 +211,13 @@ class FakeC:
     def llama_sampler_free(self, _chain: object) -> None:
         self.freed += 1
 
-    def llama_sampler_sample(self, _chain: object, _context: object, _index: int) -> int:
-        self._said += 1
-        return FIRST + self.says[self._said - 1] if self._said <= len(self.says) else END
+    def llama_sampler_sample(self, chain: Chain, _context: object, row: int) -> int:
+        sequence, wanted = self._rows[row]
+        assert wanted
+        if chain.says is None:
+            prompt = list(self.caches[sequence])
+            chain.says = iter(self.says if isinstance(self.says, bytes) else self.says(prompt))
+        return next((FIRST + byte for byte in chain.says), END)
 
 
 class FakeLlama:

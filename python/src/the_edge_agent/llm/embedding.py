@@ -8,7 +8,7 @@ from typing import Any
 from the_edge_agent.errors import LimitError, ModelError
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.model import Model, Stopped
-from the_edge_agent.llm.session import StopFlag
+from the_edge_agent.llm.stop_flag import StopFlag
 
 
 class Embedder:

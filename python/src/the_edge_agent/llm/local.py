@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,9 +19,12 @@ from the_edge_agent.llm.backend import (
     EmbedReply,
     EmbedRequest,
 )
+from the_edge_agent.llm.context import Context
+from the_edge_agent.llm.decode_loop import DecodeLoop, Job
 from the_edge_agent.llm.memory import CacheType, LowMemory
 from the_edge_agent.llm.model import Model, Stopped
-from the_edge_agent.llm.session import Generation, Session, StopFlag
+from the_edge_agent.llm.sequence import Generation, Sequence
+from the_edge_agent.llm.stop_flag import StopFlag
 from the_edge_agent.llm.threads import default_threads
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def _refuse_what_is_not_done(request: ChatRequest) -> None:
 
 
 class LocalBackend:
-    """A model file that answers. Computing happens in a thread of its own, one at a time."""
+    """A model file that answers. Computing happens in a thread of its own, see ``DecodeLoop``."""
 
     name: BackendName = "local"
 
@@ -118,19 +120,23 @@ class LocalBackend:
         self._options = options
         self._log = log
         self._stop = StopFlag()
-        self._thread: ThreadPoolExecutor | None = None
+        self._loop: DecodeLoop | None = None
         self._model: Model | None = None
-        self._session: Session | None = None
         self._embedder: Embedder | None = None
 
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer in one go; ``on_text`` is called from the computing thread.
 
         Raises:
-            ModelError, LimitError, ActionError: see ``Session.generate`` and ``Model``.
+            ModelError, LimitError, ActionError: see ``Sequence`` and ``Model``.
         """
         _refuse_what_is_not_done(request)
-        done = await self._in_thread(lambda: self._generate(request, on_text))
+
+        def sequence(context: Context) -> Sequence:
+            return Sequence(bindings.load(), self._loaded(), request, on_text, context.n_ctx)
+
+        done = await self._outcome(self._get_loop().answer(sequence))
+        self._report(done)
         return ChatReply(
             content=done.text,
             model=self._loaded().name,
@@ -145,7 +151,9 @@ class LocalBackend:
         Raises:
             ModelError, LimitError: see ``Embedder.embed`` and ``Model``.
         """
-        vectors, tokens = await self._in_thread(lambda: self._embed(request.texts))
+        vectors, tokens = await self._outcome(
+            self._get_loop().run(lambda: self._embed(request.texts))
+        )
         return EmbedReply(vectors, self._loaded().name, tokens)
 
     async def decide(self, request: DecideRequest) -> DecideReply:
@@ -159,21 +167,18 @@ class LocalBackend:
 
     async def load(self) -> int:
         """Load the model now, so that no answer waits for it; return its context in tokens."""
-        await self._in_thread(self._get_session)
+        loop = self._get_loop()
+        await self._outcome(loop.run(loop.context))
         return self._context_size(self._loaded().head)
 
     def close(self) -> None:
         """Give all memory back. The backend can be used again, and loads again."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
-        for part in (self._embedder, self._session, self._model):
+        for part in (self._loop, self._embedder, self._model):
             if part is not None:
                 part.close()
-        self._model = self._session = self._embedder = None
+        self._model = self._loop = self._embedder = None
 
-    def _generate(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> Generation:
-        done = self._get_session().generate(request, on_text)
+    def _report(self, done: Generation) -> None:
         if self._log is not None:
             computed = done.prompt_tokens - done.reused
             self._log(
@@ -182,7 +187,6 @@ class LocalBackend:
                 f" {done.completion_tokens} tokens,"
                 f" {done.completion_tokens / done.answer_seconds:.1f} a second\n"
             )
-        return done
 
     def _embed(self, texts: tuple[str, ...]) -> tuple[tuple[tuple[float, ...], ...], int]:
         from the_edge_agent.llm.embedding import Embedder
@@ -198,19 +202,26 @@ class LocalBackend:
             )
         return self._embedder.embed(texts)
 
-    def _get_session(self) -> Session:
-        if self._session is None:
-            model = self._loaded()
-            self._session = Session(
-                bindings.load(),
-                model,
-                n_ctx=self._context_size(model.head),
+    def _get_loop(self) -> DecodeLoop:
+        if self._loop is None:
+            self._loop = DecodeLoop(
+                self._make_context,
                 n_threads=self._threads(),
                 stop=self._stop,
                 yields=self._options.n_threads is None,
-                cache_type=self._options.cache_type,
             )
-        return self._session
+        return self._loop
+
+    def _make_context(self) -> Context:
+        model = self._loaded()
+        return Context(
+            bindings.load(),
+            model,
+            n_ctx=self._context_size(model.head),
+            n_threads=self._threads(),
+            stop=self._stop,
+            cache_type=self._options.cache_type,
+        )
 
     def _loaded(self, *, whole_texts: bool = False) -> Model:
         """Return the model; ``whole_texts``: for texts that are computed in one piece."""
@@ -260,17 +271,13 @@ class LocalBackend:
     def _threads(self) -> int:
         return self._options.n_threads or default_threads()
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in the computing thread; a cancelled task stops it and waits for its end."""
-        if self._thread is None:
-            # One thread for all requests: OpenMP keeps its helpers for each that computes.
-            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llama")
-        self._stop.clear()
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _outcome(self, job: Job[T]) -> T:
+        """Return what comes of ``job``; a cancelled task gives it up, and waits for its end."""
+        running = asyncio.wrap_future(job.future)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            self._stop.set()
+            self._get_loop().give_up(job)
             await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # Stopped; asyncio complains of errors nobody looked at

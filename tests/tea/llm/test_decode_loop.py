@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -13,16 +16,19 @@ from the_edge_agent.errors import ActionError, LimitError, ModelError
 from the_edge_agent.llm.adaptive_threads import AdaptiveThreads
 from the_edge_agent.llm.backend import ChatRequest, Message
 from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.context import Context
+from the_edge_agent.llm.decode_loop import DecodeLoop, Job
 from the_edge_agent.llm.gguf import read
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.model_path import Found
-from the_edge_agent.llm.session import Generation, Session, StopFlag
+from the_edge_agent.llm.sequence import Generation, Sequence
+from the_edge_agent.llm.stop_flag import StopFlag
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}"
 
 
 class Rig:
-    """A session on the fake library, and everything that a test wants to look at."""
+    """A loop on the fake library, and everything that a test wants to look at."""
 
     def __init__(
         self,
@@ -42,19 +48,35 @@ class Rig:
         path.write_bytes(gguf(metadata))
         self.c = c
         self.stop = StopFlag()
-        llama = cast(Llama, FakeLlama(c))
-        self.model = Model(llama, Found(path, "test"), read(path))
-        self.session = Session(
-            llama, self.model, n_ctx=n_ctx, n_threads=n_threads, stop=self.stop, yields=yields
+        self.llama = llama = cast(Llama, FakeLlama(c))
+        self.model = model = Model(llama, Found(path, "test"), read(path))
+        self.loop = DecodeLoop(
+            lambda: Context(llama, model, n_ctx=n_ctx, n_threads=n_threads, stop=self.stop),
+            n_threads=n_threads,
+            stop=self.stop,
+            yields=yields,
         )
         self.streamed: list[str] = []
 
-    def ask(self, *texts: str, raw: bool = False, **fields: Any) -> Generation:
-        """Say ``texts`` as user and assistant in turns."""
+    def begin(
+        self,
+        *texts: str,
+        raw: bool = False,
+        on_text: Callable[[str], None] | None = None,
+        **fields: Any,
+    ) -> Job[Generation]:
+        """Say ``texts`` as user and assistant in turns, and wait for nothing."""
         roles = ("user", "assistant")
         messages = tuple(Message(roles[n % 2], text) for n, text in enumerate(texts))  # type: ignore[arg-type]
         request = ChatRequest(messages, texts[0] if raw else None, **fields)
-        return self.session.generate(request, self.streamed.append)
+        says = on_text or self.streamed.append
+        return self.loop.answer(
+            lambda context: Sequence(self.llama, self.model, request, says, context.n_ctx)
+        )
+
+    def ask(self, *texts: str, **fields: Any) -> Generation:
+        """Say ``texts``, and wait for the answer."""
+        return self.begin(*texts, **fields).future.result(timeout=10)
 
 
 def test_an_answer_ends_where_the_model_ends_it(tmp_path: Path) -> None:
@@ -119,12 +141,12 @@ def test_the_next_turn_computes_only_what_is_new(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"yo"))
     rig.ask("hi")
     first = [BOS, *tokens_of(b"u:hi;")]
-    assert rig.c.cache == [*first, *tokens_of(b"yo")]
+    assert rig.c.caches[0] == [*first, *tokens_of(b"yo")]
     rig.c.computed.clear()
     done = rig.ask("hi", "yo", "why")
     assert rig.c.computed[0] == tokens_of(b"a:yo;u:why;")
     assert done.reused == len(first)
-    assert rig.c.cache[: done.prompt_tokens] == [BOS, *tokens_of(b"u:hi;a:yo;u:why;")]
+    assert rig.c.caches[0][: done.prompt_tokens] == [BOS, *tokens_of(b"u:hi;a:yo;u:why;")]
 
 
 def test_the_same_question_again_computes_its_last_token_again(tmp_path: Path) -> None:
@@ -218,28 +240,43 @@ def test_nothing_at_all_to_go_on_from_is_an_error(tmp_path: Path) -> None:
 def test_a_stop_between_tokens_keeps_the_cache_true(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"abcdefgh"))
 
+    jobs: list[Job[Generation]] = []
+    asked = threading.Event()
+
     def on_decode() -> None:
+        asked.wait(10)
         if len(rig.c.computed) == 3:
-            rig.stop.set()
+            rig.loop.give_up(jobs[0])
 
     rig.c.before_decode = on_decode
+    jobs.append(rig.begin("hi"))
+    asked.set()
     with pytest.raises(Stopped):
-        rig.ask("hi")
-    assert "".join(rig.streamed).startswith("abc")
-    rig.stop.clear()
+        jobs[0].future.result(timeout=10)
+    assert "".join(rig.streamed) in ("abc", "abcd")  # at most the step that ran
     rig.c.before_decode = None
     assert rig.ask("hi", "abc", "why").text == "abcdefgh"
-    assert rig.c.cache[: 1 + 16] == [BOS, *tokens_of(b"u:hi;a:abc;u:why;")][:17]
+    assert rig.c.caches[0][: 1 + 16] == [BOS, *tokens_of(b"u:hi;a:abc;u:why;")][:17]
 
 
 def test_an_aborted_computation_leaves_the_cache_as_it_was(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"xyz"))
     rig.ask("hi")
-    kept = list(rig.c.cache)
-    rig.c.decode_result = 2
+    kept = list(rig.c.caches[0])
+    jobs: list[Job[Generation]] = []
+    asked = threading.Event()
+
+    def on_decode() -> None:
+        asked.wait(10)
+        rig.loop.give_up(jobs[0])
+        rig.c.decode_result = 2 if rig.stop.is_set() else 0
+
+    rig.c.before_decode = on_decode
+    jobs.append(rig.begin("hi", "xyz", "why"))
+    asked.set()
     with pytest.raises(Stopped):
-        rig.ask("hi", "xyz", "why")
-    assert rig.c.cache == kept[:6]
+        jobs[0].future.result(timeout=10)
+    assert rig.c.caches[0] == kept[:6]
 
 
 def test_a_failed_computation_is_an_error_of_the_model(tmp_path: Path) -> None:
@@ -283,21 +320,19 @@ def test_c_itself_sees_the_stop_flag() -> None:
     assert (asks(flag.argument), flag.is_set()) == (False, False)
 
 
-def test_an_answer_with_a_seed_is_computed_by_all_threads(
-    tmp_path: Path,
-) -> None:
+def test_an_answer_with_a_seed_is_computed_by_all_threads(tmp_path: Path) -> None:
     c = FakeC(says=b"ab")
     rig = Rig(tmp_path, c, n_threads=4, yields=True)
-    adaptive = rig.session._adaptive
-    assert adaptive is not None
-    adaptive._set(1)
+    rig.ask("hi")
+    assert rig.loop._adaptive is not None
+    rig.loop._adaptive._set(1)
     rig.ask("hi", seed=7)
     assert c.threads[-1] == (4, 4)
     rig.ask("hi")
-    assert (1, 4) in c.threads
+    assert c.threads[-1] == (1, 1)
 
 
-@pytest.mark.parametrize(("wait", "threads"), [(0.0, [4]), (0.15, [4, 3, 2, 1])])
+@pytest.mark.parametrize(("wait", "threads"), [(0.0, []), (0.15, [3, 2, 1])])
 def test_an_answer_beside_others_takes_ever_fewer_threads(
     tmp_path: Path, wait: float, threads: list[int]
 ) -> None:
@@ -305,9 +340,101 @@ def test_an_answer_beside_others_takes_ever_fewer_threads(
     c = FakeC(says=b"abcdef")
     rig = Rig(tmp_path, c, n_threads=4, yields=True)
     clock, queue = count(0, 0.2), count(100, wait)  # what was waited before the answer is nothing
-    rig.session._adaptive = AdaptiveThreads(
-        4, rig.session._assign, clock=lambda: next(clock), wait_clock=lambda: next(queue)
+    context = rig.loop.run(rig.loop.context).future.result(timeout=10)
+    rig.loop._adaptive = AdaptiveThreads(
+        4, context.set_threads, clock=lambda: next(clock), wait_clock=lambda: next(queue)
     )
-    c.threads.clear()
     rig.ask("hi")
-    assert c.threads == [(answers, 4) for answers in threads]
+    assert c.threads == [(number, number) for number in threads]
+
+
+def echo(prompt: list[int]) -> bytes:
+    """Say what the last user said, in capitals."""
+    return bytes(token - 2 for token in prompt if token >= 2)[2:-1].upper()
+
+
+class Gate:
+    """Has the loop wait before its first step, until a test has said all that it has to say."""
+
+    def __init__(self, c: FakeC) -> None:
+        self.open = threading.Event()
+        c.before_decode = self.open.wait
+
+
+def test_answers_are_computed_together_and_not_mixed_up(tmp_path: Path) -> None:
+    c = FakeC(says=echo)
+    rig = Rig(tmp_path, c)
+    gate = Gate(c)
+    texts = ["a", "bcdefg", "hij", "klmnopqrs"]
+    jobs = [rig.begin(text, max_tokens=6 if text == texts[3] else 50) for text in texts]
+    gate.open.set()
+    answers = [job.future.result(timeout=10) for job in jobs]
+    assert [done.text for done in answers] == ["A", "BCDEFG", "HIJ", "KLMNOP"]
+    assert [done.finish_reason for done in answers] == ["stop", "stop", "stop", "length"]
+    assert len(c.computed) <= 1 + 1 + 6  # perhaps the first alone, then all prompts, then tokens
+    assert max(len(batch) for batch in c.batches) == 4
+
+
+def test_a_beginning_in_common_is_computed_once(tmp_path: Path) -> None:
+    c = FakeC(says=echo)
+    rig = Rig(tmp_path, c)
+    gate = Gate(c)
+    texts = ["a long text before the number " + number for number in "1234"]
+    jobs = [rig.begin(text, max_tokens=50) for text in texts]
+    gate.open.set()
+    answers = [job.future.result(timeout=10) for job in jobs]
+    assert [done.text[-1] for done in answers] == list("1234")
+    common = len([BOS, *tokens_of(b"u:a long text before the number ")])
+    assert [done.reused for done in answers] == [0, common, common, common]
+    assert max(len(batch) for batch in c.batches) == 4
+
+
+def test_an_answer_that_does_not_fit_beside_the_others_waits(tmp_path: Path) -> None:
+    c = FakeC(says=echo)
+    rig = Rig(tmp_path, c, n_ctx=100)
+    gate = Gate(c)
+    jobs = [rig.begin(letter * 10, max_tokens=40) for letter in "abc"]
+    gate.open.set()
+    answers = [job.future.result(timeout=10).text for job in jobs]
+    assert answers == ["A" * 10, "B" * 10, "C" * 10]
+    assert max(len(batch) for batch in c.batches) == 1  # 2 of 54 tokens are more than 100
+    assert max(len(cache) for cache in c.caches.values()) <= 100
+
+
+def test_a_recurrent_model_answers_one_at_a_time(tmp_path: Path) -> None:
+    c = FakeC(says=echo, can_cut=False)
+    c.recurrent = True
+    rig = Rig(tmp_path, c)
+    jobs = [rig.begin(text) for text in ("one", "two", "one")]
+    assert [job.future.result(timeout=10).text for job in jobs] == ["ONE", "TWO", "ONE"]
+    assert c.params.n_seq_max == 1
+
+
+def test_giving_one_answer_up_leaves_the_others(tmp_path: Path) -> None:
+    c = FakeC(says=echo)
+    rig = Rig(tmp_path, c)
+    said = threading.Event()
+    c.before_decode = lambda: time.sleep(0.001)  # so that it is given up before its end
+    other = rig.begin("x" * 90)
+    gone = rig.begin("y" * 90, on_text=lambda _: said.set())
+    assert said.wait(10)
+    rig.loop.give_up(gone)
+    with pytest.raises(Stopped):
+        gone.future.result(timeout=10)
+    assert other.future.result(timeout=10).text == "X" * 90
+    assert not rig.stop.is_set()
+
+
+def test_a_reader_that_fails_fails_alone(tmp_path: Path) -> None:
+    c = FakeC(says=echo)
+    rig = Rig(tmp_path, c)
+
+    def fail(_text: str) -> None:
+        raise ValueError("cannot read")
+
+    gate = Gate(c)
+    jobs = [rig.begin("abc", on_text=fail), rig.begin("def")]
+    gate.open.set()
+    with pytest.raises(ValueError, match="cannot read"):
+        jobs[0].future.result(timeout=10)
+    assert jobs[1].future.result(timeout=10).text == "DEF"

@@ -1,0 +1,126 @@
+"""One answer in the making: its tokens, its sampler, and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from the_edge_agent.errors import LimitError
+from the_edge_agent.llm.backend import ChatRequest, FinishReason
+from the_edge_agent.llm.bindings import Llama
+from the_edge_agent.llm.cache import Slot
+from the_edge_agent.llm.context import Batch, Context
+from the_edge_agent.llm.memory import BATCH
+from the_edge_agent.llm.model import Model
+from the_edge_agent.llm.sampler import Sampler
+from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What came of one request. Times in seconds; ``reused`` tokens were in the cache already."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    reused: int
+    prompt_seconds: float
+    answer_seconds: float
+
+
+class Sequence:
+    """A prompt and the answer that grows behind it. ``tokens`` has both."""
+
+    def __init__(
+        self,
+        llama: Llama,
+        model: Model,
+        request: ChatRequest,
+        on_text: Callable[[str], None] | None,
+        n_ctx: int,
+    ) -> None:
+        """Make the prompt's tokens.
+
+        Raises:
+            LimitError: the prompt and the longest answer do not fit into ``n_ctx`` tokens.
+            ModelError: the model cannot take the messages.
+            ActionError: the prompt is empty.
+        """
+        self.tokens = model.prompt_tokens(request.messages, request.prompt, n_ctx)
+        self.prompt = len(self.tokens)
+        room = n_ctx - request.max_tokens
+        if self.prompt > room:
+            raise LimitError(
+                f"the prompt has {self.prompt} tokens, but only {max(room, 0)} fit: the context"
+                f" of {n_ctx} less max_tokens of {request.max_tokens}",
+                hint="shorten the prompt, lower max_tokens, or raise settings.llm.n_ctx",
+            )
+        self.longest = self.prompt + request.max_tokens  # tokens that it may come to
+        self.seeded = request.seed is not None
+        self._model = model
+        self._sampler = Sampler(llama, model.vocabulary_size, request, self.tokens)
+        self._answer = StopSequenceBuffer(request.stop, on_text)
+        self._reason: FinishReason | None = None
+        self._count = self._reused = 0
+        self._started = self._computed = 0.0
+        self.answering = False  # whether the prompt is computed
+        self.slot = Slot(-1)
+        self._batched: list[int] = []
+        self._row, self._due = 0, False
+
+    def begin(self, slot: Slot) -> None:
+        """Go on from what ``slot`` has of the prompt."""
+        self.slot = slot
+        self._reused = len(slot.tokens)
+        self._started = perf_counter()
+
+    def close(self) -> None:
+        """Give the sampler's memory back."""
+        self._sampler.close()
+
+    def put_into(self, batch: Batch) -> None:
+        """Add the tokens to compute next to ``batch``, as many as it has room for."""
+        done = self.slot.tokens
+        self._batched = self.tokens[len(done) : len(done) + BATCH - batch.count]
+        self._due = len(done) + len(self._batched) == len(self.tokens)
+        self._row = batch.add(self.slot.id, len(done), self._batched, self._due)
+
+    def advance(self, context: Context) -> None:
+        """Take note that the batch was computed, and sample what follows if that is due."""
+        self.slot.tokens += self._batched
+        if not self._due:
+            return
+        if not self.answering:
+            self.answering = True
+            self._computed = perf_counter()
+        token = self._sampler.sample(context, self._row)
+        piece = self._model.piece(token)
+        if piece is None:
+            self._reason = "stop"
+            return
+        self._count += 1
+        self.tokens.append(token)
+        if self._answer.feed(piece):
+            self._reason = "stop"
+        elif len(self.tokens) == self.longest:
+            self._reason = "length"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is complete."""
+        return self._reason is not None
+
+    def result(self) -> Generation:
+        """Return the answer, now that it has ended."""
+        assert self._reason is not None
+        return Generation(
+            text=self._answer.finish(),
+            finish_reason=self._reason,
+            prompt_tokens=self.prompt,
+            completion_tokens=self._count,
+            reused=self._reused,
+            prompt_seconds=self._computed - self._started,
+            answer_seconds=perf_counter() - self._computed,
+        )
