@@ -9,14 +9,14 @@ import pytest
 
 from tasks import catalog, images
 from tasks.base.errors import BuildError, CommandFailed, NoWheel
-from tasks.build import bundle, parts
+from tasks.build import bundle, pack, parts
 from tasks.build import sessions as builds
 from tasks.build.bundle import Options
 from tasks.build.pack import AppImage
 from tasks.build.sessions import Request
 from tasks.catalog import Model
 from tasks.engine.engine import Engine
-from tasks.fetch import gguf
+from tasks.fetch import ensure, gguf
 from tasks.fetch.ensure import StoredModel
 from tasks.images import Base
 from tests.support.fake_engine import FakeEngine
@@ -31,17 +31,19 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.setattr(images, "ensure", lambda *words: Base("base:1", "standin", "sha256:0"))
     monkeypatch.setattr(gguf, "check", lambda *words: FACTS)
 
-    def ensure(model: Model, options: object) -> StoredModel:
+    def store(model: Model, options: object) -> StoredModel:
         path = tmp_path / model.file
         path.write_bytes(b"GGUF")
         return StoredModel(path, model.id.rjust(64, "0"), 4, "here", None)
 
-    def pack(program: object, layer: object, runtime: object, out: Path, **options: object) -> None:
+    def write(
+        program: object, layer: object, runtime: object, out: Path, **options: object
+    ) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(b"an AppImage")
 
-    monkeypatch.setattr(ensure, "ensure", ensure)
-    monkeypatch.setattr(pack, "pack", pack)
+    monkeypatch.setattr(ensure, "ensure", store)
+    monkeypatch.setattr(pack, "pack", write)
     monkeypatch.setattr(pack, "read", lambda path: AppImage(path, "EM_X86_64", 1, 1, "d", None, ""))
     return made
 
