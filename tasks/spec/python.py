@@ -108,7 +108,7 @@ def write(table: Table) -> str:
     lines += [f"SENT = {_tuple(table.sent('always', 'given'))}"]
     lines += ["# Those of them that it is sent only where the file gives them."]
     lines += [f"SENT_WHERE_GIVEN = {_set(table.sent('given'))}", ""]
-    for place in ("chat", "embed", "decide"):
+    for place in ("chat", "embed", "decide", "tools"):
         keys = table.parameters_of(place)
         lines += [f"{place.upper()} = {_parameters(keys)}"]
     lines += ["ACTIONS: Mapping[str, Parameters] = {"]

@@ -134,7 +134,7 @@ def write(table: Table) -> str:
     lines += _names("SENT", about, table.sent("always", "given"))
     about = "Those of them that it is sent only where the file gives them."
     lines += _names("SENT_WHERE_GIVEN", about, table.sent("given"))
-    for place in ("chat", "embed", "decide"):
+    for place in ("chat", "embed", "decide", "tools"):
         keys = table.parameters_of(place)
         lines += _parameters(place.upper(), f"The parameters of {place}.", keys)
     lines += ["/// The parameters of the actions.", "pub const ACTIONS: &[(&str, Parameters)] = &["]

@@ -74,7 +74,7 @@ class Action:
     params: tuple[Key, ...]
     result: tuple[str, ...]
     help: str
-    like: str  # "chat", "embed" or "decide", or "" where it has parameters of its own
+    like: str  # "chat", "embed", "decide" or "tools", or "" where it has parameters of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Table:
     formats: Mapping[str, str]
 
     def parameters_of(self, place: str) -> tuple[Key, ...]:
-        """The parameters of "chat", "embed", "decide" or "settings"."""
+        """The parameters of "chat", "embed", "decide", "tools" or "settings"."""
         return _parameters_of(self.parameters, place)
 
     @property
@@ -371,7 +371,7 @@ def _parameters_of(parameters: Mapping[str, Key], place: str) -> tuple[Key, ...]
     return tuple(
         replace(key, required=key.required is True or place in (key.required or ()))
         for key in parameters.values()
-        if place in key.more["of"]
+        if place in key.more["of"] or (place == "tools" and "chat" in key.more["of"])
     )
 
 

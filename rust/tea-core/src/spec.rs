@@ -539,12 +539,49 @@ pub const DECIDE: Parameters = Parameters { types: Types(&[
         ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
     ]), names: &["messages", "prompt", "system", "choices", "thinking", "normalize", "backend"], required: &["choices"] };
 
+/// The parameters of tools.
+pub const TOOLS: Parameters = Parameters { types: Types(&[
+        ("messages", ValueType { kind: Kind::Messages, expected: "a list, not empty, of maps with role (system, user, assistant, tool) and content (text); of an assistant also tool_calls, of a tool tool_call_id", least: None, most: None, above: None, words: &[] }),
+        ("prompt", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+        ("system", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+        ("temperature", ValueType { kind: Kind::Number, expected: "a number from 0 to 2", least: Some(0.0), most: Some(2.0), above: None, words: &[] }),
+        ("max_tokens", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
+        ("max_completion_tokens", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
+        ("top_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
+        ("top_k", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
+        ("min_p", ValueType { kind: Kind::Number, expected: "a number from 0 to 1", least: Some(0.0), most: Some(1.0), above: None, words: &[] }),
+        ("frequency_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("presence_penalty", ValueType { kind: Kind::Number, expected: "a number from -2 to 2", least: Some(-2.0), most: Some(2.0), above: None, words: &[] }),
+        ("repeat_penalty", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
+        ("seed", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 4294967294", least: Some(0.0), most: Some(4294967294.0), above: None, words: &[] }),
+        ("stop", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
+        ("response_format", ValueType { kind: Kind::ResponseFormat, expected: "{type: text}, {type: json_object} or {type: json_schema, json_schema: {name, schema}}", least: None, most: None, above: None, words: &[] }),
+        ("schema", ValueType { kind: Kind::Schema, expected: "a JSON Schema: a map", least: None, most: None, above: None, words: &[] }),
+        ("choices", ValueType { kind: Kind::Choices, expected: "a list, not empty, of texts, none of them empty or there twice", least: None, most: None, above: None, words: &[] }),
+        ("regex", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("grammar", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("schema_in_prompt", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("tools", ValueType { kind: Kind::Tools, expected: "a list of maps with name (text), and description (text) and parameters (a map) where they are wanted", least: None, most: None, above: None, words: &[] }),
+        ("tool_choice", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("max_tool_rounds", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
+        ("thinking", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("backend", ValueType { kind: Kind::Choice, expected: "one of local, api, auto", least: None, most: None, above: None, words: &["local", "api", "auto"] }),
+        ("model", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("timeout", ValueType { kind: Kind::Number, expected: "a number above 0", least: None, most: None, above: Some(0.0), words: &[] }),
+        ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
+        ("deployment", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_base", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure, azure_openai", least: None, most: None, above: None, words: &["openai", "ollama", "azure", "azure_openai"] }),
+    ]), names: &["messages", "prompt", "system", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "stop", "response_format", "schema", "choices", "regex", "grammar", "schema_in_prompt", "tools", "tool_choice", "max_tool_rounds", "thinking", "backend", "model", "timeout", "max_retries", "deployment", "api_base", "api_key", "provider"], required: &["tools"] };
+
 /// The parameters of the actions.
 pub const ACTIONS: &[(&str, Parameters)] = &[
     ("llm.call", CHAT),
     ("llm.chat", CHAT),
     ("llm.complete", CHAT),
     ("llm.stream", CHAT),
+    ("llm.tools", TOOLS),
     ("llm.decide", DECIDE),
     ("llm.embed", EMBED),
     ("template", Parameters { types: Types(&[

@@ -1,8 +1,8 @@
 """The llm actions: check the parameters, choose the backend, shape the result.
 
 ``llm.call``, ``llm.chat`` and ``llm.complete`` are one action; ``llm.stream`` sends each piece of
-the answer as an event too; ``llm.decide`` says which of several texts is the likeliest answer;
-``llm.embed`` turns texts into vectors.
+the answer as an event too; ``llm.tools`` runs the tools that the model calls; ``llm.decide`` says
+which of several texts is the likeliest answer; ``llm.embed`` turns texts into vectors.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from the_edge_agent import spec
+from the_edge_agent.actions.llm_tools import llm_tools
 from the_edge_agent.actions.registry import ActionSpec, Call, refuse
 from the_edge_agent.errors import ActionError
 from the_edge_agent.llm import parameters, tools
@@ -57,6 +58,7 @@ def llm_actions(backends: Backends) -> dict[str, ActionSpec]:
         "llm.chat": chat,
         "llm.complete": chat,
         "llm.stream": stream,
+        "llm.tools": llm_tools(partial(_prepare, backends)),
         "llm.decide": decide,
         "llm.embed": embed,
     }
@@ -69,9 +71,7 @@ def check_settings(llm: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, Any]:
     refuse(_chat_problems(call.params))
-    settings = _settings(call)
-    request = chat_request(call.params, settings)
-    backend = _select(backends, call, settings)
+    request, backend = _prepare(backends, call)
     on_text = None
     if streams:
 
@@ -80,6 +80,12 @@ async def _chat(backends: Backends, call: Call, *, streams: bool) -> dict[str, A
 
     reply = await backend.chat(request, on_text)
     return _chat_result(request, reply, backend.name)
+
+
+def _prepare(backends: Backends, call: Call) -> tuple[ChatRequest, Backend]:
+    """Return what a call asks for, and the model that it asks."""
+    settings = _settings(call)
+    return chat_request(call.params, settings), _select(backends, call, settings)
 
 
 def _problems(parameters: spec.Parameters, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -92,7 +98,7 @@ def _chat_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
     yield from wrong
     if not wrong:
         yield from parameters.shape_problems(params)
-        yield from (((key,), message) for key, message in tools.problems(params))
+        yield from tools.problems(params)
 
 
 def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> ChatRequest:

@@ -34,17 +34,29 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """An action or a node that the parameter ``key`` of another action has run."""
+
+    key: str
+    tool: str  # what the parameter calls it
+    kind: str  # "action" or "node"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActionSpec:
     """What the engine must know of an action to check a file and to run it.
 
     ``check`` sees those values of ``with`` that hold no template, while the file is loaded,
-    and yields the keys that lead to each that is wrong, and a message.
+    and yields the keys that lead to each that is wrong, and a message. ``targets`` gives, of
+    values that are right, what the action runs; None: it runs nothing else.
     """
 
     run: Callable[[Call], Awaitable[Any]]
     params: frozenset[str]
     required: frozenset[str] = frozenset()
     check: Callable[[Mapping[str, Any]], Iterable[Problem]] | None = None
+    targets: Callable[[Mapping[str, Any]], Iterable[Target]] | None = None
 
 
 Registry = Mapping[str, ActionSpec]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from the_edge_agent.llm.backend import Tool
+from the_edge_agent.schema.check import Problem
 from the_edge_agent.suggest import nearest
 
 CHOICES = ("auto", "none", "required")  # what tool_choice can say beside a tool's name
@@ -30,10 +31,8 @@ def tool(given: Mapping[str, Any]) -> Tool:
     return Tool(own["name"], own.get("description") or "", _schema(own.get("parameters") or {}))
 
 
-def problems(
-    params: Mapping[str, Any], also: frozenset[str] = frozenset()
-) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for what is wrong with ``tools`` and ``tool_choice``.
+def problems(params: Mapping[str, Any], also: frozenset[str] = frozenset()) -> Iterator[Problem]:
+    """Yield what is wrong with ``tools`` and ``tool_choice``.
 
     ``also`` are further keys that a tool may have.
     """
@@ -52,13 +51,13 @@ def problems(
             *(f'unknown key "{key}"' for key in sorted(unknown)),
             *_wrong_parameters(own.get("parameters") or {}),
         ):
-            yield "tools", f'tools: "{name}": {wrong}'
+            yield ("tools",), f'tools: "{name}": {wrong}'
         names.append(name)
     choice = params.get("tool_choice")
     if choice is not None and choice not in (*CHOICES, *names):
         hint = nearest(choice, [*CHOICES, *names])
         yield (
-            "tool_choice",
+            ("tool_choice",),
             f'tool_choice: there is no tool "{choice}"' + (f"; {hint}" if hint else ""),
         )
 

@@ -241,7 +241,8 @@ class _Run:
                 self._host.emit({**token, "text": text})
 
         async def run_action(name: str, given: dict[str, Any]) -> Any:
-            checked(self._host.actions, name, given)
+            if checked(self._host.actions, name, given).targets is not None:
+                raise ActionError(f"{action} cannot run {name}, which runs others itself")
             return await self._call(node, state, name, given)
 
         call = Call(

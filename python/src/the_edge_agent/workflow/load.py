@@ -15,7 +15,16 @@ from the_edge_agent.value.value import describe
 from the_edge_agent.workflow import settings
 from the_edge_agent.workflow.condition import Condition
 from the_edge_agent.workflow.diagnostics import Diagnostics
-from the_edge_agent.workflow.model import END, START, LoopBody, Node, Rule, Workflow
+from the_edge_agent.workflow.model import (
+    END,
+    START,
+    ActionBody,
+    LoopBody,
+    Node,
+    Rule,
+    StepsBody,
+    Workflow,
+)
 from the_edge_agent.workflow.nodes import NodeReader
 from the_edge_agent.workflow.transitions import read_condition
 from the_edge_agent.yaml import document
@@ -245,6 +254,8 @@ def _check_targets(
         if "fallback" in node.on_error:
             place = node.fallback_place or node.place
             check(node.on_error["fallback"], place, "fallback", names | {END})
+        for name, place in _nodes_run_by(node):
+            check(name, place, "node", names)
     fallback = settings.fixed_fallback(workflow.settings)
     if fallback is not None:
         check(fallback, _fallback_place(table), "fallback", names | {END})
@@ -260,9 +271,18 @@ def _fallback_place(table: MappingNode) -> Location:
 
 def _warn_unreachable(workflow: Workflow, diagnostics: Diagnostics) -> None:
     reached = _reachable(workflow)
+    reached |= {name for node in _with_bodies(workflow.nodes) for name, _ in _nodes_run_by(node)}
     for node in workflow.nodes:
         if node.name not in reached:
             diagnostics.warn(node.place, f'nothing leads to the node "{node.name}"')
+
+
+def _nodes_run_by(node: Node) -> Iterator[tuple[str, Location]]:
+    """Yield the nodes that the actions of a node have run out of turn."""
+    steps = node.body.steps if isinstance(node.body, StepsBody) else (node.body,)
+    for step in steps:
+        if isinstance(step, ActionBody):
+            yield from step.nodes
 
 
 def _reachable(workflow: Workflow) -> set[str]:

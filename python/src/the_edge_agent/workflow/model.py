@@ -18,11 +18,15 @@ END = "__end__"
 
 @dataclass(frozen=True, slots=True)
 class ActionBody:
-    """``uses``: an action by name. ``params`` and an ``output`` map hold compiled templates."""
+    """``uses``: an action by name. ``params`` and an ``output`` map hold compiled templates.
+
+    ``nodes`` are those that the action has run, each with the place that names it.
+    """
 
     action: str
     params: dict[str, Any]
     output: str | dict[str, Any] | None
+    nodes: tuple[tuple[str, Location], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

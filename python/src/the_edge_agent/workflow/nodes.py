@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from the_edge_agent import spec
-from the_edge_agent.actions.registry import Registry
+from the_edge_agent.actions.registry import Registry, Target
 from the_edge_agent.errors import Location, TeaError
 from the_edge_agent.suggest import ALIKE, nearest
 from the_edge_agent.template.template import (
@@ -204,19 +204,20 @@ class NodeReader:
         tree: dict[str, Any] = {}
         if params is not None:
             tree = compile_tree(params, SCOPES, self._diagnostics.error)
-        self._check_action(uses, action, params, tree)
-        return ActionBody(action, tree, target)
+        nodes = self._check_action(uses, action, params, tree)
+        return ActionBody(action, tree, target, nodes)
 
     def _check_action(
         self, uses: Entry, action: str, params: MappingNode | None, tree: Mapping[str, Any]
-    ) -> None:
+    ) -> tuple[tuple[str, Location], ...]:
+        """Check an action and its parameters; return the nodes that it has run."""
         action_spec = self._actions.get(action)
         if action_spec is None:
             hint = nearest(action, self._actions, ALIKE) or (
                 f"known: {', '.join(sorted(self._actions))}"
             )
             self._diagnostics.problem(uses.value.place, f'unknown action "{action}"', hint)
-            return
+            return ()
         for entry in params or ():
             if entry.key not in action_spec.params:
                 hint = nearest(entry.key, action_spec.params) or (
@@ -232,7 +233,7 @@ class NodeReader:
                     uses.value.place, f"{action}: the parameter {key} is missing"
                 )
         if action_spec.check is None or params is None:
-            return
+            return ()
         known = {
             key: value
             for key, value in tree.items()
@@ -241,6 +242,28 @@ class NodeReader:
         for path, message in action_spec.check(known):
             place = place_at(params, path) or uses.value.place
             self._diagnostics.problem(place, f"{action}: {message}")
+        if action_spec.targets is None or len(self._diagnostics.problems) > self._so_far:
+            return ()
+        nodes = []
+        for target in action_spec.targets(known):
+            place = params.entries[target.key].value.place
+            if target.kind == "node":
+                nodes.append((target.name, place))
+            else:
+                self._check_target(action, target, place)
+        return tuple(nodes)
+
+    def _check_target(self, action: str, target: Target, place: Location) -> None:
+        """Refuse an action that another action cannot run."""
+        found = self._actions.get(target.name)
+        what = f'{action}: {target.key}: "{target.tool}"'
+        if found is None:
+            hint = nearest(target.name, self._actions, ALIKE)
+            message = f'{what}: unknown action "{target.name}"'
+            self._diagnostics.problem(place, message, hint)
+        elif found.targets is not None:
+            message = f"{what}: {target.name} runs others itself, so it cannot be run by another"
+            self._diagnostics.problem(place, message)
 
     def _output(self, value: Value) -> str | dict[str, Any] | None:
         if isinstance(value, MappingNode):

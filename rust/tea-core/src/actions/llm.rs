@@ -1,18 +1,19 @@
 //! The llm actions: check the parameters, choose the backend, shape the result.
 //!
 //! `llm.call`, `llm.chat` and `llm.complete` are one action; `llm.stream` sends each piece of the
-//! answer as an event too; `llm.decide` says which of several texts is the likeliest answer;
-//! `llm.embed` turns texts into vectors.
+//! answer as an event too; `llm.tools` runs the tools that the model calls; `llm.decide` says which
+//! of several texts is the likeliest answer; `llm.embed` turns texts into vectors.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::llm_tools::{self, Tools};
 use super::{refuse, Action, ActionSpec, Call, Check, LocalFuture, Registry};
 use crate::errors::Error;
 use crate::llm::api_settings::api_settings;
 use crate::llm::backend::{
-    BackendChoice, Backends, ChatReply, ChatRequest, DecideRequest, Message, Role, ToolCall,
-    ToolChoice,
+    Backend, BackendChoice, Backends, ChatReply, ChatRequest, DecideRequest, Message, Role,
+    ToolCall, ToolChoice,
 };
 use crate::llm::parameters;
 use crate::llm::shape::Shape;
@@ -28,6 +29,11 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
         let check: Option<Check> = Some(parameters::chat_problems);
         registry.add(name, ActionSpec { action, params: spec::CHAT.names, required: &[], check });
     }
+    let action = Rc::new(Tools { backends: backends.clone() });
+    let (params, required) = (spec::TOOLS.names, spec::TOOLS.required);
+    let check: Option<Check> = Some(llm_tools::problems);
+    registry.add("llm.tools", ActionSpec { action, params, required, check });
+    registry.add_targets("llm.tools", llm_tools::targets);
     let action = Rc::new(Decide { backends: backends.clone() });
     let check: Option<Check> = Some(parameters::decide_problems);
     let (params, required) = (spec::DECIDE.names, spec::DECIDE.required);
@@ -55,10 +61,7 @@ impl Action for Chat {
     fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
         Box::pin(async move {
             refuse(parameters::chat_problems(call.params))?;
-            let settings = llm_settings(&call)?;
-            let request = chat_request(call.params, settings)?;
-            let backend =
-                self.backends.select(&api_settings(call.params, settings), choice(call.params))?;
+            let (request, backend) = prepare(&self.backends, &call)?;
             let (node, emit) = (call.node, call.emit);
             let on_text = |text: &str| {
                 emit(Event::Token { node: node.into(), text: text.into() });
@@ -68,6 +71,17 @@ impl Action for Chat {
             Ok(chat_result(&request, &reply, backend.name().word()))
         })
     }
+}
+
+/// What a call asks for, and the model that it asks.
+pub(super) fn prepare(
+    backends: &Backends,
+    call: &Call<'_>,
+) -> Result<(ChatRequest, Rc<dyn Backend>), Error> {
+    let settings = llm_settings(call)?;
+    let request = chat_request(call.params, settings)?;
+    let backend = backends.select(&api_settings(call.params, settings), choice(call.params))?;
+    Ok((request, backend))
 }
 
 /// The request that checked parameters and settings ask for.

@@ -6,6 +6,7 @@
 pub mod data;
 pub mod files;
 pub mod llm;
+mod llm_tools;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -96,10 +97,36 @@ pub struct ActionSpec {
     pub check: Option<Check>,
 }
 
+/// What another action has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// An action.
+    Action,
+    /// A node of the workflow.
+    Node,
+}
+
+/// An action or a node that a parameter of another action has run.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The parameter.
+    pub key: &'static str,
+    /// What the parameter calls it.
+    pub called: String,
+    /// Which of the two.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// Finds, in values that are right, what an action has run.
+pub type Targets = fn(&Map) -> Vec<Target>;
+
 /// The actions of a host, by name.
 #[derive(Default)]
 pub struct Registry {
     specs: BTreeMap<&'static str, ActionSpec>,
+    targets: BTreeMap<&'static str, Targets>,
     refused: BTreeMap<&'static str, &'static str>,
     refused_parameters: BTreeMap<&'static str, &'static str>,
 }
@@ -108,6 +135,17 @@ impl Registry {
     /// Add an action.
     pub fn add(&mut self, name: &'static str, spec: ActionSpec) {
         self.specs.insert(name, spec);
+    }
+
+    /// Say what the action of this name has run of others.
+    pub fn add_targets(&mut self, name: &'static str, targets: Targets) {
+        self.targets.insert(name, targets);
+    }
+
+    /// How to find what the action of this name has run; None: it runs nothing else.
+    #[must_use]
+    pub fn targets(&self, name: &str) -> Option<Targets> {
+        self.targets.get(name).copied()
     }
 
     /// Refuse an action that other engines have: `why` follows its name in the message, and the

@@ -22,7 +22,7 @@ pub fn chat_problems(values: &Map) -> Vec<Problem> {
     let mut problems = with_paths(spec::CHAT.types.problems(values));
     if problems.is_empty() {
         problems.extend(shape_problems(values));
-        problems.extend(with_paths(tools::problems(values, &[])));
+        problems.extend(tools::problems(values, &[]));
     }
     problems
 }
@@ -45,7 +45,7 @@ pub fn settings_problems(values: &Map) -> Vec<(&str, String)> {
     spec::LLM.known.problems(values)
 }
 
-fn with_paths(problems: Vec<(&str, String)>) -> Vec<Problem> {
+pub(crate) fn with_paths(problems: Vec<(&str, String)>) -> Vec<Problem> {
     problems.into_iter().map(|(key, message)| (vec![key.into()], message)).collect()
 }
 
@@ -79,7 +79,7 @@ impl Given<'_> {
 const SHAPES: [&str; 5] = ["response_format", "schema", "choices", "regex", "grammar"];
 
 /// What is wrong with the shapes in `values`, which are of the right types.
-fn shape_problems(values: &Map) -> Vec<Problem> {
+pub(crate) fn shape_problems(values: &Map) -> Vec<Problem> {
     let given = |key: &str| values.get(key).filter(|value| !value.is_null());
     let mut shapes = SHAPES.into_iter().filter(|key| given(key).is_some());
     let first = shapes.next().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::Tool;
+use crate::schema::check::Problem;
 use crate::suggest::nearest;
 use crate::value::{Map, Value};
 
@@ -35,9 +36,9 @@ pub(crate) fn tool(given: &Value) -> Option<Tool> {
     })
 }
 
-/// The key and the message of what is wrong with `tools` and `tool_choice`; `also` are further
+/// What is wrong with `tools` and `tool_choice`; `also` are further
 /// keys that a tool may have.
-pub(crate) fn problems<'p>(params: &Map, also: &[&str]) -> Vec<(&'p str, String)> {
+pub(crate) fn problems(params: &Map, also: &[&str]) -> Vec<Problem> {
     let mut found = Vec::new();
     let Some(given) = params.get("tools").and_then(Value::as_list) else { return found };
     let mut names: Vec<&str> = Vec::new();
@@ -49,7 +50,8 @@ pub(crate) fn problems<'p>(params: &Map, also: &[&str]) -> Vec<(&'p str, String)
         if let Some(parameters) = own.get("parameters").and_then(Value::as_map) {
             wrong.extend(wrong_parameters(parameters));
         }
-        found.extend(wrong.into_iter().map(|what| ("tools", format!("tools: \"{name}\": {what}"))));
+        let problem = |what| (vec!["tools".into()], format!("tools: \"{name}\": {what}"));
+        found.extend(wrong.into_iter().map(problem));
         names.push(name);
     }
     let words = || CHOICES.into_iter().chain(names.iter().copied());
@@ -57,8 +59,8 @@ pub(crate) fn problems<'p>(params: &Map, also: &[&str]) -> Vec<(&'p str, String)
         Some(choice) if !words().any(|word| word == choice) => {
             let hint = nearest(choice, words());
             let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
-            found
-                .push(("tool_choice", format!("tool_choice: there is no tool \"{choice}\"{hint}")));
+            let message = format!("tool_choice: there is no tool \"{choice}\"{hint}");
+            found.push((vec!["tool_choice".into()], message));
         }
         _ => {}
     }

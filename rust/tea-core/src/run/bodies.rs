@@ -43,7 +43,7 @@ impl Run<'_> {
     async fn step(&self, node: &Node, step: &Step, state: &Map) -> Result<(Map, Value), Error> {
         let scope = self.scope(state);
         match step {
-            Step::Action { action, params, output } => {
+            Step::Action { action, params, output, .. } => {
                 let params = ValueTree::render_entries(params, &scope)?;
                 let result = self.call(node, action, &params, state).await?;
                 let update = match output {
@@ -156,6 +156,10 @@ impl Nested for OfNode<'_> {
     ) -> LocalFuture<'a, Result<Value, Error>> {
         Box::pin(async move {
             self.run.actions.checked(name, params)?;
+            if self.run.actions.targets(name).is_some() {
+                let message = format!("an action cannot run {name}, which runs others itself");
+                return Err(Error::action(message));
+            }
             self.run.call(self.node, name, params, self.state).await
         })
     }

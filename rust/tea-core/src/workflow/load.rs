@@ -14,7 +14,7 @@ use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
-use crate::workflow::model::{Body, Node, Rule, Workflow, END, START};
+use crate::workflow::model::{Body, Node, Rule, Step, Workflow, END, START};
 use crate::workflow::settings;
 use crate::workflow::transitions::read_condition;
 use crate::yaml::compose;
@@ -94,7 +94,9 @@ fn read(
     check_targets(&workflow, &edges, table, diagnostics);
     workflow.edges = edges.into_iter().map(|(from, edges)| (from, edges.rules)).collect();
     if diagnostics.problems.is_empty() {
-        let reached = reachable(&workflow);
+        let mut reached = reachable(&workflow);
+        let run = with_bodies(&workflow.nodes).flat_map(nodes_run_by);
+        reached.extend(run.map(|(name, _)| name.as_str()));
         for node in workflow.nodes.iter().filter(|node| !reached.contains(node.name.as_str())) {
             let message = format!("nothing leads to the node \"{}\"", node.name);
             diagnostics.warn(&node.place, message);
@@ -177,6 +179,18 @@ fn inner_nodes(node: &Node) -> &[Node] {
         Body::Loop { nodes, .. } => nodes,
         _ => &[],
     }
+}
+
+/// The nodes that the actions of a node have run out of turn.
+fn nodes_run_by(node: &Node) -> impl Iterator<Item = &(String, Location)> {
+    let steps = match &node.body {
+        Body::Steps(steps) => &steps[..],
+        _ => &[],
+    };
+    steps.iter().flat_map(|step| match step {
+        Step::Action { nodes, .. } => &nodes[..],
+        Step::Expression { .. } => &[],
+    })
 }
 
 // --- edges
@@ -284,36 +298,39 @@ fn check_targets(
     let names: HashSet<&str> = workflow.nodes.iter().map(|node| node.name.as_str()).collect();
     let inner: HashSet<&str> =
         workflow.nodes.iter().flat_map(inner_nodes).map(|node| node.name.as_str()).collect();
-    let mut check = |name: &str, place: &Location, what: &str, also: &str| {
-        if names.contains(name) || name == also {
+    let mut check = |name: &str, place: &Location, what: &str, also: Option<&str>| {
+        if names.contains(name) || also == Some(name) {
             return;
         }
         if inner.contains(name) {
             diagnostics.problem(place, format!("{what}: \"{name}\" is inside a loop's body"), "");
         } else {
-            let hint = nearest(name, names.iter().copied().chain([also]));
+            let hint = nearest(name, names.iter().copied().chain(also));
             diagnostics.problem(place, format!("{what}: there is no node \"{name}\""), hint);
         }
     };
     for (source, edges) in edges {
-        check(source, &edges.place, "from", START);
+        check(source, &edges.place, "from", Some(START));
     }
     for rule in edges.values().flat_map(|edges| &edges.rules) {
-        check(&rule.to, &rule.place, "to", END);
+        check(&rule.to, &rule.place, "to", Some(END));
     }
     for node in with_bodies(&workflow.nodes) {
         for rule in node.goto.iter().flatten() {
-            check(&rule.to, &rule.place, "goto", END);
+            check(&rule.to, &rule.place, "goto", Some(END));
         }
         if let Some(fallback) = &node.on_error.fallback {
             let place = node.fallback_place.as_ref().unwrap_or(&node.place);
-            check(fallback, place, "fallback", END);
+            check(fallback, place, "fallback", Some(END));
+        }
+        for (name, place) in nodes_run_by(node) {
+            check(name, place, "node", None);
         }
     }
     if let Some(fallback) = settings::fixed_fallback(&workflow.settings) {
         let path = ["settings", "error_handling", "fallback"];
         if let Some(place) = place_of(table, &path) {
-            check(&fallback, place, "fallback", END);
+            check(&fallback, place, "fallback", Some(END));
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Step {
         params: Entries,
         /// `output`.
         output: Output,
+        /// The nodes that the action has run, each with the place that names it.
+        nodes: Vec<(String, Location)>,
     },
     /// `run` with an expression, whose value goes to `state[output_key]`.
     Expression {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::actions::{Target, TargetKind};
 use crate::errors::Location;
 use crate::spec;
 use crate::suggest::{nearest_within, ALIKE};
@@ -91,28 +92,29 @@ impl StepReader<'_, '_> {
             }),
             None => Vec::new(),
         };
-        self.check_action(uses, &action, params, &tree);
-        Some(Step::Action { action, params: tree, output })
+        let nodes = self.check_action(uses, &action, params, &tree);
+        Some(Step::Action { action, params: tree, output, nodes })
     }
 
+    /// Check an action and its parameters; return the nodes that it has run.
     fn check_action(
         &mut self,
         uses: &Entry,
         action: &str,
         params: Option<&Mapping>,
         tree: &Entries,
-    ) {
+    ) -> Vec<(String, Location)> {
         let Context { diagnostics, actions, engine } = &mut *self.context;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
             diagnostics.problem(place, format!("{action} {why} in the engine {engine}"), "");
-            return;
+            return Vec::new();
         }
         let Some(spec) = actions.get(action) else {
             let names = actions.names();
             let hint = or_all(nearest_within(action, names.iter().copied(), ALIKE), names);
             diagnostics.problem(place, format!("unknown action \"{action}\""), hint);
-            return;
+            return Vec::new();
         };
         for entry in params.into_iter().flat_map(Mapping::iter) {
             if !spec.params.contains(&&*entry.key) {
@@ -133,7 +135,7 @@ impl StepReader<'_, '_> {
                 }
             }
         }
-        let (Some(check), Some(params)) = (spec.check, params) else { return };
+        let (Some(check), Some(params)) = (spec.check, params) else { return Vec::new() };
         let known: Map = tree
             .iter()
             .filter(|(key, _)| spec.params.contains(&&**key))
@@ -143,6 +145,41 @@ impl StepReader<'_, '_> {
             let place = params.place_at(&path).unwrap_or(place);
             diagnostics.problem(place, format!("{action}: {message}"), "");
         }
+        match actions.targets(action) {
+            Some(targets) if diagnostics.problems.len() == self.so_far => {
+                self.targets(action, params, place, targets(&known))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The nodes among what an action has run; refuses actions that it cannot run.
+    fn targets(
+        &mut self,
+        action: &str,
+        params: &Mapping,
+        place: &Location,
+        targets: Vec<Target>,
+    ) -> Vec<(String, Location)> {
+        let Context { diagnostics, actions, engine } = &mut *self.context;
+        let mut nodes = Vec::new();
+        for Target { key, called, kind, name } in targets {
+            let place = params.get(key).map_or(place, |node| &node.place);
+            let what = format!("{action}: {key}: \"{called}\"");
+            if kind == TargetKind::Node {
+                nodes.push((name, place.clone()));
+            } else if let Some(why) = actions.refused(&name) {
+                let message = format!("{what}: {name} {why} in the engine {engine}");
+                diagnostics.problem(place, message, "");
+            } else if actions.get(&name).is_none() {
+                let hint = nearest_within(&name, actions.names(), ALIKE);
+                diagnostics.problem(place, format!("{what}: unknown action \"{name}\""), hint);
+            } else if actions.targets(&name).is_some() {
+                let why = "runs others itself, so it cannot be run by another";
+                diagnostics.problem(place, format!("{what}: {name} {why}"), "");
+            }
+        }
+        nodes
     }
 
     fn output(&mut self, node: &document::Node) -> Output {
