@@ -23,8 +23,7 @@ EPOCH = 1_704_067_200  # 2024-01-01: the time stamp of every file in an image
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 # ENOTDIR and EEXIST: a file is where a folder should be.
 NO_WRITE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
-SYNC_INTERVAL = 0.01  # seconds
-SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+SYNC_INTERVAL = 0.25  # seconds
 
 
 def sha256_of(path: Path) -> str:
@@ -161,7 +160,7 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
 
 @contextmanager
 def syncing(part: Path) -> Iterator[None]:
-    """Have the disk write what comes into ``part`` meanwhile; all of it is safe at the end.
+    """Have the disk write what comes into ``part`` meanwhile; who gives it its name syncs the rest.
 
     Synced only once it is complete, the disk would wait for the work and the work for the disk.
     """
@@ -170,8 +169,7 @@ def syncing(part: Path) -> Iterator[None]:
     def sync() -> None:
         with part.open("rb") as file:
             while not complete.wait(SYNC_INTERVAL):
-                _start_writing(file.fileno())
-            os.fsync(file.fileno())
+                os.fdatasync(file.fileno())
 
     with ThreadPoolExecutor(1) as pool:
         syncing = pool.submit(sync)
@@ -179,15 +177,4 @@ def syncing(part: Path) -> Iterator[None]:
             yield
         finally:
             complete.set()
-        syncing.result()  # the kernel tells a failed write once, and only here
-
-
-def _start_writing(descriptor: int) -> None:
-    """Hand what has come to the disk and wait for nothing; an error is kept for the fsync.
-
-    Python has no name for it, and an fsync would write the file system's journal each time.
-    """
-    import ctypes  # only here, and slow to import
-
-    call = ctypes.CDLL(None).sync_file_range
-    call(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
+        syncing.result()  # the kernel tells a failed write once, perhaps here

@@ -1,4 +1,4 @@
-"""The browser package: built and checked in a container, tried in Chromium, laid into dist/."""
+"""The browser package: built and checked in a container, laid into dist/."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from pathlib import Path
 from tasks import catalog, images
 from tasks.base import arguments, build_step, console, files
 from tasks.base.build_step import BuildStep
-from tasks.base.errors import BuildError, TaskError
+from tasks.base.errors import BuildError
 from tasks.base.paths import BUILD, ROOT
-from tasks.engine.engine import Engine, Mount
-from tasks.fetch import ensure
+from tasks.engine.engine import Engine
 from tasks.host import report
 from tasks.images import Base
 from tasks.web import model_table, serve
@@ -41,7 +40,6 @@ SOURCES = [
     *(PACKAGE / "demo" / name for name in ("tsconfig.json", "vite.config.ts")),
     ROOT / "examples/llm",
 ]
-MODEL = catalog.QUICKSTART  # what the tests in a browser ask
 MAX_PACKED = 1_000_000  # bytes of the engine and the glue, gzipped, beside wllama's own files
 NEEDED = {  # in the package
     "dist/index.js",
@@ -51,7 +49,6 @@ NEEDED = {  # in the package
     "dist/LICENSES.txt",
 }
 _RUNS_TEXT = re.compile(rb"\beval\s*\(|\bnew\s+Function\b|\bFunction\s*\(\s*[\"'`]")
-_TESTS_TIMEOUT = 1800  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +83,12 @@ def build(engine: Engine) -> Path:
         BuildError: the package is too large, or makes code of text.
     """
     model_table.write()
-    base = _base(engine)
+    base = base_image(engine)
     output = BUILD / "web"
     inputs = {"base": base.id, "sources": build_step.digest_of_files(SOURCES, ROOT)}
 
     def make() -> None:
-        _docker(engine, base, "export", output=output)
+        run_stage(engine, base, "export", output=output)
         package = _package(output)
         check(package)
         said = (output / "conformance.txt").read_text(encoding="utf-8")
@@ -101,43 +98,15 @@ def build(engine: Engine) -> Path:
     return _package(output)
 
 
-def try_in_browser(engine: Engine, large: Path | None = None) -> str:
-    """Run the tests in Debian's Chromium, with the real model; returns what they said.
-
-    With a GGUF file of a gigabyte as ``large``, run what concerns such a one instead.
-
-    Raises:
-        TaskError: one of them failed.
-    """
-    model_table.write()
-    tag = "tea-bundles/web-browser"
-    with console.stage("Image with Chromium"):
-        _docker(engine, _base(engine), "checked", tag=tag)
-    model = large or ensure.ensure(catalog.model(MODEL)).path
-    variable = "TEA_LARGE_MODEL" if large else "TEA_TEST_MODEL"
-    with console.stage("Try the package in Chromium"):
-        done = engine.run(
-            tag,
-            ["npm", "run", "test:browser"],
-            mounts=[Mount(model, "/model.gguf", read_only=True)],
-            env={variable: "/model.gguf", "NO_COLOR": "1"},
-            # With the loopback alone, Chromium tells its pages that they are offline.
-            network="bridge",
-            timeout=_TESTS_TIMEOUT,
-        )
-    said = done.stdout.decode() + done.stderr.decode()
-    if done.exit_code:
-        raise TaskError(f"the tests in Chromium failed:\n{said}")
-    return said
-
-
-def _base(engine: Engine) -> Base:
+def base_image(engine: Engine) -> Base:
+    """The image that the package is built from."""
     return images.ensure(catalog.images()["build"], engine.target, engine)
 
 
-def _docker(
+def run_stage(
     engine: Engine, base: Base, stage: str, *, output: Path | None = None, tag: str | None = None
 ) -> None:
+    """Build a stage of the package's Dockerfile, as ``output`` or an image called ``tag``."""
     engine.build(
         DOCKERFILE,
         context=ROOT,
