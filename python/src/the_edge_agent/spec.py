@@ -434,6 +434,15 @@ ACTIONS: Mapping[str, Parameters] = {
     },
     frozenset({"data", "schema"}),
 ),
+    "text.split": Parameters(
+    {
+        "text": ValueType("text", "text"),
+        "size": ValueType("whole", "a whole number from 1 on", least=1),
+        "overlap": ValueType("whole", "a whole number from 0 on", least=0),
+        "unit": ValueType("choice", "one of characters, words", words=("characters", "words",)),
+    },
+    frozenset({"text", "size"}),
+),
     "memory.store": Parameters(
     {
         "key": ValueType("text", "text"),

@@ -599,6 +599,12 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
         ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
         ("schema", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]), names: &["data", "schema"], required: &["data", "schema"] }),
+    ("text.split", Parameters { types: Types(&[
+        ("text", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+        ("size", ValueType { kind: Kind::Whole, expected: "a whole number from 1 on", least: Some(1.0), most: None, above: None, words: &[] }),
+        ("overlap", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
+        ("unit", ValueType { kind: Kind::Choice, expected: "one of characters, words", least: None, most: None, above: None, words: &["characters", "words"] }),
+    ]), names: &["text", "size", "overlap", "unit"], required: &["text", "size"] }),
     ("memory.store", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),

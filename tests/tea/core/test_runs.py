@@ -243,10 +243,10 @@ FAILURES: list[tuple[str, str, str, str]] = [
     ("- {name: a, steps: [{run: 'x = 1'}, {uses: fail}]}", "ActionError", "fail", "it failed"),
     ("- {name: a, uses: json.parse, with: {text: '{'}}", "ActionError", "json.parse", "not JSON"),
     (
-        "- {name: a, uses: json.parse, with: {text: [1]}}",
+        "- {name: a, uses: json.parse, with: {text: '{{ [1] }}'}}",
         "ActionError",
         "json.parse",
-        "must be text",
+        "text: expected text",
     ),
     (
         "- {name: a, uses: memory.store, with: {key: '{{ 5 }}', value: 1}}",

@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from the_edge_agent import files
-from the_edge_agent.actions.registry import ActionSpec, Call
+from the_edge_agent.actions.registry import ActionSpec, Call, table_spec
 from the_edge_agent.errors import ActionError, FileError
-from the_edge_agent.value.value import describe
 
 
 def file_actions(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
     """Return the actions on files. A relative path is taken from the first of ``roots``."""
     folders = tuple(Path(root) for root in roots)
-    path = frozenset({"path"})
-    return {
-        "file.read": ActionSpec(partial(_read, folders), path, path),
-        "file.write": ActionSpec(partial(_write, folders), path | {"content"}, path | {"content"}),
-    }
+    runs = {"file.read": _read, "file.write": _write}
+    return {name: table_spec(name, partial(run, folders)) for name, run in runs.items()}
 
 
 async def _read(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
@@ -36,11 +32,6 @@ async def _read(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
 
 async def _write(roots: tuple[Path, ...], call: Call) -> dict[str, Any]:
     content = call.params["content"]
-    if not isinstance(content, str):
-        raise ActionError(
-            f"file.write: content must be text, not {describe(content)}",
-            hint='for JSON text write: "{{ … | tojson }}"',
-        )
     path = _allowed(roots, call)
     try:
         data = content.encode("utf-8")

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.errors import ActionError
 from the_edge_agent.schema.check import Problem
 from the_edge_agent.suggest import ALIKE, nearest
+from the_edge_agent.workflow import types
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -68,13 +70,43 @@ def checked(registry: Registry, name: str, params: Mapping[str, Any]) -> ActionS
     Raises:
         ActionError: there is no such action, or it takes or needs other parameters.
     """
-    spec = registry.get(name)
-    if spec is None:
+    found = registry.get(name)
+    if found is None:
         raise ActionError(f'unknown action "{name}"', hint=nearest(name, registry, ALIKE))
-    for key in sorted(params.keys() - spec.params):
-        raise ActionError(f'{name}: unknown parameter "{key}"', hint=nearest(key, spec.params))
-    for key in sorted(spec.required - params.keys()):
+    for key in sorted(params.keys() - found.params):
+        raise ActionError(f'{name}: unknown parameter "{key}"', hint=nearest(key, found.params))
+    for key in sorted(found.required - params.keys()):
         raise ActionError(f"{name}: the parameter {key} is missing")
-    for _, message in spec.check(params) if spec.check else ():
+    for _, message in found.check(params) if found.check else ():
         raise ActionError(f"{name}: {message}")
-    return spec
+    return found
+
+
+def table_spec(
+    name: str,
+    run: Callable[[Call], Awaitable[Any]],
+    more: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
+) -> ActionSpec:
+    """Return what the table says of an action; ``run`` gets the values that it says, no others.
+
+    ``more`` sees what the types cannot say.
+    """
+    row = spec.ACTIONS[name]
+
+    def check(values: Mapping[str, Any]) -> Iterable[Problem]:
+        for key, message in types.problems(row.types, values):
+            yield (key,), message
+        for key in sorted(row.required & values.keys()):
+            if values[key] is None and row.types[key].name != "any":
+                yield (key,), f"{key} is missing"
+        yield from more(values)
+
+    async def checked(call: Call) -> Any:
+        for (key, *_), message in check(call.params):
+            is_json = isinstance(call.params.get(str(key)), dict | list)
+            is_text = row.types[str(key)].name == "text"
+            hint = 'for JSON text write: "{{ … | tojson }}"' if is_json and is_text else ""
+            raise ActionError(f"{call.action}: {message}", hint=hint)
+        return await run(call)
+
+    return ActionSpec(checked, frozenset(row.types), row.required, check)

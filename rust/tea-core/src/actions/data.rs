@@ -1,37 +1,26 @@
-//! Actions on data: template, json.…, memory.…, validate.schema.
+//! Actions on data, which need nothing of the world.
 
-use std::rc::Rc;
-
-use super::{refuse, ActionSpec, Call, Check, Immediate, Registry};
+use super::{Call, Registry};
 use crate::errors::Error;
-use crate::limits::Budget;
+use crate::limits::{Budget, MAX_CHARACTERS, MAX_STEPS};
 use crate::schema::check::{self, Problem};
 use crate::schema::validate::{self, SchemaError};
-use crate::value::json;
-use crate::value::{Map, Value};
-
-const MAX_INDENT: i128 = 100;
+use crate::value::{json, text, Map, Value};
 
 /// Add the actions on data.
 pub fn add_actions(registry: &mut Registry) {
     type Run = fn(&Call<'_>) -> Result<Value, Error>;
-    type Names = &'static [&'static str];
-    let mut add = |name, run: Run, params: Names, required: Names, check: Option<Check>| {
-        registry.add(name, ActionSpec { action: Rc::new(Immediate(run)), params, required, check });
-    };
-    add("template", template, &["template"], &["template"], None);
-    add("json.parse", parse, &["text"], &["text"], None);
-    add(
-        "json.stringify",
-        stringify,
-        &["data", "indent", "sort_keys"],
-        &["data"],
-        Some(check_stringify),
-    );
-    let names = &["data", "schema"];
-    add("validate.schema", validate, names, names, Some(check_schema));
-    add("memory.store", store, &["key", "value"], &["key", "value"], Some(check_key));
-    add("memory.retrieve", retrieve, &["key", "default"], &["key"], Some(check_key));
+    for (name, run) in [
+        ("template", template as Run),
+        ("json.parse", parse),
+        ("json.stringify", stringify),
+        ("text.split", split),
+        ("memory.store", store),
+        ("memory.retrieve", retrieve),
+    ] {
+        registry.add_checked(name, run, None);
+    }
+    registry.add_checked("validate.schema", validate, Some(check_schema));
 }
 
 fn template(call: &Call<'_>) -> Result<Value, Error> {
@@ -45,7 +34,6 @@ fn parse(call: &Call<'_>) -> Result<Value, Error> {
 }
 
 fn stringify(call: &Call<'_>) -> Result<Value, Error> {
-    refuse(check_stringify(call.params))?;
     let indent = call.param("indent").as_int().and_then(|indent| usize::try_from(indent).ok());
     let is_sorted = call.param("sort_keys").as_bool() == Some(true);
     let data = call.param("data");
@@ -67,24 +55,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-fn check_stringify(params: &Map) -> Vec<Problem> {
-    let sort_keys = params.get("sort_keys").filter(|value| !value.is_null());
-    if let Some(wrong) = sort_keys.filter(|value| value.as_bool().is_none()) {
-        let message = format!("sort_keys must be true or false, not {}", wrong.describe());
-        return vec![(vec!["sort_keys".into()], message)];
-    }
-    let fits = match params.get("indent") {
-        None | Some(Value::Null) => true,
-        Some(indent) => indent.as_int().is_some_and(|n| (0..=MAX_INDENT).contains(&n)),
-    };
-    if fits {
-        return Vec::new();
-    }
-    vec![(vec!["indent".into()], format!("indent must be a whole number from 0 to {MAX_INDENT}"))]
-}
-
 fn validate(call: &Call<'_>) -> Result<Value, Error> {
-    refuse(check_schema(call.params))?;
     let schema = call.param("schema");
     if schema.is_null() {
         return Err(Error::action("validate.schema: schema must be a map, not null"));
@@ -102,13 +73,50 @@ fn check_schema(params: &Map) -> Vec<Problem> {
     check::labelled(problems, &["schema"])
 }
 
-fn check_key(params: &Map) -> Vec<Problem> {
-    match params.get("key") {
-        Some(key) if key.as_text().is_none() => {
-            vec![(vec!["key".into()], format!("key must be text, not {}", key.describe()))]
-        }
-        _ => Vec::new(),
+fn split(call: &Call<'_>) -> Result<Value, Error> {
+    let text = call.text("text")?;
+    let count = |key| call.param(key).as_int().and_then(|number| usize::try_from(number).ok());
+    let (size, overlap) = (count("size").unwrap_or(1), count("overlap").unwrap_or(0));
+    if overlap >= size {
+        let message = format!("text.split: overlap must be less than size, which is {size}");
+        return Err(Error::action(message));
     }
+    let places: Vec<(usize, usize)> = match call.param("unit").as_text() {
+        Some("words") => words(text),
+        _ => text.char_indices().map(|(start, each)| (start, start + each.len_utf8())).collect(),
+    };
+    let last = if places.is_empty() { 0 } else { places.len().saturating_sub(overlap).max(1) };
+    let spans: Vec<(usize, usize)> = (0..last)
+        .step_by(size - overlap)
+        .map(|start| (places[start].0, places[start.saturating_add(size).min(places.len()) - 1].1))
+        .collect();
+    let chunks = || spans.iter().map(|(start, end)| &text[*start..*end]);
+    let is_long = || chunks().map(text::length).sum::<usize>() > MAX_CHARACTERS;
+    if spans.len() > MAX_STEPS || is_long() {
+        let message = format!(
+            "the chunks are more than {MAX_STEPS}, or have more than {MAX_CHARACTERS} characters"
+        );
+        return Err(Error::limit(message).hint("raise size, or lower overlap"));
+    }
+    Ok(Value::record([
+        ("chunks", Value::list(chunks().map(Value::text).collect())),
+        ("success", true.into()),
+    ]))
+}
+
+/// Where each word begins and ends.
+fn words(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut begun = None;
+    for (place, each) in text.char_indices() {
+        if text::is_space(each) {
+            found.extend(begun.take().map(|start| (start, place)));
+        } else {
+            begun.get_or_insert(place);
+        }
+    }
+    found.extend(begun.map(|start| (start, text.len())));
+    found
 }
 
 fn store(call: &Call<'_>) -> Result<Value, Error> {

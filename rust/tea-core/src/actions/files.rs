@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Action, ActionSpec, Call, LocalFuture, Registry};
+use super::{Call, Registry};
 use crate::errors::{Error, Kind};
 use crate::value::Value;
 
@@ -32,40 +32,17 @@ pub trait Files {
 /// Add the actions on files below `roots`; a relative path is taken from the first of them.
 pub fn add_actions(registry: &mut Registry, files: Rc<dyn Files>, roots: Vec<PathBuf>) {
     let folders = Rc::new(Folders { files, roots });
-    registry.add(
-        "file.read",
-        ActionSpec {
-            action: Rc::new(FileAction { folders: folders.clone(), run: read }),
-            params: &["path"],
-            required: &["path"],
-            check: None,
-        },
-    );
-    registry.add(
-        "file.write",
-        ActionSpec {
-            action: Rc::new(FileAction { folders, run: write }),
-            params: &["content", "path"],
-            required: &["content", "path"],
-            check: None,
-        },
-    );
+    for (name, run) in [("file.read", read as Run), ("file.write", write)] {
+        let folders = folders.clone();
+        registry.add_checked(name, move |call| run(&folders, call), None);
+    }
 }
+
+type Run = fn(&Folders, &Call<'_>) -> Result<Value, Error>;
 
 struct Folders {
     files: Rc<dyn Files>,
     roots: Vec<PathBuf>,
-}
-
-struct FileAction {
-    folders: Rc<Folders>,
-    run: fn(&Folders, &Call<'_>) -> Result<Value, Error>,
-}
-
-impl Action for FileAction {
-    fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
-        Box::pin(std::future::ready((self.run)(&self.folders, &call)))
-    }
 }
 
 fn failed(message: String) -> Error {
@@ -87,12 +64,7 @@ fn read(folders: &Folders, call: &Call<'_>) -> Result<Value, Error> {
 }
 
 fn write(folders: &Folders, call: &Call<'_>) -> Result<Value, Error> {
-    let content = call.param("content");
-    let Some(text) = content.as_text() else {
-        let what = content.describe();
-        return Err(Error::action(format!("file.write: content must be text, not {what}"))
-            .hint("for JSON text write: \"{{ … | tojson }}\""));
-    };
+    let text = call.text("content")?;
     let path = folders.allowed(call)?;
     let shown = path.display().to_string();
     folders

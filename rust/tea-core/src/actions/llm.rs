@@ -26,20 +26,20 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
     for name in ["llm.call", "llm.chat", "llm.complete", "llm.stream"] {
         let streams = name == "llm.stream";
         let action = Rc::new(Chat { backends: backends.clone(), streams });
-        let check: Option<Check> = Some(parameters::chat_problems);
+        let check: Option<Check> = Some(Rc::new(parameters::chat_problems));
         registry.add(name, ActionSpec { action, params: spec::CHAT.names, required: &[], check });
     }
     let action = Rc::new(Tools { backends: backends.clone() });
     let (params, required) = (spec::TOOLS.names, spec::TOOLS.required);
-    let check: Option<Check> = Some(llm_tools::problems);
+    let check: Option<Check> = Some(Rc::new(llm_tools::problems));
     registry.add("llm.tools", ActionSpec { action, params, required, check });
     registry.add_targets("llm.tools", llm_tools::targets);
     let action = Rc::new(Decide { backends: backends.clone() });
-    let check: Option<Check> = Some(parameters::decide_problems);
+    let check: Option<Check> = Some(Rc::new(parameters::decide_problems));
     let (params, required) = (spec::DECIDE.names, spec::DECIDE.required);
     registry.add("llm.decide", ActionSpec { action, params, required, check });
     let action = Rc::new(Embed { backends: backends.clone() });
-    let check: Option<Check> = Some(parameters::embed_problems);
+    let check: Option<Check> = Some(Rc::new(parameters::embed_problems));
     let required = spec::EMBED.required;
     registry.add("llm.embed", ActionSpec { action, params: spec::EMBED.names, required, check });
 }

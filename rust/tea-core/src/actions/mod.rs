@@ -17,6 +17,7 @@ use std::rc::Rc;
 use crate::errors::Error;
 use crate::run::events::Event;
 use crate::schema::check::Problem;
+use crate::spec::{Kind, Parameters, ACTIONS};
 use crate::suggest::{nearest, nearest_within, ALIKE};
 use crate::value::{Map, Value};
 
@@ -82,7 +83,7 @@ pub trait Action {
 }
 
 /// Finds what is wrong with values that hold no template: the keys that lead to each, and a message.
-pub type Check = fn(&Map) -> Vec<Problem>;
+pub type Check = Rc<dyn Fn(&Map) -> Vec<Problem>>;
 
 /// What the engine must know of an action to check a file and to run it.
 #[derive(Clone)]
@@ -148,6 +149,25 @@ impl Registry {
         self.targets.get(name).copied()
     }
 
+    /// Add an action as the table has it, which is done at once: `run` gets the values that the
+    /// table says, no others. `more` sees what the types cannot say.
+    pub(crate) fn add_checked(
+        &mut self,
+        name: &'static str,
+        run: impl Fn(&Call<'_>) -> Result<Value, Error> + 'static,
+        more: Option<fn(&Map) -> Vec<Problem>>,
+    ) {
+        let Some((_, row)) = ACTIONS.iter().find(|(action, _)| *action == name) else { return };
+        let check: Check = Rc::new(move |values| {
+            let mut problems = row.problems(values);
+            problems.extend(more.into_iter().flat_map(|more| more(values)));
+            problems
+        });
+        let action = Rc::new(Immediate { check: check.clone(), row, run });
+        let (params, required) = (row.names, row.required);
+        self.add(name, ActionSpec { action, params, required, check: Some(check) });
+    }
+
     /// Refuse an action that other engines have: `why` follows its name in the message, and the
     /// name of this engine follows it.
     pub fn refuse(&mut self, name: &'static str, why: &'static str) {
@@ -181,7 +201,7 @@ impl Registry {
         if let Some(key) = spec.required.iter().find(|key| !params.contains_key(**key)) {
             return Err(Error::action(format!("{name}: the parameter {key} is missing")));
         }
-        match spec.check.and_then(|check| check(params).into_iter().next()) {
+        match spec.check.as_ref().and_then(|check| check(params).into_iter().next()) {
             Some((_, message)) => Err(Error::action(format!("{name}: {message}"))),
             None => Ok(spec),
         }
@@ -211,10 +231,25 @@ pub(crate) fn refuse(problems: Vec<Problem>) -> Result<(), Error> {
 }
 
 /// An action that is done at once.
-pub(crate) struct Immediate(pub fn(&Call<'_>) -> Result<Value, Error>);
+struct Immediate<R> {
+    check: Check,
+    row: &'static Parameters,
+    run: R,
+}
 
-impl Action for Immediate {
+impl<R: Fn(&Call<'_>) -> Result<Value, Error>> Action for Immediate<R> {
     fn run<'a>(&'a self, call: Call<'a>) -> LocalFuture<'a, Result<Value, Error>> {
-        Box::pin(std::future::ready((self.0)(&call)))
+        let result = match (self.check)(call.params).into_iter().next() {
+            Some((path, message)) => {
+                let key = path.first().map_or("", |key| key);
+                let is_text = self.row.types.get(key).is_some_and(|of| of.kind == Kind::Text);
+                let is_json = matches!(call.param(key), Value::Map(_) | Value::List(_));
+                let hint = "for JSON text write: \"{{ … | tojson }}\"";
+                let hint = if is_text && is_json { hint } else { "" };
+                Err(Error::action(format!("{}: {message}", call.action)).hint(hint))
+            }
+            None => (self.run)(&call),
+        };
+        Box::pin(std::future::ready(result))
     }
 }

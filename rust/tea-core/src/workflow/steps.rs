@@ -135,7 +135,7 @@ impl StepReader<'_, '_> {
                 }
             }
         }
-        let (Some(check), Some(params)) = (spec.check, params) else { return Vec::new() };
+        let (Some(check), Some(params)) = (&spec.check, params) else { return Vec::new() };
         let known: Map = tree
             .iter()
             .filter(|(key, _)| spec.params.contains(&&**key))

@@ -1,7 +1,8 @@
 //! What keys and parameters take: each value is held to the type that the table gives its key.
 
 use crate::redact::shorten;
-use crate::spec::{Kind, Level, Types, ValueType};
+use crate::schema::check::Problem;
+use crate::spec::{Kind, Level, Parameters, Types, ValueType};
 use crate::suggest::nearest;
 use crate::value::{json, Map, Value};
 
@@ -78,6 +79,18 @@ impl Types {
             Some((&**key, format!("{key}: {wrong}")))
         });
         wrong.collect()
+    }
+}
+
+impl Parameters {
+    /// The same, and the parameters that must be there and are null.
+    pub(crate) fn problems(&self, values: &Map) -> Vec<Problem> {
+        let mut problems = self.types.problems(values);
+        let required = self.required.iter().filter_map(|key| values.get_key_value(*key));
+        let is_any = |key: &str| self.types.get(key).is_some_and(|of| of.kind == Kind::Any);
+        let missing = required.filter(|(key, value)| value.is_null() && !is_any(key));
+        problems.extend(missing.map(|(key, _)| (&**key, format!("{key} is missing"))));
+        problems.into_iter().map(|(key, message)| (vec![key.into()], message)).collect()
     }
 }
 
