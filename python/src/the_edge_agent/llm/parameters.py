@@ -10,7 +10,7 @@ from the_edge_agent.llm import tools
 from the_edge_agent.llm.api_settings import api_settings
 from the_edge_agent.llm.backend import Message, ToolCall
 from the_edge_agent.llm.shape import Choices, JsonObject, JsonSchema, Lark, Regex, Shape
-from the_edge_agent.schema import check, held, pattern, satisfiable
+from the_edge_agent.schema import check, held, pattern
 from the_edge_agent.schema.check import Problem
 from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
 from the_edge_agent.value import json_reader
@@ -101,11 +101,7 @@ def shape_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
 def _schema_problems(
     schema: Any, where: tuple[str, ...], params: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    found = list(check.problems(schema))
-    if not found:
-        found = list(satisfiable.problems(schema))
-    if not found and params.get("backend") != "api":
-        found = list(held.problems(schema))
+    found = held.answer_problems(schema, local=params.get("backend") != "api")
     yield from check.labelled(found, where)
 
 

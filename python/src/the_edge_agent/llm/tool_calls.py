@@ -10,6 +10,7 @@ from typing import Any
 from the_edge_agent.errors import LimitError, ModelError, TeaError
 from the_edge_agent.llm.backend import ChatReply, ChatRequest, ToolCall
 from the_edge_agent.llm.tool_form import ToolForm, is_offered
+from the_edge_agent.schema import validate
 from the_edge_agent.value import json_reader
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
@@ -59,18 +60,24 @@ def checked(
             there though one must be.
     """
     calls = tuple(calls)
-    names = [tool.name for tool in request.tools]
+    schemas = {tool.name: tool.parameters for tool in request.tools}
     choice = request.tool_choice
     for call in calls:
-        if call.name not in names:
+        if call.name not in schemas:
             raise failure(
                 f'the model calls the tool "{call.name}", which is not there',
-                hint=f"tools: {', '.join(names)}",
+                hint=f"tools: {', '.join(schemas)}",
             )
         if choice not in ("auto", "required", call.name):
             raise failure(f'the model calls the tool "{call.name}", tool_choice is {choice}')
         if not isinstance(call.arguments, dict):
             raise failure(f'the model calls the tool "{call.name}" with arguments that are no map')
+        for wrong in validate.errors(schemas[call.name], call.arguments):
+            place = wrong["path"] or "the whole of it"
+            raise failure(
+                f'the model calls the tool "{call.name}" with arguments that its parameters do not'
+                f" accept: {place} {wrong['message']}"
+            )
     if not calls and choice not in ("auto", "none"):
         raise failure(f"the model calls no tool, tool_choice is {choice}")
     return calls

@@ -11,6 +11,7 @@ from typing import Any
 
 from the_edge_agent.llm.backend import ChatRequest
 from the_edge_agent.llm.tool_form import ToolForm, is_offered
+from the_edge_agent.schema import held
 from the_edge_agent.value.value import json_text
 
 
@@ -70,4 +71,4 @@ def grammar(form: ToolForm, request: ChatRequest) -> str | None:
 def _held(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema in one line's style; a model adds no arguments that it does not name."""
     closed = {} if _OTHER_KEYS & schema.keys() else {"additionalProperties": False}
-    return {**schema, **closed, "x-guidance": _STYLE}
+    return {**held.for_decoding(schema), **closed, "x-guidance": _STYLE}

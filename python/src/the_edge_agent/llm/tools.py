@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from the_edge_agent.llm.backend import Tool
+from the_edge_agent.schema import check, held
 from the_edge_agent.schema.check import Problem
 from the_edge_agent.suggest import nearest
 
@@ -40,7 +41,8 @@ def problems(params: Mapping[str, Any], also: frozenset[str] = frozenset()) -> I
     if given is None:
         return
     names: list[str] = []
-    for each in given:
+    local = params.get("backend") != "api"
+    for number, each in enumerate(given):
         own = function(each)
         name = own["name"]
         framed = own is not each
@@ -52,6 +54,8 @@ def problems(params: Mapping[str, Any], also: frozenset[str] = frozenset()) -> I
             *_wrong_parameters(own.get("parameters") or {}),
         ):
             yield ("tools",), f'tools: "{name}": {wrong}'
+        where = ("tools", str(number), *(("function",) if framed else ()), "parameters")
+        yield from _schema_problems(own.get("parameters") or {}, where, local=local)
         names.append(name)
     choice = params.get("tool_choice")
     if choice is not None and choice not in (*CHOICES, *names):
@@ -88,6 +92,13 @@ def _wrong_parameters(given: Mapping[str, Any]) -> Iterator[str]:
                 yield from _wrong_type(name, spec["type"])
             if not isinstance(spec.get("required", False), bool):
                 yield f"parameters: {name}: required: expected true or false"
+
+
+def _schema_problems(
+    given: Mapping[str, Any], where: tuple[str, ...], *, local: bool
+) -> Iterator[Problem]:
+    if not any(_wrong_parameters(given)):
+        yield from check.labelled(held.answer_problems(_schema(given), local=local), where)
 
 
 def _wrong_type(name: str, of: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from the_edge_agent.schema import pattern
+from the_edge_agent.schema import check, pattern, satisfiable
 from the_edge_agent.schema.check import Problem, subschemas
 from the_edge_agent.spec import FORMATS, KEYWORDS
 
@@ -22,6 +22,12 @@ def problems(schema: Any) -> Iterator[Problem]:
     for path, inner in subschemas(schema):
         for below, message in problems(inner):
             yield (*path, *below), message
+
+
+def answer_problems(schema: Any, *, local: bool) -> list[Problem]:
+    """Return what is wrong with a schema that an answer is to have, ``local`` where it is held."""
+    found = list(check.problems(schema)) or list(satisfiable.problems(schema))
+    return found or (list(problems(schema)) if local else [])
 
 
 def for_decoding(schema: Any) -> Any:

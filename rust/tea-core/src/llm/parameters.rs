@@ -9,7 +9,7 @@ use super::backend::{
 use super::shape::Shape;
 use super::tools;
 use crate::schema::check::{self, Problem};
-use crate::schema::{held, pattern, satisfiable};
+use crate::schema::{held, pattern};
 use crate::spec::{self, Sampling};
 use crate::value::{json, Map, Value};
 
@@ -103,14 +103,8 @@ pub(crate) fn shape_problems(values: &Map) -> Vec<Problem> {
 }
 
 fn schema_problems(schema: &Value, place: &[&str], values: &Map) -> Vec<Problem> {
-    let mut found = check::problems(schema);
-    if found.is_empty() {
-        found.extend(satisfiable::problem(schema));
-    }
-    if found.is_empty() && values.get("backend").and_then(Value::as_text) != Some("api") {
-        found = held::problems(schema);
-    }
-    check::labelled(found, place)
+    let is_local = values.get("backend").and_then(Value::as_text) != Some("api");
+    check::labelled(held::answer_problems(schema, is_local), place)
 }
 
 /// The schema in a `response_format` of the type `json_schema`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::backend::{ChatReply, ChatRequest, FinishReason, OnText, ToolCall, ToolChoice};
 use super::tool_form::{is_offered, ToolForm};
 use crate::errors::{Error, Kind};
+use crate::schema::validate;
 use crate::value::text::strip;
 use crate::value::{json, Map, Value};
 
@@ -78,18 +79,23 @@ pub(super) fn checked(
     let check = |(id, (name, arguments)): (Arc<str>, Named)| {
         let wrong =
             |what: &str| Error::new(failure, format!("the model calls the tool \"{name}\"{what}"));
-        if !request.tools.iter().any(|tool| tool.name == name) {
+        let Some(tool) = request.tools.iter().find(|tool| tool.name == name) else {
             let names: Vec<&str> = request.tools.iter().map(|tool| &*tool.name).collect();
             let hint = format!("tools: {}", names.join(", "));
             return Err(wrong(", which is not there").hint(hint));
-        }
+        };
         if matches!(choice, ToolChoice::Named(wanted) if *wanted != name) {
             return Err(wrong(&format!(", tool_choice is {}", choice.word())));
         }
-        match arguments.as_map() {
-            Some(arguments) => Ok(ToolCall { id, arguments: arguments.clone(), name }),
-            None => Err(wrong(" with arguments that are no map")),
+        let Some(map) = arguments.as_map() else {
+            return Err(wrong(" with arguments that are no map"));
+        };
+        if let Some(error) = validate::errors(&tool.parameters, &arguments).into_iter().next() {
+            let place = if error.path.is_empty() { "the whole of it" } else { &error.path };
+            let what = "with arguments that its parameters do not accept";
+            return Err(wrong(&format!(" {what}: {place} {}", error.message)));
         }
+        Ok(ToolCall { id, arguments: map.clone(), name })
     };
     calls.into_iter().map(check).collect()
 }

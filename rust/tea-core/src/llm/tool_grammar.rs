@@ -4,6 +4,7 @@
 
 use super::backend::{ChatRequest, ToolChoice};
 use super::tool_form::{is_offered, ToolForm};
+use crate::schema::held;
 use crate::value::{json, Map, Value};
 
 /// `free`: an answer may also be words. `call` is what goes before and after the arguments.
@@ -69,7 +70,7 @@ pub fn grammar(form: ToolForm, request: &ChatRequest) -> Option<String> {
 
 /// The schema in the style of one line; a model adds no arguments that it does not name.
 fn held(schema: &Value) -> Value {
-    let mut held: Map = schema.as_map().cloned().unwrap_or_default();
+    let mut held: Map = held::for_decoding(schema).as_map().cloned().unwrap_or_default();
     if !OTHER_KEYS.iter().any(|key| held.contains_key(*key)) {
         held.insert("additionalProperties".into(), false.into());
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::backend::Tool;
-use crate::schema::check::Problem;
+use crate::schema::check::{self, Problem};
+use crate::schema::held;
 use crate::suggest::nearest;
 use crate::value::{Map, Value};
 
@@ -41,14 +42,23 @@ pub(crate) fn tool(given: &Value) -> Option<Tool> {
 pub(crate) fn problems(params: &Map, also: &[&str]) -> Vec<Problem> {
     let mut found = Vec::new();
     let Some(given) = params.get("tools").and_then(Value::as_list) else { return found };
+    let is_local = params.get("backend").and_then(Value::as_text) != Some("api");
     let mut names: Vec<&str> = Vec::new();
-    for each in given {
+    for (number, each) in given.iter().enumerate() {
         let (Some(own), Some(map)) = (function(each), each.as_map()) else { continue };
         let name = own.get("name").and_then(Value::as_text).unwrap_or_default();
         let mut wrong: Vec<String> = wrong_name(name, &names).into_iter().collect();
         wrong.extend(unknown_keys(own, map, also));
         if let Some(parameters) = own.get("parameters").and_then(Value::as_map) {
-            wrong.extend(wrong_parameters(parameters));
+            let wrong_form = wrong_parameters(parameters);
+            if wrong_form.is_empty() {
+                let problems = held::answer_problems(&schema(parameters), is_local);
+                let frame = (!std::ptr::eq(own, map)).then_some("function");
+                let number = number.to_string();
+                let place = ["tools", &number].into_iter().chain(frame).chain(["parameters"]);
+                found.extend(check::labelled(problems, &place.collect::<Vec<_>>()));
+            }
+            wrong.extend(wrong_form);
         }
         let problem = |what| (vec!["tools".into()], format!("tools: \"{name}\": {what}"));
         found.extend(wrong.into_iter().map(problem));

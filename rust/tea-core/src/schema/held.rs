@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::check::{subschemas, Problem};
-use super::{keyword, pattern};
+use super::check::{self, subschemas, Problem};
+use super::{keyword, pattern, satisfiable};
 use crate::spec::{Keyword, FORMATS};
 use crate::value::{Map, Value};
 
@@ -26,6 +26,19 @@ pub fn problems(schema: &Value) -> Vec<Problem> {
                 .into_iter()
                 .map(|(below, message)| ([path.clone(), below].concat(), message)),
         );
+    }
+    found
+}
+
+/// What is wrong with a schema that an answer is to have, `local` where it is held to it.
+#[must_use]
+pub fn answer_problems(schema: &Value, local: bool) -> Vec<Problem> {
+    let mut found = check::problems(schema);
+    if found.is_empty() {
+        found.extend(satisfiable::problem(schema));
+    }
+    if found.is_empty() && local {
+        found = problems(schema);
     }
     found
 }
