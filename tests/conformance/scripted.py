@@ -100,7 +100,13 @@ class Models:
         return reply
 
     def _completion(self, reply: Reply) -> Answer:
-        message = {"role": "assistant", "content": "".join(_pieces(reply))}
+        message = {"role": "assistant", "content": "".join(_pieces(reply)) or None}
+        if "tool_calls" in reply:
+            message["tool_calls"] = [_call(each) for each in reply["tool_calls"]]
+        elif message["content"] is None:
+            message["content"] = ""
+        if "reasoning" in reply:
+            message["reasoning_content"] = reply["reasoning"]
         return {
             "id": "1",
             "object": "chat.completion",
@@ -120,6 +126,12 @@ class Models:
 
     def _stream(self, reply: Reply) -> Answer:
         chunks = [self._chunk({"content": piece}, None) for piece in _pieces(reply)]
+        for index, call in enumerate(reply.get("tool_calls", ())):
+            whole = _call(call)
+            arguments = whole["function"].pop("arguments")
+            parts = [whole, *({"function": {"arguments": sign}} for sign in arguments)]
+            deltas = [{"tool_calls": [{"index": index, **part}]} for part in parts]
+            chunks += [self._chunk(delta, None) for delta in deltas]
         if self._models["api"].get("bytewise"):
             chunks = [bytes([byte]) for chunk in chunks for byte in chunk]
         if "fault" not in reply:
@@ -133,6 +145,11 @@ class Models:
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return _event({"model": self._name("api"), "choices": [choice]})
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+    return {"id": call["id"], "type": "function", "function": function}
 
 
 def _pieces(reply: Reply) -> list[str]:

@@ -551,6 +551,8 @@ EXIT_TERMINATED = 143  # ended by SIGTERM
 # What models are told.
 TOOLS_PROMPT = "You can call tools. Each line describes one as JSON:\n{tools}\n\nTo call tools, answer with this JSON and nothing else, with one map for each call:\n{\"tool_calls\": [{\"name\": \"the tool\", \"arguments\": {\"parameter\": \"value\"}}]}\nWhere no tool helps, answer in words."
 TOOL_RESULT_PROMPT = "Result of the tool {name}:\n{content}"
+SCHEMA_PROMPT = "Answer with JSON on one line, as this JSON Schema describes it, and with nothing else:\n{schema}"
+JSON_PROMPT = "Answer with a JSON map on one line, and with nothing else."
 
 COMMANDS: Mapping[str, Command] = {
     "tea": Command("Run workflows written in YAML, and chat, with a language model at hand. Without a command, on a terminal: chat.", (

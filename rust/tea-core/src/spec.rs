@@ -628,6 +628,12 @@ pub const TOOLS_PROMPT: &str = "You can call tools. Each line describes one as J
 /// What models are told: tool_result.
 pub const TOOL_RESULT_PROMPT: &str = "Result of the tool {name}:\n{content}";
 
+/// What models are told: schema.
+pub const SCHEMA_PROMPT: &str = "Answer with JSON on one line, as this JSON Schema describes it, and with nothing else:\n{schema}";
+
+/// What models are told: json.
+pub const JSON_PROMPT: &str = "Answer with a JSON map on one line, and with nothing else.";
+
 /// The filters of templates.
 pub const FILTERS: &[Signature] = &[
     Signature { name: "default", arguments: &[Argument { name: "value", required: false }, Argument { name: "boolean", required: false }], more_positions: false, more_names: true },

@@ -8,6 +8,7 @@ which of several texts is the likeliest answer; ``llm.embed`` turns texts into v
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from the_edge_agent.llm.backend import (
     EmbedRequest,
     Message,
 )
-from the_edge_agent.llm.shape import Choices
+from the_edge_agent.llm.shape import Choices, told
 from the_edge_agent.schema.check import Problem
 from the_edge_agent.workflow import types
 
@@ -108,7 +109,10 @@ def chat_request(params: Mapping[str, Any], settings: Mapping[str, Any]) -> Chat
         ActionError: there is neither ``prompt`` nor ``messages``, or no tool to choose.
     """
     messages, prompt = _conversation(params, settings)
-    request = ChatRequest(messages, prompt, **parameters.sampling(params, settings))
+    fields = parameters.sampling(params, settings)
+    if parameters.tells_schema(params, settings) and (text := told(fields.get("shape"))):
+        messages, prompt = _with_told(text, messages, prompt)
+    request = ChatRequest(messages, prompt, **fields)
     if not request.tools and request.tool_choice not in ("auto", "none"):
         raise ActionError(f"tool_choice is {request.tool_choice}, and there are no tools")
     return request
@@ -127,6 +131,17 @@ def _conversation(
     system = settings.get("system") if system is None else system
     user = Message("user", prompt)
     return ((user,), prompt) if system is None else ((Message("system", system), user), None)
+
+
+def _with_told(
+    text: str, messages: tuple[Message, ...], prompt: str | None
+) -> tuple[tuple[Message, ...], str | None]:
+    """Put ``text`` at the end of the system text, and before a prompt alone."""
+    prompt = None if prompt is None else f"{text}\n\n{prompt}"
+    if messages[0].role == "system":
+        system = replace(messages[0], content=f"{messages[0].content}\n\n{text}")
+        return (system, *messages[1:]), prompt
+    return (Message("system", text), *messages), prompt
 
 
 def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from the_edge_agent import redact
 from the_edge_agent.errors import ActionError, ApiError, LimitError, TeaError, Timeout
-from the_edge_agent.llm import openai_format, tls
+from the_edge_agent.llm import openai_format, openai_request, tls, tool_calls
 from the_edge_agent.llm.backend import (
     MAX_PROMPT,
     BackendFactory,
@@ -29,6 +29,7 @@ from the_edge_agent.llm.backend import (
     EmbedRequest,
 )
 from the_edge_agent.llm.proxy import proxy_for, without_password
+from the_edge_agent.llm.shape import Choices
 from the_edge_agent.redact import Masker
 from the_edge_agent.spec import SENT, Sampling
 
@@ -169,12 +170,11 @@ class ApiBackend:
         """Answer, as a stream when ``on_text`` is given.
 
         Raises:
-            LimitError: the messages are too long.
+            LimitError: the messages are too long, or max_tokens cut an answer with a shape.
+            ActionError: no API holds an answer to the shape.
             ApiError: the endpoint refused, cannot be reached, or gave something that is no answer.
             Timeout: ``request.timeout`` seconds passed, retries included.
         """
-        if request.shape is not None or request.tools:
-            raise ActionError("an API cannot be asked for a shape or tools yet")
         model = self._model(request.model)
         sizes = (len(each.content.encode("utf-8", "replace")) for each in request.messages)
         if sum(sizes) > MAX_PROMPT:
@@ -185,7 +185,7 @@ class ApiBackend:
         names = [field.name for field in fields(Sampling) if field.name in SENT]
         body: dict[str, Any] = {
             "model": model,
-            "messages": [{"role": each.role, "content": each.content} for each in request.messages],
+            "messages": openai_request.messages(request),
             **{
                 limit if name == "max_tokens" else name: getattr(request, name)
                 for name in names
@@ -196,12 +196,24 @@ class ApiBackend:
             body["seed"] = request.seed
         if request.stop:
             body["stop"] = list(request.stop)
+        body |= openai_request.form(request)
         if on_text is not None:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
 
         async def read(response: httpx.Response) -> ChatReply:
             chunks = openai_format.limited(response.aiter_bytes())
-            return await openai_format.read_reply(chunks, model, on_text)
+            # Of a choice the pieces are JSON.
+            pieces = None if isinstance(request.shape, Choices) else on_text
+            reply = await openai_format.read_reply(chunks, model, pieces)
+            try:
+                reply = _checked(reply, request)
+            except ApiError as error:
+                if on_text is not None:
+                    raise
+                raise _TransientError(error) from error
+            if on_text is not None and pieces is None and reply.content:
+                on_text(reply.content)
+            return reply
 
         return await self._post("chat/completions", body, read, request)
 
@@ -349,6 +361,14 @@ class ApiBackend:
     def _wait(self, tried: int, asked: float | None) -> float:
         wait: float = min(_FIRST_WAIT * 2**tried, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
         return wait if asked is None else max(asked, wait)
+
+
+def _checked(reply: ChatReply, request: ChatRequest) -> ChatReply:
+    if reply.tool_calls or request.tools:
+        tool_calls.checked(request, reply.tool_calls, ApiError)
+    if isinstance(request.shape, Choices) and reply.finish_reason != "length":
+        reply = replace(reply, content=openai_request.choice_in(reply.content))
+    return reply.held_to(request.shape, ApiError)
 
 
 async def _start(response: httpx.Response) -> bytes:

@@ -77,6 +77,7 @@ class ChatRequest(Sampling):
     ``max_tokens`` as.
     ``shape`` is what the answer is held to, None for free text. ``tool_choice`` is auto, none,
     required or the name of a tool. ``thinking`` None: as the chat template has it.
+    ``schema_options`` are what a response_format has beside the schema: name, strict, description.
     """
 
     messages: tuple[Message, ...]
@@ -92,6 +93,7 @@ class ChatRequest(Sampling):
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
     thinking: bool | None = None
+    schema_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

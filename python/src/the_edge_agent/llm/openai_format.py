@@ -9,11 +9,12 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from the_edge_agent import redact
 from the_edge_agent.errors import ApiError
-from the_edge_agent.llm.backend import ChatReply, EmbedReply, FinishReason
+from the_edge_agent.llm.backend import ChatReply, EmbedReply, FinishReason, ToolCall
 from the_edge_agent.value import json_reader
 
 MAX_REPLY = 64_000_000  # bytes
@@ -62,12 +63,16 @@ def chat_reply(body: bytes, asked_model: str) -> ChatReply:
     choice = _first_choice(data)
     message = choice.get("message")
     content = _text_of(message)
+    reasoning = _reasoning_of(message)
+    calls = _Calls()
+    calls.take(message)
     reason = _finish_reason(choice.get("finish_reason"))
-    if not content:
-        _refuse_reasoning_alone(_reasoning_of(message), reason)
-    if content is None and reason in (None, "stop", "length"):
+    if not content and not calls:
+        _refuse_reasoning_alone(bool(reasoning), reason)
+    if content is None and not calls and reason in (None, "stop", "length"):
         raise _strange("an answer without a text", body)
-    return _reply(content or "", data, asked_model, reason or "stop", data.get("usage"))
+    reply = _reply(content or "", data, asked_model, reason or "stop", data.get("usage"))
+    return _with_more(reply, calls, reasoning)
 
 
 class _Events:
@@ -148,7 +153,8 @@ class _Stream:
         self.is_done = False
         self._on_text = on_text
         self._said: list[str] = []
-        self._reasons = False
+        self._reasoning: list[str] = []
+        self._calls = _Calls()
         self._first: dict[str, Any] = {}
         self._usage: Any = None
         self._reason: FinishReason | None = None
@@ -169,7 +175,8 @@ class _Stream:
             return
         choice = _first_choice(data)
         delta = choice.get("delta")
-        self._reasons = self._reasons or _reasoning_of(delta)
+        self._reasoning.append(_reasoning_of(delta))
+        self._calls.take(delta)
         if piece := _text_of(delta):
             self._said.append(piece)
             self._on_text(piece)
@@ -179,9 +186,56 @@ class _Stream:
         """Return the whole answer. Raises ApiError where there is none."""
         if self._reason is None:
             raise ApiError("the API's stream broke off before the answer was complete")
-        if not self._said:
-            _refuse_reasoning_alone(self._reasons, self._reason)
-        return _reply("".join(self._said), self._first, asked_model, self._reason, self._usage)
+        reasoning = "".join(self._reasoning)
+        if not self._said and not self._calls:
+            _refuse_reasoning_alone(bool(reasoning), self._reason)
+        content = "".join(self._said)
+        reply = _reply(content, self._first, asked_model, self._reason, self._usage)
+        return _with_more(reply, self._calls, reasoning)
+
+
+class _Calls:
+    """Puts the calls of tools together, which come whole or, in a stream, in pieces."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, list[str]] = {}  # by index: id, name, arguments
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def take(self, message: Any) -> None:
+        """Take the calls of a message, or what a delta adds to them."""
+        calls = message.get("tool_calls") if isinstance(message, dict) else None
+        for position, each in enumerate(calls if isinstance(calls, list) else ()):
+            call = each if isinstance(each, dict) else {}
+            function = call.get("function")
+            function = function if isinstance(function, dict) else {}
+            index = call.get("index", position)
+            parts = self._found.setdefault(index if isinstance(index, int) else position, [""] * 3)
+            values = (call.get("id"), function.get("name"), function.get("arguments"))
+            for number, value in enumerate(values):
+                parts[number] += value if isinstance(value, str) else ""
+
+    def read(self) -> tuple[ToolCall, ...]:
+        """Return the calls. Raises ApiError where one is damaged."""
+        return tuple(self._call(index, *self._found[index]) for index in sorted(self._found))
+
+    @staticmethod
+    def _call(index: int, id_: str, name: str, arguments: str) -> ToolCall:
+        try:
+            return ToolCall(id_ or f"call_{index + 1}", name, json_reader.read(arguments or "{}"))
+        except ValueError as error:
+            raise ApiError(
+                f'the model calls the tool "{name}" with something other than JSON: {error}'
+            ) from error
+
+
+def _with_more(reply: ChatReply, calls: _Calls, reasoning: str) -> ChatReply:
+    # With such a reason and no calls, or the other way round, the calls are what counts.
+    reason = "tool_calls" if calls and reply.finish_reason == "stop" else reply.finish_reason
+    return replace(
+        reply, tool_calls=calls.read(), reasoning=reasoning or None, finish_reason=reason
+    )
 
 
 def _text_of(message: Any) -> str | None:
@@ -194,11 +248,11 @@ def _text_of(message: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _reasoning_of(message: Any) -> bool:
-    """Return whether a message or a delta has reasoning, by either of the names in use."""
-    return isinstance(message, dict) and bool(
-        message.get("reasoning_content") or message.get("reasoning")
-    )
+def _reasoning_of(message: Any) -> str:
+    """Return the reasoning in a message or a delta, by either of the names in use."""
+    given = message if isinstance(message, dict) else {}
+    reasoning = given.get("reasoning_content") or given.get("reasoning")
+    return reasoning if isinstance(reasoning, str) else ""
 
 
 def _refuse_reasoning_alone(reasons: bool, reason: FinishReason | None) -> None:

@@ -58,6 +58,8 @@ def sampling(params: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         found["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
     if (of := shape(params)) is not None:
         found["shape"] = of
+        named = (params.get("response_format") or {}).get("json_schema") or {}
+        found["schema_options"] = {key: value for key, value in named.items() if key != "schema"}
     if params.get("tools"):
         found["tools"] = tuple(map(tools.tool, params["tools"]))
     return found
@@ -78,6 +80,13 @@ def shape(params: Mapping[str, Any]) -> Shape | None:
     if params.get("regex") is not None:
         return Regex(pattern.whole(params["regex"]))
     return None if params.get("grammar") is None else Lark(params["grammar"])
+
+
+def tells_schema(params: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Return whether the model is told the schema that its answer is held to."""
+    given = params.get("schema_in_prompt")
+    given = settings.get("schema_in_prompt") if given is None else given
+    return given is not False
 
 
 def shape_problems(params: Mapping[str, Any]) -> Iterator[Problem]:

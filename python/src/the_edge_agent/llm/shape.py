@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from the_edge_agent.schema import validate
+from the_edge_agent.spec import JSON_PROMPT, SCHEMA_PROMPT
 from the_edge_agent.value import json_reader
+from the_edge_agent.value.value import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,13 @@ class Lark:
 
 
 Shape = JsonObject | JsonSchema | Choices | Regex | Lark
+
+
+def told(shape: Shape | None) -> str | None:
+    """Return what a model is told of a shape; None where that is nothing."""
+    if isinstance(shape, JsonSchema):
+        return SCHEMA_PROMPT.replace("{schema}", json_text(shape.schema))
+    return JSON_PROMPT if isinstance(shape, JsonObject) else None
 
 
 def data_of(content: str, shape: Shape) -> Any:

@@ -89,14 +89,28 @@ pub(super) fn prepare(
 /// # Errors
 /// `ActionError`: there is neither `prompt` nor `messages`, or no tool to choose.
 pub fn chat_request(params: &Map, settings: &Map) -> Result<ChatRequest, Error> {
-    let (messages, prompt) = conversation(params, settings)?;
-    let request = ChatRequest { messages, prompt, ..parameters::sampling(params, settings) };
+    let (mut messages, mut prompt) = conversation(params, settings)?;
+    let request = parameters::sampling(params, settings);
+    let told = request.shape.as_ref().and_then(Shape::told);
+    if let Some(text) = told.filter(|_| parameters::tells_schema(params, settings)) {
+        tell(&text, &mut messages, &mut prompt);
+    }
+    let request = ChatRequest { messages, prompt, ..request };
     let needs_tools = !matches!(request.tool_choice, ToolChoice::Auto | ToolChoice::None);
     if needs_tools && request.tools.is_empty() {
         let choice = request.tool_choice.word();
         return Err(Error::action(format!("tool_choice is {choice}, and there are no tools")));
     }
     Ok(request)
+}
+
+/// Put `text` at the end of the system text, and before a prompt alone.
+fn tell(text: &str, messages: &mut Vec<Message>, prompt: &mut Option<Arc<str>>) {
+    *prompt = prompt.take().map(|prompt| format!("{text}\n\n{prompt}").into());
+    match messages.first_mut().filter(|first| first.role == Role::System) {
+        Some(system) => system.content = format!("{}\n\n{text}", system.content).into(),
+        None => messages.insert(0, Message::new(Role::System, text)),
+    }
 }
 
 /// The messages, and the prompt where there is nothing else.

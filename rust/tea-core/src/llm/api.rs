@@ -7,10 +7,13 @@ use chrono::DateTime;
 
 use super::backend::{
     Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
-    EmbedRequest, OnText, MAX_PROMPT,
+    EmbedRequest, FinishReason, OnText, MAX_PROMPT,
 };
 use super::endpoint::{without_password, Endpoint};
 use super::openai_format as format;
+use super::openai_request;
+use super::shape::Shape;
+use super::tool_calls;
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Kind};
 use crate::redact::shorten;
@@ -107,7 +110,7 @@ impl From<Error> for Failed {
 
 /// What is made of a response.
 enum Wanted<'a> {
-    Chat(&'a str, Option<OnText<'a>>),
+    Chat(&'a str, &'a ChatRequest, Option<OnText<'a>>),
     Vectors(&'a str, usize),
 }
 
@@ -192,14 +195,25 @@ impl ApiBackend {
         }
         let begun = |error| self.failed(error, true); // a part of the answer may be out already
         match wanted {
-            Wanted::Chat(model, on_text) => {
-                let on_text = on_text.unwrap_or(&|_| ());
+            Wanted::Chat(model, request, on_text) => {
+                // Of a choice the pieces are JSON.
+                let is_choice = matches!(request.shape, Some(Shape::Choices(_)));
+                let pieces = on_text.filter(|_| !is_choice).unwrap_or(&|_| ());
                 let mut reply = format::Reply::default();
                 while !reply.is_done() {
                     let Some(bytes) = response.chunk().await.map_err(begun)? else { break };
-                    reply.feed(&bytes, on_text)?;
+                    reply.feed(&bytes, pieces)?;
                 }
-                Ok(Reply::Chat(reply.finish(model, on_text)?))
+                let reply = checked(reply.finish(model, pieces)?, request).map_err(|error| {
+                    match error.kind == Kind::Api && on_text.is_none() {
+                        true => Failed::Transient(error, None),
+                        false => Failed::Finally(error),
+                    }
+                })?;
+                if let Some(on_text) = on_text.filter(|_| is_choice && !reply.content.is_empty()) {
+                    on_text(&reply.content);
+                }
+                Ok(Reply::Chat(reply))
             }
             Wanted::Vectors(model, count) => {
                 let body = read(&mut *response, format::MAX_REPLY + 1).await.map_err(begun)?;
@@ -273,6 +287,18 @@ impl ApiBackend {
     }
 }
 
+/// The reply, once it has the shape and calls the tools that were asked for.
+fn checked(mut reply: ChatReply, request: &ChatRequest) -> Result<ChatReply, Error> {
+    if !reply.tool_calls.is_empty() || !request.tools.is_empty() {
+        tool_calls::check(request, &reply.tool_calls, Kind::Api)?;
+    }
+    let is_whole = reply.finish_reason != FinishReason::Length;
+    if is_whole && matches!(request.shape, Some(Shape::Choices(_))) {
+        reply.content = openai_request::choice_in(reply.content);
+    }
+    reply.held_to(request.shape.as_ref(), Kind::Api)
+}
+
 /// The beginning of a body, up to about `most` bytes.
 async fn read(response: &mut dyn HttpResponse, most: usize) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
@@ -284,19 +310,19 @@ async fn read(response: &mut dyn HttpResponse, most: usize) -> Result<Vec<u8>, H
 }
 
 /// The body of a chat request.
-fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> Map {
+fn chat_body(
+    request: &ChatRequest,
+    model: &str,
+    limit: &str,
+    form: Vec<(&'static str, Value)>,
+    streams: bool,
+) -> Map {
     let texts = |texts: &[std::sync::Arc<str>]| {
         Value::list(texts.iter().cloned().map(Value::Text).collect())
     };
-    let message = |message: &super::backend::Message| {
-        Value::record([
-            ("role", message.role.word().into()),
-            ("content", Value::Text(message.content.clone())),
-        ])
-    };
     let mut body: Vec<(&str, Value)> = vec![
         ("model", model.into()),
-        ("messages", Value::list(request.messages.iter().map(message).collect())),
+        ("messages", Value::list(request.messages.iter().map(openai_request::message).collect())),
     ];
     let is_sent = |name: &str| SENT.contains(&name) && !request.unsent.contains(&name);
     let sampled = request.sampling.fields().into_iter().filter(|(name, _)| is_sent(name));
@@ -306,6 +332,7 @@ fn chat_body(request: &ChatRequest, model: &str, limit: &str, streams: bool) -> 
     if !request.stop.is_empty() {
         body.push(("stop", texts(&request.stop)));
     }
+    body.extend(form);
     if streams {
         body.push(("stream", true.into()));
         body.push(("stream_options", Value::record([("include_usage", true.into())])));
@@ -324,9 +351,6 @@ impl Backend for ApiBackend {
         on_text: Option<OnText<'a>>,
     ) -> LocalFuture<'a, Result<ChatReply, Error>> {
         Box::pin(async move {
-            if request.shape.is_some() || !request.tools.is_empty() {
-                return Err(Error::action("an API cannot be asked for a shape or tools yet"));
-            }
             let model = self.model(request.model.as_deref())?;
             if request.messages.iter().map(|each| each.content.len()).sum::<usize>() > MAX_PROMPT {
                 let message = format!("the messages have more than {MAX_PROMPT} bytes");
@@ -336,8 +360,9 @@ impl Backend for ApiBackend {
                 true => "max_completion_tokens",
                 false => request.limit_name,
             };
-            let body = chat_body(request, model, limit, on_text.is_some());
-            let wanted = Wanted::Chat(model, on_text);
+            let form = openai_request::form(request)?;
+            let body = chat_body(request, model, limit, form, on_text.is_some());
+            let wanted = Wanted::Chat(model, request, on_text);
             let (timeout, retries) = (request.timeout, request.max_retries);
             match self.post("chat/completions", body, wanted, timeout, retries).await? {
                 Reply::Chat(reply) => Ok(reply),

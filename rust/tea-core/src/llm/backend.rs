@@ -222,6 +222,8 @@ pub struct ChatRequest {
     pub tool_choice: ToolChoice,
     /// Whether the model is to think first; None: as the chat template has it.
     pub thinking: Option<bool>,
+    /// What a `response_format` has beside the schema, API only: name, strict, description.
+    pub schema_options: Map,
 }
 
 /// Texts to turn into vectors.

@@ -8,6 +8,7 @@ pub mod control_tokens;
 pub mod endpoint;
 pub mod model_path;
 pub mod openai_format;
+mod openai_request;
 pub mod parameters;
 pub mod shape;
 pub mod stop_sequence_buffer;

@@ -2,7 +2,9 @@
 //!
 //! Source: OpenAI's API reference: chat completions, streaming events, embeddings, errors.
 
-use super::backend::{ChatReply, EmbedReply, FinishReason, OnText};
+use std::collections::BTreeMap;
+
+use super::backend::{ChatReply, EmbedReply, FinishReason, OnText, ToolCall};
 use crate::errors::{Error, Kind};
 use crate::redact::shorten;
 use crate::value::json;
@@ -94,16 +96,19 @@ fn chat_reply(body: &[u8], asked_model: &str) -> Result<ChatReply, Error> {
     let choice = first_choice(&data)?;
     let message = choice.get("message").and_then(Value::as_map);
     let content = message.and_then(text_of);
+    let mut more = More::default();
+    message.into_iter().for_each(|message| more.take(message));
     let reason = finish_reason(choice)?;
     if content.as_ref().is_none_or(String::is_empty) {
-        refuse_reasoning_alone(message.is_some_and(has_reasoning), reason.as_ref())?;
+        more.refuse_reasoning_alone(reason.as_ref())?;
     }
-    let is_usual = !matches!(reason, Some(FinishReason::Other(_)));
-    if content.is_none() && is_usual {
+    let is_usual = matches!(reason, None | Some(FinishReason::Stop | FinishReason::Length));
+    if content.is_none() && is_usual && more.calls.is_empty() {
         return Err(strange("an answer without a text", body));
     }
     let reason = reason.unwrap_or(FinishReason::Stop);
-    Ok(reply(content.unwrap_or_default(), &data, asked_model, reason, data.get("usage")))
+    let content = content.unwrap_or_default();
+    more.added_to(reply(content, &data, asked_model, reason, data.get("usage")))
 }
 
 /// The text of a message or a delta, which may be in parts; None where it has none.
@@ -119,19 +124,66 @@ fn text_of(message: &Map) -> Option<String> {
     }
 }
 
-/// Whether a message or a delta has reasoning, by either of the names in use.
-fn has_reasoning(message: &Map) -> bool {
-    let names = ["reasoning_content", "reasoning"];
-    names.iter().any(|name| message.get(*name).is_some_and(Value::is_true))
+/// What an answer has beside its text, which comes whole or, in a stream, in pieces.
+#[derive(Default)]
+struct More {
+    reasoning: String,
+    /// Id, name and arguments of the calls of tools, by index.
+    calls: BTreeMap<i128, [String; 3]>,
 }
 
-fn refuse_reasoning_alone(reasons: bool, reason: Option<&FinishReason>) -> Result<(), Error> {
-    if !reasons {
-        return Ok(());
+impl More {
+    /// Take what a message has, or what a delta adds.
+    fn take(&mut self, message: &Map) {
+        // Either of the names in use.
+        let names = ["reasoning_content", "reasoning"];
+        let reasoning = names.iter().filter_map(|name| message.get(*name));
+        let reasoning = reasoning.filter(|value| value.is_true()).find_map(Value::as_text);
+        self.reasoning.push_str(reasoning.unwrap_or_default());
+        let calls = message.get("tool_calls").and_then(Value::as_list).unwrap_or_default();
+        for (position, call) in calls.iter().enumerate() {
+            let call = call.as_map().cloned().unwrap_or_default();
+            let function = call.get("function").and_then(Value::as_map).cloned();
+            let function = function.unwrap_or_default();
+            let index = call.get("index").and_then(Value::as_int).unwrap_or(position as i128);
+            let parts = self.calls.entry(index).or_default();
+            let given = [call.get("id"), function.get("name"), function.get("arguments")];
+            for (part, value) in parts.iter_mut().zip(given) {
+                part.push_str(value.and_then(Value::as_text).unwrap_or_default());
+            }
+        }
     }
-    let ended = reason.map_or_else(String::new, |word| format!(" and ended with {}", word.word()));
-    Err(failed(format!("the API sent reasoning but no text{ended}"))
-        .hint("raise max_tokens: reasoning counts, too"))
+
+    fn refuse_reasoning_alone(&self, reason: Option<&FinishReason>) -> Result<(), Error> {
+        if self.reasoning.is_empty() || !self.calls.is_empty() {
+            return Ok(());
+        }
+        let ended = reason.map(|word| format!(" and ended with {}", word.word()));
+        let ended = ended.unwrap_or_default();
+        Err(failed(format!("the API sent reasoning but no text{ended}"))
+            .hint("raise max_tokens: reasoning counts, too"))
+    }
+
+    fn added_to(self, mut reply: ChatReply) -> Result<ChatReply, Error> {
+        for (index, [id, name, arguments]) in self.calls {
+            let text = if arguments.is_empty() { "{}" } else { &arguments };
+            let read = json::read(text).map_err(|error| {
+                let what = format!("something other than JSON: {error}");
+                failed(format!("the model calls the tool \"{name}\" with {what}"))
+            })?;
+            let Some(arguments) = read.as_map().cloned() else {
+                let what = "arguments that are no map";
+                return Err(failed(format!("the model calls the tool \"{name}\" with {what}")));
+            };
+            let id = if id.is_empty() { format!("call_{}", index + 1) } else { id };
+            reply.tool_calls.push(ToolCall { id: id.into(), name: name.into(), arguments });
+        }
+        if !reply.tool_calls.is_empty() && reply.finish_reason == FinishReason::Stop {
+            reply.finish_reason = FinishReason::ToolCalls;
+        }
+        reply.reasoning = Some(self.reasoning).filter(|text| !text.is_empty());
+        Ok(reply)
+    }
 }
 
 /// An answer whose pieces come as server-sent events.
@@ -143,7 +195,7 @@ struct Stream {
     data: Vec<Vec<u8>>,
     after_return: bool,
     said: String,
-    reasons: bool,
+    more: More,
     first: Option<Map>,
     usage: Option<Value>,
     reason: Option<FinishReason>,
@@ -170,10 +222,10 @@ impl Stream {
             return Err(failed("the API's stream broke off before the answer was complete"));
         };
         if self.said.is_empty() {
-            refuse_reasoning_alone(self.reasons, Some(&reason))?;
+            self.more.refuse_reasoning_alone(Some(&reason))?;
         }
         let first = self.first.unwrap_or_default();
-        Ok(reply(self.said, &first, asked_model, reason, self.usage.as_ref()))
+        self.more.added_to(reply(self.said, &first, asked_model, reason, self.usage.as_ref()))
     }
 
     fn end_of_line(&mut self, on_text: OnText<'_>) -> Result<(), Error> {
@@ -216,7 +268,7 @@ impl Stream {
         if data.get("choices").is_some_and(Value::is_true) {
             let choice = first_choice(&data)?;
             let delta = choice.get("delta").and_then(Value::as_map);
-            self.reasons |= delta.is_some_and(has_reasoning);
+            delta.into_iter().for_each(|delta| self.more.take(delta));
             if let Some(piece) = delta.and_then(text_of).filter(|piece| !piece.is_empty()) {
                 self.said.push_str(&piece);
                 on_text(&piece);
@@ -324,6 +376,7 @@ fn finish_reason(choice: &Map) -> Result<Option<FinishReason>, Error> {
             Some("") => Ok(None),
             Some("stop") => Ok(Some(FinishReason::Stop)),
             Some("length") => Ok(Some(FinishReason::Length)),
+            Some("tool_calls") => Ok(Some(FinishReason::ToolCalls)),
             Some(other) => Ok(Some(FinishReason::Other(other.into()))),
             None => {
                 let shown = shorten(&json::write(word, None), SHOWN);

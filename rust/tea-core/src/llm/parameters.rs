@@ -227,7 +227,19 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
             .text("tool_choice")
             .map_or_else(Default::default, |word| ToolChoice::from_word(&word)),
         thinking: given.flag("thinking"),
+        schema_options: schema_options(params).unwrap_or_default(),
     }
+}
+
+fn schema_options(params: &Map) -> Option<Map> {
+    let form = params.get("response_format")?.as_map()?.get("json_schema")?.as_map()?;
+    let options = form.iter().filter(|(key, _)| &***key != "schema");
+    Some(options.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
+/// Whether the model is told the schema that its answer is held to.
+pub(crate) fn tells_schema(params: &Map, settings: &Map) -> bool {
+    Given(params, settings).flag("schema_in_prompt") != Some(false)
 }
 
 /// A request to decide between texts, without messages.

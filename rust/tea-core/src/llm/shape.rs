@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::schema::validate;
+use crate::spec::{JSON_PROMPT, SCHEMA_PROMPT};
 use crate::value::{json, Value};
 
 /// What an answer is held to.
@@ -35,6 +36,18 @@ impl Shape {
             Shape::Lark(grammar) => ("grammar", text(grammar)),
         };
         Value::record([(key, value)])
+    }
+
+    /// What a model is told of it; None where that is nothing.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Shape::JsonObject => Some(JSON_PROMPT.into()),
+            Shape::JsonSchema(schema) => {
+                Some(SCHEMA_PROMPT.replace("{schema}", &json::write(schema, None)))
+            }
+            _ => None,
+        }
     }
 
     /// What an answer of this shape means.

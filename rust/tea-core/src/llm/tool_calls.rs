@@ -100,6 +100,14 @@ pub(super) fn checked(
     calls.into_iter().map(check).collect()
 }
 
+/// Whether whole calls are of tools that the request has. Errors as `checked`.
+pub(super) fn check(request: &ChatRequest, calls: &[ToolCall], failure: Kind) -> Result<(), Error> {
+    let named = |call: &ToolCall| {
+        (call.id.clone(), (call.name.clone(), Value::map(call.arguments.clone())))
+    };
+    checked(request, calls.iter().map(named).collect(), failure).map(drop)
+}
+
 /// Gives on an answer as it comes, without what is, or may become, the call of a tool.
 pub struct TextBeforeCalls<'a> {
     form: ToolForm,
