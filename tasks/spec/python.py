@@ -99,6 +99,7 @@ def write(table: Table) -> str:
             ("ACTION_BODY", node.of_body("action")),
             ("RUN_BODY", node.of_body("run")),
             ("LOOP_BODY", node.of_body("loop")),
+            ("EACH_BODY", node.of_body("each")),
             ("EMPTY_NODE", node.empty),
         )
     ]

@@ -124,6 +124,7 @@ def write(table: Table) -> str:
             ("RUN_BODY", "code has", node.of_body("run")),
             ("STEPS_BODY", "several bodies have", node.of_body("steps")),
             ("LOOP_BODY", "a loop has", node.of_body("loop")),
+            ("EACH_BODY", "branches over a list have", node.of_body("each")),
             ("EMPTY_NODE", "a node without a body has", node.empty),
         )
         for line in _names(name, f"The keys that {about}.", keys)

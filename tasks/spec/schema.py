@@ -38,8 +38,9 @@ def write(table: Table) -> str:
     for name in ("node", "step"):
         definition = schema["definitions"][name]
         definition["allOf"] = [_choice(of, names) for of, names, _ in _families(table.actions)]
-        for key in ("uses", "action"):
-            definition["properties"][key]["enum"] = [action.name for action in table.actions]
+        names = [action.name for action in table.actions]
+        definition["properties"]["uses"]["enum"] = names
+        definition["properties"]["action"]["anyOf"][0] = {"enum": names}
     text = json.dumps(schema, ensure_ascii=False, indent=1).replace("#/$defs/", "#/definitions/")
     return text.replace("{\n ", "{", 1) + "\n"
 

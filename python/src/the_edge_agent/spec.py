@@ -202,18 +202,25 @@ NODE = Level(
         "uses": ValueType("name", "text, not empty"),
         "with": ValueType("map", "a map"),
         "output": ValueType("output", "text, or a map"),
-        "action": ValueType("name", "text, not empty"),
+        "action": ValueType("action", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
         "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
         "script": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
         "language": ValueType("choice", "one of python, lua, prolog", words=("python", "lua", "prolog",)),
         "steps": ValueType("steps", "a list of one or more"),
-        "type": ValueType("choice", "one of while_loop", words=("while_loop",)),
+        "type": ValueType("choice", "one of while_loop, dynamic_parallel", words=("while_loop", "dynamic_parallel",)),
         "condition": ValueType("condition", "text or a truth value"),
         "max_iterations": ValueType("whole", "a whole number from 1 to 1000", least=1, most=1000),
         "on_max_iterations": ValueType("choice", "one of error, stop", words=("error", "stop",)),
         "body": ValueType("nodes", "a list of one or more"),
+        "items": ValueType("items", "a list, or a template that gives one"),
+        "item_var": ValueType("name", "text, not empty"),
+        "index_var": ValueType("name", "text, not empty"),
+        "max_concurrency": ValueType("concurrency", "a whole number from 1 on, or a template that gives one"),
+        "fail_fast": ValueType("flag", "true or false"),
+        "parallel_config": ValueType("parallel_config", "a map"),
+        "fan_in": ValueType("any", "any value"),
         "goto": ValueType("goto", "the name of a node, or a list of {if, to} that is not empty"),
         "retry": ValueType("retry", "a map"),
         "fallback": ValueType("name", "text, not empty"),
@@ -222,7 +229,16 @@ NODE = Level(
         "metadata": ValueType("any", "any value"),
     },
     {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
+    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
+)
+PARALLEL_CONFIG = Level(
+    "parallel_config",
+    {
+        "max_concurrency": ValueType("concurrency", "a whole number from 1 on, or a template that gives one"),
+        "fail_fast": ValueType("flag", "true or false"),
+    },
+    {},
+    frozenset(),
 )
 STEP = Level(
     "a step",
@@ -231,7 +247,7 @@ STEP = Level(
         "uses": ValueType("name", "text, not empty"),
         "with": ValueType("map", "a map"),
         "output": ValueType("output", "text, or a map"),
-        "action": ValueType("name", "text, not empty"),
+        "action": ValueType("action", "text, not empty"),
         "params": ValueType("map", "a map"),
         "outputs": ValueType("output", "text, or a map"),
         "run": ValueType("code", "code, {type: python, code}, or {type: expression, value, output_key}"),
@@ -242,7 +258,7 @@ STEP = Level(
         "metadata": ValueType("any", "any value"),
     },
     {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
+    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
 )
 EXPRESSION = Level(
     "run",
@@ -276,24 +292,26 @@ GOTO = Level(
 EDGE = Level(
     "an edge",
     {
-        "type": ValueType("choice", "one of normal, entry, finish", words=("normal", "entry", "finish",)),
+        "type": ValueType("choice", "one of normal, entry, finish, parallel", words=("normal", "entry", "finish", "parallel",)),
+        "fan_in": ValueType("name", "text, not empty"),
         "from": ValueType("name", "text, not empty"),
         "to": ValueType("name", "text, not empty"),
         "when": ValueType("condition", "text or a truth value"),
         "condition": ValueType("edge_condition", "text, a truth value, or {type: expression, value}"),
     },
     {"observability": "", "endpoint": "", "metadata": "", "description": ""},
-    frozenset({"parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"}),
+    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"}),
 )
 ANY_NODE = frozenset({"name", "goto", "retry", "fallback", "on_error", "description", "metadata"})
 ANY_STEP = frozenset({"name", "description", "metadata"})
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
 RUN_BODY = frozenset({"run", "script", "language"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "on_max_iterations", "body"})
+EACH_BODY = frozenset({"items", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 
 # Why keys of one style of body change nothing in the others.
-ELSEWHERE: Mapping[str, str] = {"output": "the code names the keys that it writes", "outputs": "the code names the keys that it writes", "language": "there is no code", "condition": "the node always runs"}
+ELSEWHERE: Mapping[str, str] = {"output": "the code names the keys that it writes", "outputs": "the code names the keys that it writes", "language": "there is no code", "condition": "the node always runs", "fan_in": "the node that comes after branches is named where they begin"}
 
 # What an API is sent; null for one of these lets it choose itself.
 SENT = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty",)

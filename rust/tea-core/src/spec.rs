@@ -43,12 +43,20 @@ pub enum Kind {
     Texts,
     /// `output`.
     Output,
+    /// `action`.
+    Action,
     /// `code`.
     Code,
     /// `steps`.
     Steps,
     /// `condition`.
     Condition,
+    /// `items`.
+    Items,
+    /// `concurrency`.
+    Concurrency,
+    /// `parallel_config`.
+    ParallelConfig,
     /// `goto`.
     Goto,
     /// `retry`.
@@ -356,18 +364,25 @@ pub const NODE: Level = Level {
         ("uses", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("with", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("output", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("action", ValueType { kind: Kind::Action, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
         ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
         ("script", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
         ("language", ValueType { kind: Kind::Choice, expected: "one of python, lua, prolog", least: None, most: None, above: None, words: &["python", "lua", "prolog"] }),
         ("steps", ValueType { kind: Kind::Steps, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
-        ("type", ValueType { kind: Kind::Choice, expected: "one of while_loop", least: None, most: None, above: None, words: &["while_loop"] }),
+        ("type", ValueType { kind: Kind::Choice, expected: "one of while_loop, dynamic_parallel", least: None, most: None, above: None, words: &["while_loop", "dynamic_parallel"] }),
         ("condition", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("max_iterations", ValueType { kind: Kind::Whole, expected: "a whole number from 1 to 1000", least: Some(1.0), most: Some(1000.0), above: None, words: &[] }),
         ("on_max_iterations", ValueType { kind: Kind::Choice, expected: "one of error, stop", least: None, most: None, above: None, words: &["error", "stop"] }),
         ("body", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
+        ("items", ValueType { kind: Kind::Items, expected: "a list, or a template that gives one", least: None, most: None, above: None, words: &[] }),
+        ("item_var", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("index_var", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("max_concurrency", ValueType { kind: Kind::Concurrency, expected: "a whole number from 1 on, or a template that gives one", least: None, most: None, above: None, words: &[] }),
+        ("fail_fast", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("parallel_config", ValueType { kind: Kind::ParallelConfig, expected: "a map", least: None, most: None, above: None, words: &[] }),
+        ("fan_in", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
         ("goto", ValueType { kind: Kind::Goto, expected: "the name of a node, or a list of {if, to} that is not empty", least: None, most: None, above: None, words: &[] }),
         ("retry", ValueType { kind: Kind::Retry, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("fallback", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
@@ -376,7 +391,18 @@ pub const NODE: Level = Level {
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
+    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
+};
+
+/// The keys of parallel_config.
+pub const PARALLEL_CONFIG: Level = Level {
+    title: "parallel_config",
+    known: Types(&[
+        ("max_concurrency", ValueType { kind: Kind::Concurrency, expected: "a whole number from 1 on, or a template that gives one", least: None, most: None, above: None, words: &[] }),
+        ("fail_fast", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+    ]),
+    ignored: &[],
+    unsupported: &[],
 };
 
 /// The keys of a step.
@@ -387,7 +413,7 @@ pub const STEP: Level = Level {
         ("uses", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("with", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("output", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
-        ("action", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("action", ValueType { kind: Kind::Action, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("params", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("outputs", ValueType { kind: Kind::Output, expected: "text, or a map", least: None, most: None, above: None, words: &[] }),
         ("run", ValueType { kind: Kind::Code, expected: "code, {type: python, code}, or {type: expression, value, output_key}", least: None, most: None, above: None, words: &[] }),
@@ -398,7 +424,7 @@ pub const STEP: Level = Level {
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "items", "item_var", "index_var", "max_concurrency", "fail_fast", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
+    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
 };
 
 /// The keys of run.
@@ -440,14 +466,15 @@ pub const GOTO: Level = Level {
 pub const EDGE: Level = Level {
     title: "an edge",
     known: Types(&[
-        ("type", ValueType { kind: Kind::Choice, expected: "one of normal, entry, finish", least: None, most: None, above: None, words: &["normal", "entry", "finish"] }),
+        ("type", ValueType { kind: Kind::Choice, expected: "one of normal, entry, finish, parallel", least: None, most: None, above: None, words: &["normal", "entry", "finish", "parallel"] }),
+        ("fan_in", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("from", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("to", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
-    unsupported: &["parallel", "targets", "fan_in", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"],
+    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"],
 };
 
 /// The keys that every node may have.
@@ -468,11 +495,14 @@ pub const STEPS_BODY: &[&str] = &["steps"];
 /// The keys that a loop has.
 pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "on_max_iterations", "body"];
 
+/// The keys that branches over a list have.
+pub const EACH_BODY: &[&str] = &["items", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"];
+
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];
 
 /// Why keys of one style of body change nothing in the others.
-pub const ELSEWHERE: &[(&str, &str)] = &[("output", "the code names the keys that it writes"), ("outputs", "the code names the keys that it writes"), ("language", "there is no code"), ("condition", "the node always runs")];
+pub const ELSEWHERE: &[(&str, &str)] = &[("output", "the code names the keys that it writes"), ("outputs", "the code names the keys that it writes"), ("language", "there is no code"), ("condition", "the node always runs"), ("fan_in", "the node that comes after branches is named where they begin")];
 
 /// What an API is sent; null for one of these lets it choose itself.
 pub const SENT: &[&str] = &["temperature", "max_tokens", "max_completion_tokens", "top_p", "frequency_penalty", "presence_penalty"];

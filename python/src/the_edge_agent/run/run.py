@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,17 +18,20 @@ from the_edge_agent.errors import (
     WorkflowFailed,
 )
 from the_edge_agent.redact import Masker, StreamMask
-from the_edge_agent.run import route
+from the_edge_agent.run import branches, route
 from the_edge_agent.run.code_actions import CodeActions
 from the_edge_agent.suggest import nearest
-from the_edge_agent.template.template import Template, render_map
-from the_edge_agent.value.value import to_data
+from the_edge_agent.template.template import Template, render_map, render_tree
+from the_edge_agent.value.value import describe, to_data
 from the_edge_agent.workflow import code, retry, settings
+from the_edge_agent.workflow.branches import CONCURRENCY, RESULTS, is_concurrency
 from the_edge_agent.workflow.model import (
     END,
     START,
     ActionBody,
     CodeBody,
+    EachBody,
+    Fork,
     LoopBody,
     Node,
     Step,
@@ -88,8 +93,10 @@ class _Run:
         self._memory: dict[str, Any] = {}
         self._settings: dict[str, Any] = {}
         self._masker = Masker(host.secrets, {}, host.env)
-        self._runs = 0
-        self._warned = False
+        self._runs = itertools.count(1)
+        self._warned: set[str] = set()  # nodes
+        self._names: dict[str, Any] = {}  # further names of templates, in a branch
+        self._index: int | None = None  # of the branch that this is
 
     async def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._emit({"type": "start", "workflow": self._workflow.name})
@@ -115,12 +122,93 @@ class _Run:
             name = route.entry(self._workflow, self._scope(state))
         except TeaError as error:
             raise self._failed(START, "", error) from error
-        while name != END:
+        await self._follow(name, END, state)
+
+    async def _follow(self, name: str, end: str, state: dict[str, Any]) -> None:
+        """Run nodes from ``name`` on until ``end`` is next, or the run ends."""
+        while name not in (end, END):
             node = self._nodes[name]
             outcome = await self._visit(node, state)
             state.update(outcome.update)
             self._completed(node, outcome)
-            name = outcome.jump or self._next(node, state, outcome.result)
+            fork = self._workflow.forks.get(name)
+            if fork is not None and outcome.jump is None and node.goto is None:
+                await self._fork(node, fork, state)
+                name = fork.fan_in.to
+            else:
+                name = outcome.jump or self._next(node, state, outcome.result)
+
+    # --- branches
+
+    async def _fork(self, node: Node, fork: Fork, state: dict[str, Any]) -> None:
+        """Run the branches of parallel edges; what came of them is ``parallel_results``."""
+        scope = self._scope(state)
+        try:
+            rules = [
+                rule
+                for rule in fork.branches
+                if rule.condition is None or rule.condition.holds(scope)
+            ]
+        except TeaError as error:
+            raise self._failed(node.name, "", error) from error
+
+        async def follow(index: int) -> dict[str, Any]:
+            first, own = rules[index].to, dict(state)
+            run = self._branch(index, {})
+            try:
+                await run._follow(first, fork.fan_in.to, own)
+            except _Stopped:
+                raise
+            except WorkflowFailed as failed:
+                return branches.result(index, own, first, _error_data(failed))
+            return branches.result(index, own, first)
+
+        results = await branches.run_all(len(rules), len(rules), follow)
+        state[RESULTS] = results
+
+    def _branch(self, index: int, names: dict[str, Any]) -> _Run:
+        """Return this run as a branch of it sees it: the same but for names and events."""
+        run = copy.copy(self)
+        run._index = index
+        run._names = {**self._names, **names}
+        return run
+
+    async def _each(self, node: Node, body: EachBody, state: Mapping[str, Any]) -> Outcome:
+        """Run the steps for each item."""
+        try:
+            items, limit = self._each_of(body, state)
+        except TeaError as error:
+            raise self._failed(node.name, "dynamic_parallel", error) from error
+
+        async def one(index: int) -> dict[str, Any]:
+            names = {body.item_var: items[index], body.index_var: index}
+            run = self._branch(index, names)
+            own = {**state, **names}
+            try:
+                outcome = await run._steps(node, body.steps, own)
+            except _Stopped:
+                raise
+            except WorkflowFailed as failed:
+                if body.fail_fast:
+                    raise
+                return branches.result(index, own, node.name, _error_data(failed))
+            run._completed(node, outcome)
+            return branches.result(index, {**own, **outcome.update}, node.name)
+
+        results = await branches.run_all(len(items), limit, one)
+        return Outcome({body.output: results, RESULTS: results}, results)
+
+    def _each_of(self, body: EachBody, state: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """Return the items, and how many branches may run at a time."""
+        scope = self._scope(state)
+        items = self._clean(render_tree(body.items, scope))
+        if not isinstance(items, list):
+            raise ActionError(f"items: expected a list, got {describe(items)}")
+        limit = render_tree(body.max_concurrency, scope)
+        limit = branches.DEFAULT_CONCURRENCY if limit is None else limit
+        if not is_concurrency(limit):
+            raise ActionError(f"max_concurrency: expected {CONCURRENCY}")
+        return items, limit
 
     def _next(self, node: Node, state: dict[str, Any], result: Any) -> str:
         try:
@@ -158,8 +246,7 @@ class _Run:
 
     def _count(self, node: Node) -> None:
         limit = self._settings.get("max_iterations", settings.DEFAULT_MAX_ITERATIONS)
-        self._runs += 1
-        if self._runs > limit:
+        if next(self._runs) > limit:
             error = LimitError(
                 f"the run is over its limit of {limit} node runs",
                 hint="settings.max_iterations raises it",
@@ -176,7 +263,12 @@ class _Run:
             return Outcome({})
         if isinstance(node.body, LoopBody):
             return await self._loop(node, node.body, dict(state))
+        if isinstance(node.body, EachBody):
+            return await self._each(node, node.body, state)
         steps = node.body.steps if isinstance(node.body, StepsBody) else (node.body,)
+        return await self._steps(node, steps, state)
+
+    async def _steps(self, node: Node, steps: Iterable[Step], state: Mapping[str, Any]) -> Outcome:
         current = dict(state)
         update: dict[str, Any] = {}
         result = None
@@ -221,7 +313,7 @@ class _Run:
     def _warn_of_changes(self, node: Node, changed: Mapping[str, Any]) -> None:
         """Say once in a run that code has changed the state instead of returning its update."""
         if changed and not self._warned:
-            self._warned = True
+            self._warned.add(node.name)
             key = self._masker.text(next(iter(changed)))
             self._host.warn(
                 f'{node.place}: warning: the code of "{node.name}" changes state["{key}"] itself;'
@@ -232,7 +324,7 @@ class _Run:
         self, node: Node, state: Mapping[str, Any], action: str, params: dict[str, Any]
     ) -> Any:
         stream = StreamMask(self._masker)
-        token = self._clean({"type": "token", "node": node.name})
+        token = self._clean(self._indexed({"type": "token", "node": node.name}))
 
         def emit(event: Event) -> None:
             if event.get("type") != "token":
@@ -311,6 +403,7 @@ class _Run:
 
     def _scope(self, state: Mapping[str, Any]) -> dict[str, Any]:
         return {
+            **self._names,
             "state": state,
             "variables": self._workflow.variables,
             "data": self._workflow.data,
@@ -327,7 +420,11 @@ class _Run:
         self._host.emit(self._clean(event))
 
     def _completed(self, node: Node, outcome: Outcome) -> None:
-        self._emit({"type": "node_complete", "node": node.name, "update": outcome.update})
+        event = {"type": "node_complete", "node": node.name, "update": outcome.update}
+        self._emit(self._indexed(event))
+
+    def _indexed(self, event: Event) -> Event:
+        return event if self._index is None else {**event, "index": self._index}
 
     def _failed(self, node: str, action: str, error: TeaError) -> WorkflowFailed:
         """Return the failure of a node, with no secret in its message."""

@@ -161,7 +161,7 @@ def run(
         LimitError: the result is too large.
     """
     given = {
-        "state": to_data(state),
+        "state": _with_attributes(to_data(state)),
         "variables": to_data(variables),
         "json": json,
         "actions": actions,
@@ -183,6 +183,28 @@ def run(
     except (Exception, SystemExit) as error:
         raise _code_error(error) from error
     return Done(_as_data(result), _changed(state, given["state"]))
+
+
+class _Result(dict[str, Any]):
+    """The result of a branch, whose keys are attributes, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(name)
+
+
+_RESULT = {"index", "state", "source_node", "success", "error"}
+
+
+def _with_attributes(value: Any) -> Any:
+    """Copy JSON data; results of branches have attributes in the copy."""
+    if isinstance(value, list):
+        return [_with_attributes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    copied = {key: _with_attributes(item) for key, item in value.items()}
+    return _Result(copied) if value.keys() == _RESULT else copied
 
 
 def _new_names(names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from the_edge_agent.workflow.model import (
     END,
     START,
     ActionBody,
+    EachBody,
+    Fork,
     LoopBody,
     Node,
     Rule,
@@ -72,7 +74,7 @@ def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow
     tree = settings.read(diagnostics.table(value, "settings"), diagnostics)
     node_reader = NodeReader(diagnostics, actions, variables)
     nodes = _nodes(value, diagnostics, node_reader)
-    places, edges = _edges(diagnostics.items(value, "edges"), diagnostics)
+    places, edges, forks = _edges(diagnostics.items(value, "edges"), diagnostics)
     workflow = Workflow(
         file=value.place.file,
         name=_text(value, "name"),
@@ -84,6 +86,7 @@ def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow
         settings=tree,
         nodes=nodes,
         edges=edges,
+        forks=forks,
         actions=actions,
         warnings=(),
     )
@@ -149,10 +152,11 @@ def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
 
 def _edges(
     items: SequenceNode | None, diagnostics: Diagnostics
-) -> tuple[dict[str, Location], Edges]:
-    """Read the edges: the place of each source's first edge, and the edges by source."""
+) -> tuple[dict[str, Location], Edges, dict[str, Fork]]:
+    """Read the edges: the place of each source's first edge, edges and forks by source."""
     places: dict[str, Location] = {}
     edges: Edges = {}
+    forks: dict[str, Fork] = {}
     for item in items.items if items else ():
         if not isinstance(item, MappingNode):
             diagnostics.problem(item.place, "expected an edge: {from, to}")
@@ -176,8 +180,46 @@ def _edges(
             continue
         places.setdefault(source, _place_of(item, "from"))
         rule = Rule(target, condition, _place_of(item, "to"))
+        if _type(item) == "parallel":
+            _add_branch(forks, item, source, rule, diagnostics)
+            continue
+        if "fan_in" in item:
+            place = item.entries["fan_in"].place
+            diagnostics.problem(place, "fan_in belongs to an edge of type parallel")
         edges[source] = (*edges.get(source, ()), rule)
-    return places, edges
+    for source in forks.keys() & edges.keys():
+        message = f"from: parallel edges and others leave {source}"
+        diagnostics.problem(edges[source][0].place, message, "give all of them type: parallel")
+    return places, edges, forks
+
+
+def _type(table: MappingNode) -> str:
+    entry = table.entries.get("type")
+    return shown(entry.value) if entry else ""
+
+
+def _add_branch(
+    forks: dict[str, Fork],
+    item: MappingNode,
+    source: str,
+    rule: Rule,
+    diagnostics: Diagnostics,
+) -> None:
+    """Add a parallel edge to the fork of its source."""
+    fan_in = diagnostics.text(item, "fan_in")
+    if source == START:
+        diagnostics.problem(item.place, "a parallel edge cannot leave the start")
+    if "fan_in" not in item:
+        diagnostics.problem(item.place, "a parallel edge needs fan_in: where its branch ends")
+    if fan_in is None:
+        return
+    place = _place_of(item, "fan_in")
+    fork = forks.setdefault(source, Fork((), Rule(fan_in, None, place)))
+    if fork.fan_in.to != fan_in:
+        diagnostics.problem(
+            place, f"fan_in: other parallel edges of {source} end at {fork.fan_in.to}"
+        )
+    forks[source] = replace(fork, branches=(*fork.branches, rule))
 
 
 def _place_of(table: MappingNode, key: str) -> Location:
@@ -187,8 +229,8 @@ def _place_of(table: MappingNode, key: str) -> Location:
 
 def _fixed_ends(table: MappingNode, diagnostics: Diagnostics) -> dict[str, str]:
     """Return the end of an edge that its type says: of type entry ``from``, of finish ``to``."""
-    entry = diagnostics.value(table, "type", spec.EDGE.known["type"])
-    kind = shown(entry.value) if entry else ""
+    diagnostics.value(table, "type", spec.EDGE.known["type"])
+    kind = _type(table)
     fixed = {"entry": {"from": START}, "finish": {"to": END}}.get(kind, {})
     for key, name in fixed.items():
         if (given := diagnostics.text(table, key)) not in (None, name):
@@ -248,9 +290,14 @@ def _check_targets(
     for rules in workflow.edges.values():
         for rule in rules:
             check(rule.to, rule.place, "to", names | {END})
+    for fork in workflow.forks.values():
+        for rule in fork.branches:
+            check(rule.to, rule.place, "to", names)
+        check(fork.fan_in.to, fork.fan_in.place, "fan_in", names)
     for node in _with_bodies(workflow.nodes):
         for rule in node.goto or ():
-            check(rule.to, rule.place, "goto", names | {END})
+            is_fan_in = isinstance(node.body, EachBody) and node.body.fan_in is not None
+            check(rule.to, rule.place, "fan_in" if is_fan_in else "goto", names | {END})
         if "fallback" in node.on_error:
             place = node.fallback_place or node.place
             check(node.on_error["fallback"], place, "fallback", names | {END})
@@ -279,7 +326,7 @@ def _warn_unreachable(workflow: Workflow, diagnostics: Diagnostics) -> None:
 
 def _nodes_run_by(node: Node) -> Iterator[tuple[str, Location]]:
     """Yield the nodes that the actions of a node have run out of turn."""
-    steps = node.body.steps if isinstance(node.body, StepsBody) else (node.body,)
+    steps = node.body.steps if isinstance(node.body, StepsBody | EachBody) else (node.body,)
     for step in steps:
         if isinstance(step, ActionBody):
             yield from step.nodes
@@ -300,7 +347,9 @@ def _reachable(workflow: Workflow) -> set[str]:
             continue
         reached.add(name)
         node = nodes[name]
-        rules = node.goto or workflow.edges.get(name)
+        fork = workflow.forks.get(name)
+        branches = (*fork.branches, fork.fan_in) if fork else None
+        rules = node.goto or branches or workflow.edges.get(name)
         todo += [rule.to for rule in rules] if rules else [following[name]]
         todo += [
             each.on_error["fallback"]

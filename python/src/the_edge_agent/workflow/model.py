@@ -64,7 +64,24 @@ class LoopBody:
     stops: bool = False  # at the limit, instead of failing
 
 
-Body = Step | StepsBody | LoopBody
+@dataclass(frozen=True, slots=True)
+class EachBody:
+    """``type: dynamic_parallel``: a branch for each item, on a copy of the state.
+
+    ``items`` and ``max_concurrency`` may be templates; None leaves the number to the engine.
+    """
+
+    items: Any
+    item_var: str
+    index_var: str
+    steps: tuple[Step, ...]
+    max_concurrency: Any
+    fail_fast: bool
+    output: str
+    fan_in: str | None  # where the run goes next; it is the node's goto, too
+
+
+Body = Step | StepsBody | LoopBody | EachBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,14 @@ class Rule:
     to: str
     condition: Condition | None
     place: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """The parallel edges of a node: branches that begin at ``branches`` and end at ``fan_in``."""
+
+    branches: tuple[Rule, ...]
+    fan_in: Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +127,6 @@ class Workflow:
     settings: dict[str, Any]
     nodes: tuple[Node, ...]
     edges: Mapping[str, tuple[Rule, ...]]  # by the node that they leave
+    forks: Mapping[str, Fork]  # the same of parallel edges
     actions: Registry
     warnings: tuple[Problem, ...]

@@ -15,11 +15,20 @@ use crate::workflow::model::{Body, ExpressionValue, Node, Output, Step};
 
 impl Run<'_> {
     pub(super) async fn execute(&self, node: &Node, state: &Map) -> Result<Outcome, Fault> {
-        let steps = match &node.body {
-            Body::None => &[][..],
-            Body::Steps(steps) => steps,
-            Body::Loop { .. } => return self.while_loop(node, state.clone()).await,
-        };
+        match &node.body {
+            Body::None => self.steps(node, &[], state).await,
+            Body::Steps(steps) => self.steps(node, steps, state).await,
+            Body::Each(each) => self.each(node, each, state).await,
+            Body::Loop { .. } => self.while_loop(node, state.clone()).await,
+        }
+    }
+
+    pub(super) async fn steps(
+        &self,
+        node: &Node,
+        steps: &[Step],
+        state: &Map,
+    ) -> Result<Outcome, Fault> {
         let mut current = state.clone();
         let mut outcome = Outcome { update: Map::new(), result: Value::Null, jump: None };
         for step in steps {
@@ -82,12 +91,12 @@ impl Run<'_> {
         let stream = RefCell::new(StreamMask::new(&self.masker));
         let token = |text: String| {
             if !text.is_empty() {
-                self.host.emit(&Event::Token { node: node.name.clone(), text });
+                self.emit(Event::Token { node: node.name.clone(), text });
             }
         };
         let emit = |event: Event| match event {
             Event::Token { text, .. } => token(stream.borrow_mut().feed(&text)),
-            other => self.host.emit(&other),
+            other => self.emit(other),
         };
         let result = spec
             .action

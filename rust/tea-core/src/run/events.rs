@@ -28,6 +28,8 @@ pub enum Event {
         /// What `state.__error__` would be.
         error: Map,
     },
+    /// What happened in a branch; its number.
+    Branch(usize, Box<Event>),
     /// The run is done; the final state.
     Complete(Map),
 }
@@ -60,6 +62,11 @@ impl Event {
             ]),
             Event::Error { node: None, error } => {
                 Value::record([("type", "error".into()), ("error", map(error))])
+            }
+            Event::Branch(index, event) => {
+                let mut fields = event.to_value().as_map().cloned().unwrap_or_default();
+                fields.insert("index".into(), Value::Int(*index as i128));
+                Value::map(fields)
             }
             Event::Complete(state) => {
                 Value::record([("type", "complete".into()), ("state", map(state))])

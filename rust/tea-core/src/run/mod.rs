@@ -4,6 +4,7 @@ pub mod events;
 pub(crate) mod route;
 
 mod bodies;
+mod branches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -85,18 +86,24 @@ enum Fault {
     Run(Failure),
 }
 
+/// One run, or a branch of it, which shares all but its names and its number.
+#[derive(Clone)]
 struct Run<'w> {
     workflow: &'w Workflow,
     actions: &'w Registry,
     host: &'w dyn Host,
-    nodes: HashMap<&'w str, &'w Node>,
-    memory: RefCell<Map>,
-    settings: Map,
-    error_handling: RetryOverrides,
+    nodes: Rc<HashMap<&'w str, &'w Node>>,
+    memory: Rc<RefCell<Map>>,
+    settings: Rc<Map>,
+    error_handling: Rc<RetryOverrides>,
     limit: u64,
     scope: [(&'static str, Value); 5],
+    /// Further names of templates, in a branch.
+    names: Vec<(String, Value)>,
+    /// The number of the branch that this is.
+    index: Option<usize>,
     masker: Rc<Masker>,
-    runs: Cell<u64>,
+    runs: Rc<Cell<u64>>,
     /// What stopped the run while an action had a node run.
     stopped: RefCell<Option<Failure>>,
 }
@@ -125,9 +132,11 @@ impl<'w> Run<'w> {
             workflow,
             actions,
             host,
-            nodes: workflow.nodes.iter().map(|node| (node.name.as_str(), node)).collect(),
-            memory: RefCell::default(),
-            error_handling: RetryOverrides::from_values(handling.map(|(k, v)| (&**k, v.clone()))),
+            nodes: Rc::new(workflow.nodes.iter().map(|node| (&*node.name, node)).collect()),
+            memory: Rc::default(),
+            error_handling: Rc::new(RetryOverrides::from_values(
+                handling.map(|(k, v)| (&**k, v.clone())),
+            )),
             limit: limit
                 .map_or(settings::DEFAULT_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
             scope: [
@@ -137,9 +146,11 @@ impl<'w> Run<'w> {
                 ("env", env),
                 ("secrets", given.secrets),
             ],
-            settings,
+            settings: Rc::new(settings),
+            names: Vec::new(),
+            index: None,
             masker,
-            runs: Cell::new(0),
+            runs: Rc::default(),
             stopped: RefCell::default(),
         };
         Ok((run, state))
@@ -147,24 +158,41 @@ impl<'w> Run<'w> {
 
     async fn walk(&self, mut state: Map) -> Result<Map, RunError> {
         let workflow = self.workflow;
-        let mut name = match route::entry(workflow, &self.scope(&state)) {
+        let name = match route::entry(workflow, &self.scope(&state)) {
             Ok(name) => name.to_string(),
             Err(error) => return Err(self.failed(START, "", error).into()),
         };
-        while name != END {
-            let Some(node) = self.nodes.get(name.as_str()).copied() else { break };
-            let outcome = match self.visit(node, &state).await {
-                Ok(outcome) => outcome,
-                Err(Fault::Node(failure) | Fault::Run(failure)) => return Err(failure.into()),
-            };
-            state.extend(outcome.update.clone());
-            self.completed(node, outcome.update);
-            name = match outcome.jump {
-                Some(jump) => jump,
-                None => self.next(node, &mut state, &outcome.result)?,
-            };
+        match self.follow(name, END, &mut state).await {
+            Ok(()) => Ok(state),
+            Err(Fault::Node(failure) | Fault::Run(failure)) => Err(failure.into()),
         }
-        Ok(state)
+    }
+
+    /// Run nodes from `name` on until `end` is next, or the run ends.
+    fn follow<'s>(
+        &'s self,
+        mut name: String,
+        end: &'s str,
+        state: &'s mut Map,
+    ) -> LocalFuture<'s, Result<(), Fault>> {
+        Box::pin(async move {
+            while name != end && name != END {
+                let Some(node) = self.nodes.get(name.as_str()).copied() else { break };
+                let outcome = self.visit(node, state).await?;
+                state.extend(outcome.update.clone());
+                self.completed(node, outcome.update);
+                let fork = self.workflow.forks.get(&name).filter(|_| node.goto.is_none());
+                name = match (outcome.jump, fork) {
+                    (Some(jump), _) => jump,
+                    (None, Some(fork)) => {
+                        self.fork(node, fork, state).await?;
+                        fork.fan_in.to.clone()
+                    }
+                    (None, None) => self.next(node, state, &outcome.result).map_err(Fault::Node)?,
+                };
+            }
+            Ok(())
+        })
     }
 
     fn next(&self, node: &Node, state: &mut Map, result: &Value) -> Result<String, Failure> {
@@ -240,7 +268,7 @@ impl<'w> Run<'w> {
     fn scope(&self, state: &Map) -> Scope {
         let mut names = vec![("state", Value::map(state.clone()))];
         names.extend(self.scope.iter().cloned());
-        Scope::new(names)
+        Scope::new(names).with(&self.names)
     }
 
     /// A copy of what goes into the state: JSON data without secrets.
@@ -249,7 +277,14 @@ impl<'w> Run<'w> {
     }
 
     fn completed(&self, node: &Node, update: Map) {
-        self.host.emit(&Event::NodeComplete { node: node.name.clone(), update });
+        self.emit(Event::NodeComplete { node: node.name.clone(), update });
+    }
+
+    fn emit(&self, event: Event) {
+        match self.index {
+            Some(index) => self.host.emit(&Event::Branch(index, Box::new(event))),
+            None => self.host.emit(&event),
+        }
     }
 
     /// The failure of a node, with no secret in its message.

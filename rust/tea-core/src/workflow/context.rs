@@ -8,4 +8,6 @@ pub(crate) struct Context<'a> {
     pub diagnostics: &'a mut Diagnostics,
     pub actions: &'a Registry,
     pub engine: &'a str,
+    /// The names of templates; in branches also those of the item.
+    pub scopes: &'a [&'a str],
 }

@@ -14,7 +14,7 @@ use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
-use crate::workflow::model::{Body, Node, Rule, Step, Workflow, END, START};
+use crate::workflow::model::{Body, Fork, Node, Rule, Step, Workflow, END, START};
 use crate::workflow::settings;
 use crate::workflow::transitions::read_condition;
 use crate::yaml::compose;
@@ -76,7 +76,8 @@ fn read(
     }
     let settings = settings::read(diagnostics.table(table, "settings"), diagnostics);
     let nodes = read_nodes(document, table, diagnostics, actions, engine);
-    let edges = read_edges(diagnostics.items(table, "edges").unwrap_or_default(), diagnostics);
+    let (edges, forks) =
+        read_edges(diagnostics.items(table, "edges").unwrap_or_default(), diagnostics);
     let text = |key: &str| table.get(key).and_then(|node| node.text()).map(Into::into);
     let mut workflow = Workflow {
         file: document.place.file.to_string(),
@@ -89,10 +90,12 @@ fn read(
         settings,
         nodes,
         edges: HashMap::new(),
+        forks,
         warnings: Vec::new(),
     };
     check_targets(&workflow, &edges, table, diagnostics);
-    workflow.edges = edges.into_iter().map(|(from, edges)| (from, edges.rules)).collect();
+    let edges = edges.into_iter().filter(|(_, edges)| !edges.rules.is_empty());
+    workflow.edges = edges.map(|(from, edges)| (from, edges.rules)).collect();
     if diagnostics.problems.is_empty() {
         let mut reached = reachable(&workflow);
         let run = with_bodies(&workflow.nodes).flat_map(nodes_run_by);
@@ -147,7 +150,7 @@ fn read_nodes(
         }
         return Vec::new();
     };
-    let nodes = Context { diagnostics, actions, engine }.nodes(items, false);
+    let nodes = Context { diagnostics, actions, engine, scopes: SCOPES }.nodes(items, false);
     let mut seen: HashMap<&str, &Location> = HashMap::new();
     for node in with_bodies(&nodes) {
         let name = node.name.as_str();
@@ -185,6 +188,7 @@ fn inner_nodes(node: &Node) -> &[Node] {
 fn nodes_run_by(node: &Node) -> impl Iterator<Item = &(String, Location)> {
     let steps = match &node.body {
         Body::Steps(steps) => &steps[..],
+        Body::Each(each) => &each.steps,
         _ => &[],
     };
     steps.iter().flat_map(|step| match step {
@@ -204,8 +208,9 @@ struct Edges {
 fn read_edges(
     items: &[Rc<document::Node>],
     diagnostics: &mut Diagnostics,
-) -> IndexMap<String, Edges> {
+) -> (IndexMap<String, Edges>, HashMap<String, Fork>) {
     let mut edges: IndexMap<String, Edges> = IndexMap::new();
+    let mut forks: HashMap<String, Fork> = HashMap::new();
     for item in items {
         let NodeKind::Mapping(table) = &item.kind else {
             diagnostics.problem(&item.place, "expected an edge: {from, to}", "");
@@ -235,12 +240,55 @@ fn read_edges(
         let (Some(source), Some(target)) = (source, target) else { continue };
         let place_of = |key: &str| table.get(key).map_or(&item.place, |node| &node.place).clone();
         let rule = Rule { to: target, condition, place: place_of("to") };
-        let edges = edges
-            .entry(source)
+        let known = edges
+            .entry(source.clone())
             .or_insert_with(|| Edges { place: place_of("from"), rules: Vec::new() });
-        edges.rules.push(rule);
+        if table.get("type").and_then(|kind| kind.text()) == Some("parallel") {
+            add_branch(&mut forks, item, table, source, rule, diagnostics);
+            continue;
+        }
+        if let Some(entry) = table.entry("fan_in") {
+            let message = "fan_in belongs to an edge of type parallel";
+            diagnostics.problem(&entry.place, message, "");
+        }
+        known.rules.push(rule);
     }
-    edges
+    for (source, edges) in &edges {
+        let Some(rule) = edges.rules.first().filter(|_| forks.contains_key(source)) else {
+            continue;
+        };
+        let message = format!("from: parallel edges and others leave {source}");
+        diagnostics.problem(&rule.place, message, "give all of them type: parallel");
+    }
+    (edges, forks)
+}
+
+/// Add a parallel edge to the fork of its source.
+fn add_branch(
+    forks: &mut HashMap<String, Fork>,
+    item: &document::Node,
+    table: &Mapping,
+    source: String,
+    rule: Rule,
+    diagnostics: &mut Diagnostics,
+) {
+    if source == START {
+        diagnostics.problem(&item.place, "a parallel edge cannot leave the start", "");
+    }
+    let Some(node) = table.get("fan_in") else {
+        let message = "a parallel edge needs fan_in: where its branch ends";
+        diagnostics.problem(&item.place, message, "");
+        return;
+    };
+    let Some(fan_in) = diagnostics.text(table, "fan_in") else { return };
+    let end = Rule { to: fan_in.clone(), condition: None, place: node.place.clone() };
+    let fork =
+        forks.entry(source.clone()).or_insert_with(|| Fork { branches: Vec::new(), fan_in: end });
+    if fork.fan_in.to != fan_in {
+        let message = format!("fan_in: other parallel edges of {source} end at {}", fork.fan_in.to);
+        diagnostics.problem(&node.place, message, "");
+    }
+    fork.branches.push(rule);
 }
 
 /// The end of an edge that its type says: of type entry `from`, of finish `to`.
@@ -315,9 +363,17 @@ fn check_targets(
     for rule in edges.values().flat_map(|edges| &edges.rules) {
         check(&rule.to, &rule.place, "to", Some(END));
     }
+    for fork in workflow.forks.values() {
+        for rule in &fork.branches {
+            check(&rule.to, &rule.place, "to", None);
+        }
+        check(&fork.fan_in.to, &fork.fan_in.place, "fan_in", None);
+    }
     for node in with_bodies(&workflow.nodes) {
+        let has_fan_in = matches!(&node.body, Body::Each(each) if each.has_fan_in);
         for rule in node.goto.iter().flatten() {
-            check(&rule.to, &rule.place, "goto", Some(END));
+            let what = if has_fan_in { "fan_in" } else { "goto" };
+            check(&rule.to, &rule.place, what, Some(END));
         }
         if let Some(fallback) = &node.on_error.fallback {
             let place = node.fallback_place.as_ref().unwrap_or(&node.place);
@@ -361,9 +417,14 @@ fn reachable(workflow: &Workflow) -> HashSet<&str> {
         if !reached.insert(node.name.as_str()) {
             continue;
         }
-        match node.goto.as_ref().or(workflow.edges.get(&node.name)) {
-            Some(rules) => todo.extend(targets(rules)),
-            None => todo.extend(workflow.nodes.get(at + 1).map(|next| next.name.clone())),
+        let edges = workflow.edges.get(&node.name).filter(|rules| !rules.is_empty());
+        match (node.goto.as_ref().or(edges), workflow.forks.get(&node.name)) {
+            (None, Some(fork)) => {
+                todo.extend(targets(&fork.branches));
+                todo.push(fork.fan_in.to.clone());
+            }
+            (Some(rules), _) => todo.extend(targets(rules)),
+            (None, None) => todo.extend(workflow.nodes.get(at + 1).map(|next| next.name.clone())),
         }
         let own = std::iter::once(node).chain(inner_nodes(node));
         todo.extend(own.filter_map(|node| node.on_error.fallback.clone()));

@@ -1,5 +1,6 @@
 //! A workflow file: read, checked, and kept as data.
 
+pub(crate) mod branches;
 pub mod condition;
 pub(crate) mod context;
 pub(crate) mod diagnostics;

@@ -67,6 +67,8 @@ pub enum Body {
     None,
     /// One or more steps on one evolving state.
     Steps(Vec<Step>),
+    /// Branches over a list.
+    Each(Box<Each>),
     /// Nodes that run in turn as long as the condition holds.
     Loop {
         /// Tested before each pass.
@@ -78,6 +80,36 @@ pub enum Body {
         /// Whether it stops at the limit instead of failing.
         stops: bool,
     },
+}
+
+/// `type: dynamic_parallel`: a branch for each item, on a copy of the state.
+#[derive(Debug)]
+pub struct Each {
+    /// The items.
+    pub items: ValueTree,
+    /// What the item is called in its branch.
+    pub item_var: String,
+    /// What its number is called.
+    pub index_var: String,
+    /// What a branch does.
+    pub steps: Vec<Step>,
+    /// The most branches at a time, where it is told.
+    pub max_concurrency: Option<ValueTree>,
+    /// Whether the node fails when a branch does.
+    pub fail_fast: bool,
+    /// The key of the state for the results.
+    pub output: Arc<str>,
+    /// Whether it names the node that comes next; its rule is the node's `goto`.
+    pub has_fan_in: bool,
+}
+
+/// The parallel edges of a node.
+#[derive(Debug)]
+pub struct Fork {
+    /// Where the branches begin.
+    pub branches: Vec<Rule>,
+    /// Where they end.
+    pub fan_in: Rule,
 }
 
 /// Where to go, and when; no condition means always. One of a `goto`, or an edge.
@@ -131,6 +163,8 @@ pub struct Workflow {
     pub nodes: Vec<Node>,
     /// The edges by the node that they leave.
     pub edges: HashMap<String, Vec<Rule>>,
+    /// The same of parallel edges.
+    pub forks: HashMap<String, Fork>,
     /// What is doubtful in the file.
     pub warnings: Vec<Problem>,
 }

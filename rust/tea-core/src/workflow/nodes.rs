@@ -3,17 +3,17 @@
 use std::rc::Rc;
 
 use crate::spec;
-use crate::template::SCOPES;
 use crate::value::Value;
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
-use crate::workflow::model::{Body, Node};
+use crate::workflow::model::{Body, Node, Step};
 use crate::workflow::retry::RetryOverrides;
 use crate::workflow::steps::StepReader;
 use crate::workflow::transitions::{read_condition, read_goto, read_on_error};
 use crate::yaml::document::{self, Mapping, NodeKind};
 
-const NOT_DONE: &[&str] = &["dynamic_parallel", "parallel_each", "parallel", "lua", "prolog"];
+const NOT_DONE: &[&str] = &["parallel_each", "parallel", "lua", "prolog"];
+const TYPES: [&str; 2] = ["while_loop", "dynamic_parallel"];
 
 impl Context<'_> {
     /// Read a list of nodes: those of the file, or those of a loop's body.
@@ -33,9 +33,9 @@ impl Context<'_> {
             self.diagnostics.problem(&item.place, "the node has no name", "");
         }
         let shown = name.as_ref().map(|name| format!("node {name}"));
-        let (actions, engine) = (self.actions, self.engine);
+        let (actions, engine, scopes) = (self.actions, self.engine, self.scopes);
         self.diagnostics.within(shown.as_deref(), |diagnostics| {
-            let mut inner = Context { diagnostics, actions, engine };
+            let mut inner = Context { diagnostics, actions, engine, scopes };
             inner.named(item, table, name.unwrap_or_default(), in_loop)
         })
     }
@@ -60,16 +60,19 @@ impl Context<'_> {
             self.diagnostics.problem(&entry.place, "a node in a loop's body cannot have goto", "");
         }
         let body = self.body(item, table, in_loop, so_far).unwrap_or(Body::None);
-        let goto = if in_loop { None } else { read_goto(self.diagnostics, table) };
+        let mut goto = if in_loop { None } else { read_goto(self.diagnostics, table) };
+        if matches!(&body, Body::Each(each) if each.has_fan_in) {
+            goto = self.fan_in(table, goto, in_loop);
+        }
         let (on_error, fallback_place) = read_on_error(self.diagnostics, table);
         Some(Node { name, place: item.place.clone(), body, goto, on_error, fallback_place })
     }
 
-    /// Refuse a `type` other than a loop's; the other keys would only add noise.
+    /// Refuse a `type` that is not done; the other keys would only add noise.
     fn refuse_type(&mut self, table: &Mapping) -> bool {
         let Some(node) = table.get("type") else { return false };
         let shown = node.shown();
-        if shown == "while_loop" {
+        if TYPES.contains(&shown.as_str()) {
             return false;
         }
         if NOT_DONE.contains(&shown.as_str()) {
@@ -77,7 +80,8 @@ impl Context<'_> {
             self.diagnostics.problem(&node.place, message, "");
         } else {
             let message = format!("unknown type of node: {shown}");
-            self.diagnostics.problem(&node.place, message, "the only type is while_loop");
+            let hint = format!("known: {}", TYPES.join(", "));
+            self.diagnostics.problem(&node.place, message, hint);
         }
         true
     }
@@ -89,6 +93,13 @@ impl Context<'_> {
         in_loop: bool,
         so_far: usize,
     ) -> Option<Body> {
+        if table.get("type").and_then(|kind| kind.text()) == Some("dynamic_parallel") {
+            let mut steps = StepReader { context: self, so_far };
+            let own = ["type", "action", "steps", "output"];
+            let allowed = [spec::ANY_NODE, spec::EACH_BODY, &own];
+            steps.misplaced(table, &allowed, "a dynamic_parallel");
+            return self.each(item, table);
+        }
         let styles: [(&str, &[&str]); 4] = [
             ("uses", &["uses", "action"]),
             ("run", &["run", "script"]),
@@ -124,6 +135,10 @@ impl Context<'_> {
     }
 
     fn steps(&mut self, table: &Mapping) -> Option<Body> {
+        self.list_of_steps(table).map(Body::Steps)
+    }
+
+    pub(super) fn list_of_steps(&mut self, table: &Mapping) -> Option<Vec<Step>> {
         let entry = table.entry("steps")?;
         let items = self.diagnostics.items(table, "steps");
         let Some(items) = items.filter(|items| !items.is_empty()) else {
@@ -132,9 +147,6 @@ impl Context<'_> {
             }
             return None;
         };
-        // What a step leaves out because it was refused may have any of these keys.
-        let unsupported = spec::STEP.unsupported.iter().chain(spec::ANY_STEP);
-        let any_step: Vec<&str> = unsupported.copied().collect();
         let mut steps = Vec::new();
         for item in items {
             let NodeKind::Mapping(step) = &item.kind else {
@@ -142,14 +154,20 @@ impl Context<'_> {
                 self.diagnostics.problem(&item.place, message, "");
                 continue;
             };
-            let so_far = self.diagnostics.problems.len();
-            self.diagnostics.keys(step, &spec::STEP);
-            self.diagnostics.value(step, "name", &spec::STEP);
-            self.diagnostics.value_or_null(step, "description", &spec::STEP);
-            let mut diagnostics = StepReader { context: self, so_far };
-            steps.extend(diagnostics.step(item, step, &any_step));
+            steps.extend(self.one_step(item, step));
         }
-        Some(Body::Steps(steps))
+        Some(steps)
+    }
+
+    pub(super) fn one_step(&mut self, item: &document::Node, step: &Mapping) -> Option<Step> {
+        // What a step leaves out because it was refused may have any of these keys.
+        let unsupported = spec::STEP.unsupported.iter().chain(spec::ANY_STEP);
+        let any_step: Vec<&str> = unsupported.copied().collect();
+        let so_far = self.diagnostics.problems.len();
+        self.diagnostics.keys(step, &spec::STEP);
+        self.diagnostics.value(step, "name", &spec::STEP);
+        self.diagnostics.value_or_null(step, "description", &spec::STEP);
+        StepReader { context: self, so_far }.step(item, step, &any_step)
     }
 
     fn while_loop(&mut self, item: &document::Node, table: &Mapping) -> Option<Body> {
@@ -158,8 +176,9 @@ impl Context<'_> {
                 self.diagnostics.problem(&item.place, format!("a while_loop needs {key}"), "");
             }
         }
-        let condition =
-            table.get("condition").and_then(|node| read_condition(self.diagnostics, node, SCOPES));
+        let condition = table
+            .get("condition")
+            .and_then(|node| read_condition(self.diagnostics, node, self.scopes));
         let limit = self.diagnostics.value(table, "max_iterations", &spec::NODE);
         let limit = limit.and_then(|entry| entry.value.scalar().and_then(Value::as_int));
         let ends = self.diagnostics.value(table, "on_max_iterations", &spec::NODE);

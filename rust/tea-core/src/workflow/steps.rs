@@ -6,7 +6,7 @@ use crate::actions::{Target, TargetKind};
 use crate::errors::Location;
 use crate::spec;
 use crate::suggest::{nearest_within, ALIKE};
-use crate::template::{Template, ValueTree, RESULT_SCOPES, SCOPES};
+use crate::template::{Template, ValueTree, RESULT_SCOPES};
 use crate::value::Map;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::{nearest_or_all, or_all};
@@ -32,7 +32,7 @@ impl StepReader<'_, '_> {
                 continue;
             }
             let why = spec::ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == key);
-            if let Some((_, why)) = why.filter(|_| has_step) {
+            if let Some((_, why)) = why.filter(|_| has_step || key == "fan_in") {
                 self.context.diagnostics.without_effect(entry, what, why);
             } else {
                 let message = format!("\"{key}\" has no meaning in {what}");
@@ -87,9 +87,11 @@ impl StepReader<'_, '_> {
         let output = output.map_or(Output::Merged, |entry| self.output(&entry.value));
         let action = action?;
         let tree = match params {
-            Some(params) => ValueTree::compile_entries(params, SCOPES, &mut |node, error| {
-                self.context.diagnostics.error(node, error);
-            }),
+            Some(params) => {
+                ValueTree::compile_entries(params, self.context.scopes, &mut |node, error| {
+                    self.context.diagnostics.error(node, error);
+                })
+            }
             None => Vec::new(),
         };
         let nodes = self.check_action(uses, &action, params, &tree);
@@ -104,7 +106,7 @@ impl StepReader<'_, '_> {
         params: Option<&Mapping>,
         tree: &Entries,
     ) -> Vec<(String, Location)> {
-        let Context { diagnostics, actions, engine } = &mut *self.context;
+        let Context { diagnostics, actions, engine, .. } = &mut *self.context;
         let place = &uses.value.place;
         if let Some(why) = actions.refused(action) {
             diagnostics.problem(place, format!("{action} {why} in the engine {engine}"), "");
@@ -161,7 +163,7 @@ impl StepReader<'_, '_> {
         place: &Location,
         targets: Vec<Target>,
     ) -> Vec<(String, Location)> {
-        let Context { diagnostics, actions, engine } = &mut *self.context;
+        let Context { diagnostics, actions, engine, .. } = &mut *self.context;
         let mut nodes = Vec::new();
         for Target { key, called, kind, name } in targets {
             let place = params.get(key).map_or(place, |node| &node.place);
@@ -183,9 +185,11 @@ impl StepReader<'_, '_> {
     }
 
     fn output(&mut self, node: &document::Node) -> Output {
+        let own = self.context.scopes.iter().filter(|name| !RESULT_SCOPES.contains(name));
+        let scopes: Vec<&str> = RESULT_SCOPES.iter().chain(own).copied().collect();
         let diagnostics = &mut *self.context.diagnostics;
         if let NodeKind::Mapping(table) = &node.kind {
-            let tree = ValueTree::compile_entries(table, RESULT_SCOPES, &mut |node, error| {
+            let tree = ValueTree::compile_entries(table, &scopes, &mut |node, error| {
                 diagnostics.error(node, error);
             });
             if tree.iter().any(|(_, item)| item.reads("secrets")) {
@@ -286,6 +290,7 @@ impl StepReader<'_, '_> {
     }
 
     fn expression(&mut self, node: &document::Node, table: &Mapping) -> Option<Step> {
+        let scopes = self.context.scopes;
         let diagnostics = &mut *self.context.diagnostics;
         let key = match table.contains("output_key") {
             true => diagnostics.text(table, "output_key"),
@@ -305,9 +310,9 @@ impl StepReader<'_, '_> {
             return Some(Step::Expression { value, output_key });
         };
         let compiled = if text.contains("{{") || text.contains("{%") {
-            Template::compile_text(text, SCOPES)
+            Template::compile_text(text, scopes)
         } else {
-            Template::compile_expression(text, SCOPES)
+            Template::compile_expression(text, scopes)
         };
         let template = compiled.map_err(|error| diagnostics.error(value, error)).ok()?;
         if template.reads("secrets") {
