@@ -136,12 +136,14 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         "type: while_loop\n  condition: x\n  max_iterations: 2\n  body:\n"
         "  - {name: b, type: while_loop, condition: x, max_iterations: 1, body: [{name: c}]}"
     ): [("7:5", "inside a loop")],
-    in_node("type: dynamic_parallel\n  items: x"): [("3:9", "dynamic_parallel is not supported")],
+    in_node("type: dynamic_parallel\n  items: x"): [
+        ("2:3", "exactly one of action, steps"),
+        ("4:10", "expected a list"),
+    ],
     in_node("type: parallel_each"): [("3:9", "not supported")],
     in_node("type: while"): [("3:9", "unknown type of node: while")],
     in_node("strategy: {}"): [("3:3", "not supported")],
     in_node("dynamic_parallel: {}"): [("3:3", "not supported")],
-    in_node("fan_in: true"): [("3:3", "not supported")],
     # rules
     in_node("goto: b"): [("3:9", 'no node "b"')],
     in_node("goto: []"): [("3:9", "not empty")],
@@ -177,7 +179,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "nodes: [{name: a}]\nedges: [{from: __end__, to: a}]": [("2:16", "from")],
     "nodes: [{name: a}]\nedges: [{from: a, to: __start__}]": [("2:23", "to")],
     "nodes: [{name: a}]\nedges: [{from: a, to: [a]}]": [("2:23", "list of targets")],
-    "nodes: [{name: a}]\nedges: [{from: a, to: a, type: parallel}]": [("2:32", "parallel")],
+    "nodes: [{name: a}]\nedges: [{from: a, to: a, type: parallel}]": [("2:9", "needs fan_in")],
     "nodes: [{name: a}]\nedges: [{from: a, targets: [a]}]": [("2:19", "targets")],
     "nodes: [{name: a}]\nedges: [{from: a, to: a, condition: {value: x}}]": [("2:37", "no type")],
     "nodes: [{name: a}]\nedges: [{from: a, to: a, condition: {type: lua, value: x}}]": [
