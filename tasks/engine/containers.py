@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import threading
+import os
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import Any, TypedDict
 
 import docker.types
 from docker.api import APIClient
@@ -20,7 +20,8 @@ from tasks.engine.connect import SDK_ERRORS, reason
 
 LABEL = "org.tea-bundles"  # on everything that is started, so that leftovers can be told
 GRACE = 60  # seconds that the engine may take to notice that a program has ended
-_STDOUT, _HEADER = 1, 8  # a frame of the attach protocol: stream, 3 zeros, length in 4 bytes
+NEVER = "0001-"  # how the engine's time begins where there is none
+REFUSED = b"Error response from daemon:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,11 @@ def _mount(mount: Mount) -> docker.types.Mount:
 class Container:
     """A container that was created. ``Engine`` makes it and removes it."""
 
-    def __init__(self, api: APIClient, identity: str, image: str) -> None:
+    def __init__(
+        self, api: APIClient, identity: str, image: str, environ: Mapping[str, str]
+    ) -> None:
         self._api = api
+        self._environ = environ  # which says where the engine is
         self.id = identity
         self.image = image
 
@@ -131,17 +135,14 @@ class Container:
 
     def run_main(self, *, stdin: bytes | None, timeout: float) -> Output:
         """Start its main program, and wait for the end of it. ``timeout`` in seconds."""
-        with self._explained("could not be started"):
-            names = {"stdin": int(stdin is not None), "stdout": 1, "stderr": 1, "stream": 1}
-            line = self._api.attach_socket(self.id, params=names)
-        start = time.monotonic()
-        with closing(_Line(line)) as attached:
-            self.start()
-            with self._limited(timeout, "its program"), self._explained("lost"):
-                stdout, stderr = attached.exchange(stdin)
-                # A program may close its output and go on; the limit above ends that too.
-                code = int(self._api.wait(self.id, timeout=int(timeout) + GRACE)["StatusCode"])
-        return Output(code, stdout, stderr, time.monotonic() - start)
+        interactive = [] if stdin is None else ["--interactive"]
+        words = ["start", "--attach", *interactive, self.id]
+        done = self._docker(words, stdin, timeout, "its program")
+        with self._explained("lost"):
+            state = self._api.inspect_container(self.id)["State"]
+        if state["StartedAt"].startswith(NEVER):
+            raise EngineError(f"{self.image}: could not be started: {done.stderr.decode().strip()}")
+        return replace(done, exit_code=int(state["ExitCode"]))
 
     def exec(
         self,
@@ -159,24 +160,16 @@ class Container:
             ContainerTimeout: it did not end in time. The engine cannot end one program alone, so
                 the container is killed with it.
         """
-        with self._explained(f"could not run {argv[0]}"):
-            made = self._api.exec_create(
-                self.id,
-                list(argv),
-                stdin=stdin is not None,
-                environment=dict(env or {}),
-                user=user or "",
-                workdir=workdir,
-            )
-            start = time.monotonic()
-            line = self._api.exec_start(made["Id"], socket=True)
-        with closing(_Line(line)) as attached, self._limited(timeout, argv[0]):
-            stdout, stderr = attached.exchange(stdin)
-        with self._explained(f"lost while running {argv[0]}"):
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
-        if code is None:
-            raise EngineError(f"{self.image}: {argv[0]} closed its output and went on running")
-        return Output(int(code), stdout, stderr, time.monotonic() - start)
+        words = ["exec"] if stdin is None else ["exec", "--interactive"]
+        for name, value in (env or {}).items():
+            words += ["--env", f"{name}={value}"]
+        words += [] if user is None else ["--user", user]
+        words += [] if workdir is None else ["--workdir", workdir]
+        done = self._docker([*words, self.id, *argv], stdin, timeout, argv[0])
+        if done.exit_code and done.stderr.startswith(REFUSED):
+            said = done.stderr.decode().strip()
+            raise EngineError(f"{self.image}: could not run {argv[0]}: {said}")
+        return done
 
     def kill(self) -> None:
         """End everything in it at once; no error where it has ended already."""
@@ -194,28 +187,29 @@ class Container:
             if getattr(error, "status_code", None) not in (404, 409):  # gone; being removed
                 raise EngineError(f"container {self.id[:12]}: not removed: {error}") from error
 
-    @contextmanager
-    def _limited(self, seconds: float, program: str) -> Iterator[None]:
-        """Kill the container when the block is not done in time, which ends the block."""
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self.kill()
-
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
+    def _docker(
+        self, words: Sequence[str], stdin: bytes | None, timeout: float, program: str
+    ) -> Output:
+        """Run docker's command line, which speaks to the program; kill the container if late."""
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        start = time.monotonic()
         try:
-            yield
-        finally:
-            timer.cancel()
-        if late.is_set():
+            done = subprocess.run(
+                ["docker", *words],
+                env={**os.environ, **self._environ},
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                **given,
+            )
+        except subprocess.TimeoutExpired as error:
+            self.kill()
             with self._explained("not ended"):
                 self._api.wait(self.id, timeout=GRACE)
             raise ContainerTimeout(
-                f"{self.image}: {program} did not end in {seconds:g} s and was killed"
-            )
+                f"{self.image}: {program} did not end in {timeout:g} s and was killed"
+            ) from error
+        return Output(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -223,49 +217,3 @@ class Container:
             yield
         except SDK_ERRORS as error:
             raise EngineError(f"{self.image}: {what}: {reason(error)}") from error
-
-
-class _Line:
-    """The connection to a program's standard streams.
-
-    The SDK's own reader takes from the bare socket and so would lose what arrived together with
-    the answer's header; this one reads through the buffer that the header was read from.
-    """
-
-    def __init__(self, line: Any) -> None:
-        self._line = line
-        self._socket: socket.socket = getattr(line, "_sock", line)
-        self._socket.settimeout(None)  # a program may be silent for long; a timer ends it
-        self._reader: IO[bytes] = line._response.raw._fp.fp
-
-    def exchange(self, stdin: bytes | None) -> tuple[bytes, bytes]:
-        """Send ``stdin``, and read stdout and stderr to their end."""
-        if stdin is None:
-            return self._read()
-        # On a thread: the program may fill its output before it has read its input.
-        sender = threading.Thread(target=self._send, args=(stdin,), daemon=True)
-        sender.start()
-        output = self._read()
-        # The program has ended, perhaps with input unread; without this the sender would wait
-        # until the engine gives up on it, which takes up to a minute.
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        sender.join()
-        return output
-
-    def _send(self, stdin: bytes) -> None:
-        with suppress(OSError):  # the program may end without having read all of it
-            self._socket.sendall(stdin)
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def _read(self) -> tuple[bytes, bytes]:
-        streams: tuple[list[bytes], list[bytes]] = ([], [])
-        while len(header := self._reader.read(_HEADER)) == _HEADER:
-            size = int.from_bytes(header[4:], "big")
-            streams[0 if header[0] == _STDOUT else 1].append(self._reader.read(size))
-        return b"".join(streams[0]), b"".join(streams[1])
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._line._response.close()
-        self._line.close()

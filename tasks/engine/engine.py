@@ -284,7 +284,7 @@ class Engine:
             made = api.create_container_from_config(values, platform=platform)
         except SDK_ERRORS as error:
             raise self._explain_create(image, error) from error
-        box = Container(self._client.api, str(made["Id"]), image)
+        box = Container(self._client.api, str(made["Id"]), image, self._environ)
         try:
             yield box
         finally:
