@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <nettle/sha2.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -88,12 +91,13 @@ static int write_content(struct extraction *job, sqfs_inode *inode, int fd)
     return fchmod(fd, inode->base.mode & 0777) == 0 && set_time(fd, inode) == 0 ? 0 : errno;
 }
 
-/* In a folder that may hold older files, a new one appears under its name only when complete. */
+/* In a folder that may hold older files, a new one appears under its name only when complete. In a
+ * copy it is empty at first: `write_share` follows. */
 static int write_file(struct extraction *job, int dir, const char *name, sqfs_inode *inode)
 {
     const bool replace = job->list == NULL;
     const char *first = replace ? PART : name;
-    int error;
+    int error = 0;
     int fd;
 
     if (replace)
@@ -101,7 +105,8 @@ static int write_file(struct extraction *job, int dir, const char *name, sqfs_in
     fd = openat(dir, first, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
-    error = write_content(job, inode, fd);
+    if (replace)
+        error = write_content(job, inode, fd);
     if (close(fd) != 0 && error == 0)
         error = errno;
     if (error == 0 && replace && renameat(dir, first, dir, name) != 0)
@@ -268,9 +273,71 @@ static int write_folder(struct extraction *job, int dir, const char *name, struc
     return result;
 }
 
+/* One entry of a copy: the content of a file that is in this process's share. */
+static int write_share(struct step *step, void *context)
+{
+    struct extraction *job = context;
+    const mode_t mode = step->inode.base.mode;
+    const int fewer = job->shares[1] < job->shares[0];
+    int result = 0;
+    int error;
+    int fd;
+
+    if (S_ISREG(mode)) {
+        if (image_is_model(job->image, &step->inode))
+            return 0;
+        job->shares[fewer] += step->inode.xtra.reg.file_size;
+    }
+    if (!S_ISDIR(mode) && !(S_ISREG(mode) && fewer == job->share))
+        return 0;
+    fd = openat(step->dir, step->name,
+                (S_ISDIR(mode) ? O_RDONLY | O_DIRECTORY : O_WRONLY) | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return failed(job, step->path, errno);
+    if (S_ISDIR(mode))
+        result = walk_below(job->image, step, fd, write_share, job);
+    else if ((error = write_content(job, &step->inode, fd)) != 0)
+        result = failed(job, step->path, error);
+    (void)close(fd);
+    return result;
+}
+
+static int write_one_share(struct extraction *job, int share)
+{
+    job->share = share;
+    memset(job->shares, 0, sizeof job->shares);
+    return walk_image(job->image, job->root, write_share, job);
+}
+
+/* What the files hold, by two processes: to decompress it takes most of a first start. Whatever the
+ * other one does not finish, this one does. */
+static int write_contents(struct extraction *job)
+{
+    const pid_t other = fork();
+    int status = 1;
+    int result;
+
+    if (other == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        standard_streams_to_null();
+        _exit(write_one_share(job, 1) == 0 ? 0 : 1);
+    }
+    result = write_one_share(job, 0);
+    if (other > 0) {
+        if (result != 0)
+            (void)kill(other, SIGKILL);
+        while (waitpid(other, &status, 0) < 0 && errno == EINTR)
+            if (*job->stop != 0)
+                (void)kill(other, SIGKILL);
+    }
+    return result == 0 && status != 0 ? write_one_share(job, 1) : result;
+}
+
 int extract_tree(struct extraction *job)
 {
-    return walk_image(job->image, job->root, write_entry, job);
+    const int result = walk_image(job->image, job->root, write_entry, job);
+
+    return result == 0 && job->list != NULL ? write_contents(job) : result;
 }
 
 bool extract_fits(int dir, uint64_t size, char text[SPACE_TEXT])

@@ -17,6 +17,8 @@ struct extraction {
     char *linked;             /* result: where matching links of the bundle lead to, zero-terminated
                                  patterns one behind the other; to be freed */
     size_t linked_size;
+    uint64_t shares[2];       /* bytes that each of two processes writes */
+    int share;                /* which of them this process is */
 };
 
 /* Is there room for `size` bytes on the disk of the folder `dir`? If not, `text` says so. */

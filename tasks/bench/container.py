@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,13 +32,23 @@ FUSE: dict[str, Any] = {
     "security_opt": ("apparmor=unconfined",),
 }
 
-# How an AppImage is told to start in another way: it mounts where no copy can be made.
-WAYS = {"mounted": (("XDG_CACHE_HOME", "/proc"),)}
+# How an AppImage is told to start in another way: it mounts where no copy can be made, and makes a
+# copy where there is none.
+FIRST_CACHE = f"{HOME}/first"
+WAYS = {
+    "mounted": (("XDG_CACHE_HOME", "/proc"),),
+    "first start": (("XDG_CACHE_HOME", FIRST_CACHE),),
+}
+LARGE = 500_000_000  # bytes of a model from which on it outweighs the program
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One program to be timed. ``busy``: how many processes compute beside it."""
+    """One program to be timed.
+
+    ``busy``: how many processes compute beside it; ``remove``: a folder that is removed before it;
+    ``resident``: whether its memory is read at each line that it prints.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -46,6 +56,8 @@ class Step:
     stdin: str = ""
     cwd: str = HOME
     busy: int = 0
+    remove: str = ""
+    resident: bool = False
 
     def renamed(self, name: str, *, busy: int = 0) -> Step:
         """The same program under another name."""
@@ -60,17 +72,24 @@ class Step:
             "stdin": self.stdin,
             "cwd": self.cwd,
             "busy": self.busy,
+            "remove": self.remove,
+            "resident": self.resident,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What one run of a step did. ``lines``: seconds since its start, and text."""
+    """What one run of a step did. ``lines``: seconds since its start, and text.
+
+    ``processor``: seconds on all cores; ``resident``: bytes of memory at each line, where asked.
+    """
 
     seconds: float
     lines: tuple[tuple[float, str], ...]
     stderr: str
     peak: int = 0  # bytes of memory that it had at most
+    processor: float = 0.0
+    resident: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +107,11 @@ class Bench:
     llama_bench: Path
     runs: int
 
+    @property
+    def large(self) -> bool:
+        """Whether the model is one of those that the goals of large models are for."""
+        return self.model.size >= LARGE
+
     def _loader(self, tree: str) -> tuple[str, ...]:
         """A tree's own loader and library path, as AppRun gives them."""
         lib = f"{tree}/usr/lib"
@@ -99,9 +123,12 @@ class Bench:
         return (*self._loader(tree), f"{tree}/usr/bin/python3", "-I", "-S", "-X", "utf8")
 
     def tea(self, place: str, *words: str, stdin: str = "", name: str = "") -> Step:
-        """The program: in the AppImage, ``mounted`` or ``cached``; or in the plain ``tree``."""
+        """The program: in the AppImage, ``mounted``, ``cached`` or at its ``first start`` ever; or
+        in the plain ``tree``.
+        """
         program = f"{TREE}/AppRun" if place == "tree" else f"/bundle/{self.bundle.name}"
-        return Step(name or place, (program, *words), WAYS.get(place, ()), stdin)
+        remove = FIRST_CACHE if place == "first start" else ""
+        return Step(name or place, (program, *words), WAYS.get(place, ()), stdin, remove=remove)
 
     def answer(
         self,
@@ -189,12 +216,27 @@ class BenchContainer:
 
 def _result(facts: dict[str, Any]) -> Timed:
     lines = tuple((moment, text) for moment, text in facts["lines"])
-    return Timed(facts["seconds"], lines, facts["stderr"], facts["peak"])
+    return Timed(
+        facts["seconds"],
+        lines,
+        facts["stderr"],
+        facts["peak"],
+        facts["processor"],
+        tuple(facts["resident"]),
+    )
 
 
-def workflow(threads: int | None, tokens: int = ANSWER_TOKENS, action: str = "llm.stream") -> str:
-    """One question to the local model; ``threads`` None: nothing told."""
-    told = "" if threads is None else f"    n_threads: {threads}\n"
+def workflow(
+    threads: int | None,
+    tokens: int = ANSWER_TOKENS,
+    action: str = "llm.stream",
+    settings: Mapping[str, str] | None = None,
+) -> str:
+    """One question to the local model; ``threads`` None: nothing told. ``settings``: of the llm."""
+    more = dict(settings or {})
+    if threads is not None:
+        more["n_threads"] = str(threads)
+    told = "".join(f"    {name}: {value}\n" for name, value in more.items())
     return (
         "name: bench\n"
         f"settings:\n  llm:\n    backend: local\n    max_tokens: {tokens}\n{told}"

@@ -2,28 +2,34 @@
 
 Standard library only, so that any Python can run it. Reads a plan from standard input:
 
-    {"runs": 5, "steps": [{"name": …, "argv": […], "cwd": …, "env": {…}, "stdin": …, "busy": 0}]}
+    {"runs": 5, "steps": [{"name": …, "argv": […], "cwd": …, "env": {…}, "stdin": …, "busy": 0,
+                           "remove": …, "resident": false}]}
 
 All steps are run in their order, ``runs`` times and once more before that to warm up, so that noise
-hits each alike. ``busy`` processes compute beside a step. Writes one JSON list: for each run a map
-of step names to {"seconds": …, "lines": [[seconds since the start, text], …], "stderr": …,
-"peak": …}: the most memory that the program, or one that it waited for, had at one time, in bytes.
+hits each alike. ``busy`` processes compute beside a step; the folder ``remove`` is removed before
+it. Writes one JSON list: for each run a map of step names to {"seconds": …, "processor": …,
+"lines": [[seconds since the start, text], …], "stderr": …, "peak": …, "resident": […]}.
+"processor" is the time on all cores, "peak" the most memory that the program, or one that it waited
+for, had at one time; "resident", where asked for, what the program had at each line; both in bytes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 ERROR_KEPT = 2000  # characters from the end of what a failed step said
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
@@ -44,8 +50,15 @@ def busy(count: int) -> Iterator[None]:
             os.waitpid(worker, 0)
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has now; 0 when it has ended."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * PAGE
+
+
 def run(step: dict[str, Any]) -> dict[str, Any]:
     """Run one step; the time of each line is when it arrived."""
+    if step.get("remove"):
+        shutil.rmtree(step["remove"], ignore_errors=True)
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
         given.write(step.get("stdin", "").encode())
         given.seek(0)
@@ -60,7 +73,11 @@ def run(step: dict[str, Any]) -> dict[str, Any]:
                 stderr=errors,
             ) as process:
                 assert process.stdout is not None
-                lines = [(perf_counter() - start, line) for line in process.stdout]
+                lines, memory = [], []
+                for line in process.stdout:
+                    lines.append((perf_counter() - start, line))
+                    if step.get("resident"):
+                        memory.append(resident(process.pid))
                 _, status, usage = os.wait4(process.pid, 0)
                 seconds = perf_counter() - start
                 code = process.returncode = os.waitstatus_to_exitcode(status)
@@ -69,7 +86,14 @@ def run(step: dict[str, Any]) -> dict[str, Any]:
     if code:
         sys.exit(f"{step['name']}: exit code {code}: {said[-ERROR_KEPT:]}")
     texts = [(moment, line.decode(errors="replace")) for moment, line in lines]
-    return {"seconds": seconds, "lines": texts, "stderr": said, "peak": usage.ru_maxrss * 1024}
+    return {
+        "seconds": seconds,
+        "processor": usage.ru_utime + usage.ru_stime,
+        "lines": texts,
+        "stderr": said,
+        "peak": usage.ru_maxrss * 1024,
+        "resident": memory,
+    }
 
 
 def main() -> None:

@@ -18,17 +18,25 @@ Verdict = Literal["met", "missed", "for information"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured of one side: the median of ``runs`` samples, all of which may be given."""
+    """What was measured of one side: the median of ``runs`` samples, all of which may be given.
+
+    ``processor``: of a time, the median of the seconds on all cores, which other programs on the
+    machine change less.
+    """
 
     what: str
     median: float
     runs: int
     samples: tuple[float, ...] = ()
+    processor: float | None = None
 
     @classmethod
-    def of(cls, what: str, samples: Sequence[float]) -> Figure:
+    def of(
+        cls, what: str, samples: Sequence[float], processor: Sequence[float] | None = None
+    ) -> Figure:
         """From at least one sample."""
-        return cls(what, statistics.median(samples), len(samples), tuple(samples))
+        seconds = statistics.median(processor) if processor else None
+        return cls(what, statistics.median(samples), len(samples), tuple(samples), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class BenchRow:
     goal: Goal | None
     difference: bool = False
     impl: str = ""  # the program measured; "" where both have it in common
+    model: str = ""  # whose bundle it is of; "" where that makes no difference
 
     @property
     def value(self) -> float:
@@ -69,6 +78,15 @@ class BenchRow:
         if self.difference:
             return self.ours.median - self.peer.median
         return self.ours.median / self.peer.median
+
+    @property
+    def processor(self) -> float | None:
+        """The same of the time on all cores, where it was measured of both."""
+        if self.peer is None or self.ours.processor is None or self.peer.processor is None:
+            return None
+        if self.difference:
+            return self.ours.processor - self.peer.processor
+        return self.ours.processor / self.peer.processor
 
     @property
     def verdict(self) -> Verdict:
@@ -83,9 +101,11 @@ class BenchRow:
         return (
             self.name,
             self.impl,
+            self.model,
             _figure(self.ours, self.unit),
             _figure(self.peer, self.unit) if self.peer else "",
             f"{self.value:.3f} {self.unit}" if in_unit else f"{self.value:.3f}",
+            "" if self.processor is None else f"{self.processor:.3f}",
             str(self.goal) if self.goal else "",
             self.verdict,
             str(self.ours.runs),
@@ -97,11 +117,15 @@ class BenchRow:
             **asdict(self),
             "compare": "difference" if self.difference else "ratio" if self.peer else "value",
             "value": self.value,
+            "processor": self.processor,
             "verdict": self.verdict,
         }
 
 
-COLUMNS = ("row", "program", "measured", "against", "value", "goal", "verdict", "runs")
+COLUMNS = (
+    *("row", "program", "model", "measured", "against", "value", "processor time"),
+    *("goal", "verdict", "runs"),
+)
 
 
 def _figure(figure: Figure, unit: str) -> str:

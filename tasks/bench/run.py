@@ -23,19 +23,25 @@ from tasks.bench.container import Bench
 from tasks.bench.report import BenchRow, Figure, Goal
 from tasks.build import bundle
 from tasks.build.parts import Builder
+from tasks.catalog import Bundle
 from tasks.engine.engine import Engine
 from tasks.fetch import ensure
+from tasks.fetch import sessions as models
 
-RESULT = DIST / "bench.json"
 SIZE_GOALS = {"python": 28.0, "rust": 12.0}  # MB
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to measure: groups of rows, all but ASKED when none is named; how often."""
+    """What to measure: groups of rows, all but ASKED when none is named; how often.
+
+    ``model_file``: measure bundles of this model, called ``name``, instead of the smallest one's.
+    """
 
     groups: tuple[str, ...] = ()
     runs: int = 5
+    model_file: Path | None = None
+    name: str | None = None
 
 
 def size(bench: Bench) -> Iterator[BenchRow]:
@@ -75,24 +81,35 @@ def run(request: Request) -> list[BenchRow]:
         BenchFailed: a program that was to be measured ended with an error.
     """
     with Engine.connect() as engine:
-        benches = _benches(engine, request.runs)
+        benches = _benches(engine, request)
         rows: list[BenchRow] = []
         for name in request.groups or [name for name in GROUPS if name not in ASKED]:
             with console.stage(f"Measure {name}"):
                 rows += _rows(name, benches)
     files = {bench.program.impl: report.largest_files(bench.program.appdir) for bench in benches}
     report.show(rows, files)
-    report.write(RESULT, rows, files, _about(benches))
-    console.note(f"written to {RESULT.relative_to(ROOT)}")
+    result = DIST / (f"bench-{request.name}.json" if request.name else "bench.json")
+    report.write(result, rows, files, _about(benches))
+    console.note(f"written to {result.relative_to(ROOT)}")
     return rows
 
 
-def _benches(engine: Engine, runs: int) -> list[Bench]:
+def _benches(engine: Engine, request: Request) -> list[Bench]:
     """What each program is measured with, built where needed."""
-    arch = catalog.native_target().arch
-    model = catalog.model(catalog.QUICKSTART)
-    built = bundle.build(model, arch)
-    builder = Builder.on(engine, catalog.target(arch), bundle.Options().build)
+    target = catalog.native_target()
+    options = bundle.Options()
+    if request.model_file is None:
+        model = catalog.model(catalog.QUICKSTART)
+        stored = ensure.ensure(model)
+    else:
+        assert request.name is not None  # the options say so
+        model, stored = models.from_file(request.model_file, request.name)
+        options = replace(options, repository=None)  # no release has the user's own model
+    built = [
+        bundle.build_one(Bundle(impl, model, target), stored, engine, options)
+        for impl in options.impls
+    ]
+    builder = Builder.on(engine, target, options.build)
     clean = images.ensure(catalog.images()["smoke"], builder.target, engine)
     programs = {impl: builder.program(impl) for impl in catalog.IMPLEMENTATIONS}
     return [
@@ -102,11 +119,11 @@ def _benches(engine: Engine, runs: int) -> list[Bench]:
             bundle=bundle,
             program=program,
             interpreter=programs["python"].appdir,
-            model=ensure.ensure(model),
+            model=stored,
             runtime=builder.runtime(),
             mksquashfs=builder.mksquashfs(),
             llama_bench=_llama_bench(builder),
-            runs=runs,
+            runs=request.runs,
         )
         for bundle, program in zip(built, programs.values(), strict=True)
     ]
@@ -117,7 +134,9 @@ def _rows(name: str, benches: Sequence[Bench]) -> list[BenchRow]:
     if name in SHARED:
         return list(GROUPS[name](benches[0]))
     return [
-        replace(row, impl=bench.program.impl) for bench in benches for row in GROUPS[name](bench)
+        replace(row, impl=bench.program.impl, model=bench.model.path.stem)
+        for bench in benches
+        for row in GROUPS[name](bench)
     ]
 
 
@@ -172,7 +191,11 @@ def request(words: Sequence[str]) -> Request:
         "--rows", nargs="+", default=[], metavar="GROUP", help=f"of: {', '.join(GROUPS)}"
     )
     parser.add_argument("--runs", type=int, default=5, help="how often each is run (default: 5)")
+    parser.add_argument("--model-file", type=Path, help="measure bundles of this GGUF file")
+    parser.add_argument("--name", help="what to call the bundles of --model-file")
     given = parser.read(words)
+    if bool(given.model_file) != bool(given.name):
+        raise UsageError("--model-file and --name go together")
     if given.runs < 1:
         raise UsageError("--runs must be 1 or more")
-    return Request(known_groups(given.rows), given.runs)
+    return Request(known_groups(given.rows), given.runs, given.model_file, given.name)

@@ -12,6 +12,7 @@ from tasks.base import console
 from tasks.base.errors import BenchFailed
 from tasks.bench.container import (
     ANSWER_TOKENS,
+    FIRST_CACHE,
     FUSE,
     HOME,
     TREE,
@@ -26,18 +27,28 @@ from tasks.bench.container import (
 )
 from tasks.bench.report import BenchRow, Figure, Goal
 
+# MB that a first start may leave in the cache.
+CACHE_GOALS = {"python": 75.0, "rust": 40.0}
 SHORT = 3  # times as many runs of what is short, or has little room to its goal
 # Where the program must have run for a row to be what it says.
 PLACES = {
     "cached": f"{HOME}/.cache/",
     "mounted": "/tmp/.mount_",
+    "first start": FIRST_CACHE,
     "tree": TREE,
 }
-IMAGES = [place for place in PLACES if place != "tree"]
+IMAGES = ("cached", "mounted")
+UNPACKING = ("first start", "cached")
+FOLDER_SIZE = """\
+import os
+print(sum(os.lstat(os.path.join(folder, name)).st_size
+          for folder, _, names in os.walk({!r}) for name in names))
+"""
 
 
 def _seconds(what: str, results: Sequence[Timed]) -> Figure:
-    return Figure.of(what, [result.seconds for result in results])
+    processor = [result.processor for result in results]
+    return Figure.of(what, [result.seconds for result in results], processor)
 
 
 def _answers(place: str, results: Sequence[Timed], tokens: int = ANSWER_TOKENS) -> list[Answer]:
@@ -70,19 +81,50 @@ def start(bench: Bench) -> Iterator[BenchRow]:
         yield BenchRow(f"start, {step.name}", "s", ours, peer, goal, difference=True)
 
 
-def first_token(bench: Bench) -> Iterator[BenchRow]:
-    """From the start of the program to the first piece of the answer."""
-    with bench.inside(**FUSE) as inside:
+def first_start(bench: Bench) -> Iterator[BenchRow]:
+    """The first start ever, which unpacks the program, against a later one; no FUSE for either."""
+    with bench.inside() as inside:
         results = inside.measure(
-            [bench.answer(place, tokens=1) for place in PLACES], bench.runs * SHORT
+            [bench.tea(place, "--version") for place in UNPACKING], bench.runs * SHORT
         )
-    firsts = {
-        place: [answer.first for answer in _answers(place, results[place], 1)] for place in PLACES
-    }
-    tree = Figure.of("plain folder", firsts["tree"])
-    for place in IMAGES:
-        ours = Figure.of("AppImage", firsts[place])
-        yield BenchRow(f"first token, {place}", "s", ours, tree, Goal(1.15))
+        size = int(inside.python(FOLDER_SIZE.format(FIRST_CACHE)))
+    first, later = (_seconds(place, results[place]) for place in UNPACKING)
+    yield BenchRow("first start ever", "s", first, later, Goal(0.15), difference=True)
+    left = Figure("files", size / 1e6, 1)
+    yield BenchRow("cache after it", "MB", left, None, Goal(CACHE_GOALS[bench.program.impl]))
+
+
+def first_token(bench: Bench) -> Iterator[BenchRow]:
+    """From the start of the program to the first piece of the answer.
+
+    Of a first start ever, what `tea --version` takes longer there is subtracted.
+    """
+    answers = [bench.answer(place, tokens=1) for place in PLACES]
+    starts = [bench.tea(place, "--version", name=f"{place}, version") for place in UNPACKING]
+    with bench.inside(**FUSE) as inside:
+        results = inside.measure([*answers, *starts], bench.runs * SHORT)
+    figures = {place: _firsts(place, results[place]) for place in PLACES}
+    first, later = (_seconds(step.name, results[step.name]) for step in starts)
+    figures["first start"] = _without(figures["first start"], first, later)
+    goal = Goal(1.05 if bench.large else 1.15)
+    for place in (*IMAGES, "first start"):
+        yield BenchRow(f"first token, {place}", "s", figures[place], figures["tree"], goal)
+
+
+def _without(figure: Figure, longer: Figure, shorter: Figure) -> Figure:
+    """``figure`` less what ``longer`` takes more than ``shorter``."""
+    assert figure.processor and longer.processor and shorter.processor
+    return replace(
+        figure,
+        median=figure.median - longer.median + shorter.median,
+        processor=figure.processor - longer.processor + shorter.processor,
+    )
+
+
+def _firsts(place: str, results: Sequence[Timed]) -> Figure:
+    what = "plain folder" if place == "tree" else "AppImage"
+    firsts = [answer.first for answer in _answers(place, results, 1)]
+    return Figure.of(what, firsts, [result.processor for result in results])
 
 
 def rate(bench: Bench) -> Iterator[BenchRow]:
@@ -156,6 +198,7 @@ def _check_backends(inside: BenchContainer, llama_bench: Step) -> None:
 
 GROUPS: dict[str, Callable[[Bench], Iterator[BenchRow]]] = {
     "start": start,
+    "first-start": first_start,
     "first-token": first_token,
     "rate": rate,
     "busy": busy,

@@ -44,13 +44,15 @@ def test_a_goal_counts_its_own_limit_as_met(goal: Goal | None, verdict: str) -> 
 
 def test_the_printed_row_has_medians_goal_and_runs() -> None:
     goal = Goal(0.97, at_most=False)
-    cells = BenchRow("rate", "tokens/s", OURS, PEER, goal, impl="rust").cells()
+    cells = BenchRow("rate", "tokens/s", OURS, PEER, goal, impl="rust", model="m").cells()
     assert cells == (
         "rate",
         "rust",
+        "m",
         "ours: 2.000 tokens/s",
         "peer: 4.000 tokens/s",
         "0.500",
+        "",
         "≥ 0.97",
         "missed",
         "3",
@@ -58,7 +60,15 @@ def test_the_printed_row_has_medians_goal_and_runs() -> None:
 
 
 def test_a_difference_is_printed_in_its_unit() -> None:
-    assert BenchRow("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[4] == "-2.000 s"
+    assert BenchRow("start", "s", OURS, PEER, Goal(0.15), difference=True).cells()[5] == "-2.000 s"
+
+
+def test_processor_time_compares_as_the_wall_clock_does() -> None:
+    ours = Figure.of("ours", [9.0], [2.0, 3.0, 4.0])
+    peer = Figure.of("peer", [1.0], [2.0])
+    assert BenchRow("first", "s", ours, peer, None).processor == 1.5
+    assert BenchRow("start", "s", ours, peer, None, difference=True).cells()[6] == "1.000"
+    assert BenchRow("rate", "s", ours, PEER, None).processor is None
 
 
 def test_the_largest_files_leave_links_out(tmp_path: Path) -> None:
