@@ -104,7 +104,7 @@ class Bench:
     model: StoredModel
     runtime: Path
     mksquashfs: tuple[str, ...]  # the command that runs it
-    llama_bench: Path
+    llama_bench: Path | None  # built where rates are measured
     runs: int
 
     @property
@@ -165,10 +165,11 @@ class Bench:
             mounts = [
                 Mount(self.bundle, f"/bundle/{self.bundle.name}", read_only=True),
                 Mount(Path(probe.__file__), "/bench/probe.py", read_only=True),
-                Mount(self.llama_bench, LLAMA_BENCH, read_only=True),
                 Mount(self.interpreter, PYTHON, read_only=True),
                 Mount(home, HOME),
             ]
+            if self.llama_bench is not None:
+                mounts.append(Mount(self.llama_bench, LLAMA_BENCH, read_only=True))
             env = {"HOME": HOME, "PATH": "/usr/bin:/bin"}
             target = self.program.target
             with self.engine.container(

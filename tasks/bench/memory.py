@@ -21,9 +21,10 @@ def memory(bench: Bench) -> Iterator[BenchRow]:
 
     At full speed, and with the weights as they lie in the file.
     """
-    chat = bench.tea("tree", "chat", QUESTION, name="chat")
-    low = bench.tea("tree", "chat", "--low-memory", QUESTION, name="low")
-    talking = bench.tea("tree", "chat", "-v", QUESTION, name="talking")
+    words = ("--max-tokens", str(TOKENS), QUESTION)
+    chat = bench.tea("tree", "chat", *words, name="chat")
+    low = bench.tea("tree", "chat", "--low-memory", *words, name="low")
+    talking = bench.tea("tree", "chat", "-v", *words, name="talking")
     with bench.inside() as inside:
         results = inside.measure([chat, low], bench.runs)
         said = inside.measure([talking], 1)["talking"][0].stderr

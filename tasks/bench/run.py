@@ -43,6 +43,11 @@ class Request:
     model_file: Path | None = None
     name: str | None = None
 
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The groups that are measured."""
+        return self.groups or tuple(name for name in GROUPS if name not in ASKED)
+
 
 def size(bench: Bench) -> Iterator[BenchRow]:
     """What the AppImage adds to its model."""
@@ -83,7 +88,7 @@ def run(request: Request) -> list[BenchRow]:
     with Engine.connect() as engine:
         benches = _benches(engine, request)
         rows: list[BenchRow] = []
-        for name in request.groups or [name for name in GROUPS if name not in ASKED]:
+        for name in request.chosen:
             with console.stage(f"Measure {name}"):
                 rows += _rows(name, benches)
     files = {bench.program.impl: report.largest_files(bench.program.appdir) for bench in benches}
@@ -111,6 +116,7 @@ def _benches(engine: Engine, request: Request) -> list[Bench]:
     ]
     builder = Builder.on(engine, target, options.build)
     clean = images.ensure(catalog.images()["smoke"], builder.target, engine)
+    llama_bench = _llama_bench(builder) if "rate" in request.chosen else None
     programs = {impl: builder.program(impl) for impl in catalog.IMPLEMENTATIONS}
     return [
         Bench(
@@ -122,7 +128,7 @@ def _benches(engine: Engine, request: Request) -> list[Bench]:
             model=stored,
             runtime=builder.runtime(),
             mksquashfs=builder.mksquashfs(),
-            llama_bench=_llama_bench(builder),
+            llama_bench=llama_bench,
             runs=request.runs,
         )
         for bundle, program in zip(built, programs.values(), strict=True)
