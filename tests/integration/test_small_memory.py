@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tasks import catalog, images
-from tasks.build import bundle as bundles
 from tasks.build import sessions as builds
-from tasks.build.bundle import Options
+from tasks.build.bundle import Options, build
 from tasks.build.sessions import Request
 from tasks.engine.engine import Engine, Mount, Output
 from tasks.smoke import run as smoke
@@ -85,7 +84,7 @@ def counted(said: str) -> dict[str, int]:
 
 @pytest.fixture(scope="module", params=catalog.IMPLEMENTATIONS)
 def machine(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Machine]:
-    (bundle,) = bundles.build(MODEL, TARGET.arch, Options(impls=(request.param,)))
+    (bundle,) = build(MODEL, TARGET.arch, Options(impls=(request.param,)))
     with engine.volume() as home:
         yield Machine(engine, home, bundle)
 
