@@ -206,6 +206,7 @@ impl Worker {
         let Some(mut cache) = self.cache.take() else { return };
         self.end_unwanted(&mut cache);
         self.admit(&mut cache);
+        self.take_matchers(&mut cache, self.live.len(), false);
         if !self.live.is_empty() {
             self.step(&mut cache);
         }
@@ -252,9 +253,22 @@ impl Worker {
         }
     }
 
+    /// Give the first `count` answers the matchers that are ready; `wait` until they are.
+    fn take_matchers(&mut self, cache: &mut Cache, count: usize, wait: bool) {
+        for number in (0..count).rev() {
+            let taken = self.live[number].take_matcher(wait);
+            if taken.is_err() || self.live[number].has_ended() {
+                self.end(cache, number, taken.err());
+            }
+        }
+    }
+
     /// Compute what each sequence needs next, at most a batch, and sample where it is due.
     fn step(&mut self, cache: &mut Cache) {
         let parts = self.fill(cache);
+        if parts.is_empty() {
+            return self.take_matchers(cache, 1, true);
+        }
         self.choose_threads(cache);
         let code = cache.context.decode(&mut self.batch);
         if code != 0 {
@@ -266,8 +280,8 @@ impl Worker {
         }
         for part in &parts {
             let sequence = &self.live[part.number];
-            let tokens = sequence.todo(cache.length(sequence.slot), part.count).to_vec();
-            cache.computed(sequence.slot, &tokens);
+            let (tokens, _) = sequence.todo(cache.length(sequence.slot), part.count);
+            cache.computed(sequence.slot, tokens);
         }
         // From the last: sequences that end make room in the list.
         for part in parts.iter().rev().filter(|part| part.is_due) {
@@ -287,8 +301,7 @@ impl Worker {
         let mut parts = Vec::new();
         for (number, sequence) in self.live.iter().enumerate() {
             let length = cache.length(sequence.slot);
-            let tokens = sequence.todo(length, BATCH as usize - self.batch.len());
-            let is_due = sequence.is_due(length + tokens.len());
+            let (tokens, is_due) = sequence.todo(length, BATCH as usize - self.batch.len());
             let row = self.batch.add(sequence.slot, length, tokens, usize::from(is_due));
             if !tokens.is_empty() {
                 parts.push(Part { number, count: tokens.len(), row, is_due });
@@ -335,11 +348,15 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use super::super::matcher::{self, Matchers};
     use super::*;
     use crate::llama::Special;
     use crate::testing::{block_on, model};
+    use std::collections::HashSet;
     use tea_core::llm::backend::FinishReason;
+    use tea_core::llm::shape::Shape;
     use tea_core::spec::Sampling;
+    use tea_core::value::json;
 
     const PROMPTS: [&str; 8] = [
         "The capital of France is",
@@ -351,6 +368,9 @@ mod tests {
         "In the year 1969, people",
         "A triangle has",
     ];
+
+    const ASKED: &str = "<|im_start|>user\nIs a cat an animal? Say yes, and no more.<|im_end|>\n\
+                         <|im_start|>assistant\n";
 
     fn started(model: &Arc<Model>, n_ctx: u32) -> DecodeLoop {
         let cache_type = CacheType::F16;
@@ -364,6 +384,7 @@ mod tests {
             sampling: Sampling { temperature: 0.0, max_tokens, ..Sampling::default() },
             seed: Some(1),
             stop: Vec::new(),
+            matcher: None,
             streams: false,
         }
     }
@@ -414,6 +435,59 @@ mod tests {
         let prompt = next.prompt.len();
         let next = block_on(decode_loop.answer(next).result(None)).unwrap();
         assert!(next.reused + 3 >= prompt, "{next:?}");
+    }
+
+    /// Answers at temperature 1 with the seeds from 1 to `count`, computed together.
+    fn held(model: &Arc<Model>, shape: &Shape, max_tokens: u64, count: u32) -> Vec<Generation> {
+        let decode_loop = started(model, 2048);
+        let matchers = Matchers::new(model.clone());
+        let jobs = (1..=count).map(|seed| {
+            let matcher = matchers.begin(matcher::grammar(shape).unwrap()).unwrap();
+            let question = question(model, ASKED, max_tokens);
+            let sampling = Sampling { temperature: 1.0, ..question.sampling };
+            let (seed, matcher) = (Some(seed), Some(matcher));
+            decode_loop.answer(Question { sampling, seed, matcher, ..question })
+        });
+        let jobs: Vec<_> = jobs.collect();
+        jobs.into_iter().map(|job| block_on(job.result(None)).unwrap()).collect()
+    }
+
+    #[test]
+    #[ignore = "needs llama.cpp and a model"]
+    fn answers_are_held_to_a_schema_and_fixed_text_is_not_sampled() {
+        let schema = r#"{"type": "object", "properties": {"animal_name": {"type": "string",
+            "maxLength": 12}, "kind": {"enum": ["cat", "dog"]}}, "required": ["animal_name",
+            "kind"], "additionalProperties": false}"#;
+        let shape = Shape::JsonSchema(json::read(schema).unwrap());
+        for answer in held(&model(), &shape, 64, 4) {
+            assert_eq!(answer.finish_reason, FinishReason::Stop);
+            let data = json::read(&answer.text).unwrap();
+            let keys: Vec<_> = data.as_map().unwrap().keys().map(|key| key.to_string()).collect();
+            assert_eq!(keys, ["animal_name", "kind"]);
+            assert!(answer.text.starts_with("{\"animal_name\": \""), "{answer:?}");
+            assert!(answer.fed > 5 && answer.fed < answer.completion_tokens, "{answer:?}");
+        }
+        let cut = held(&model(), &shape, 6, 1);
+        assert_eq!(cut[0].finish_reason, FinishReason::Length);
+    }
+
+    #[test]
+    #[ignore = "needs llama.cpp and a model"]
+    fn a_choice_may_begin_with_another_and_a_single_one_needs_no_sampling() {
+        let model = model();
+        let texts = ["Yes.", "Yes. \"é\"\n", "Y", "Yes, a cat is an animal."];
+        let choices =
+            |texts: &[&str]| Shape::Choices(texts.iter().map(|&text| text.into()).collect());
+        let seen: HashSet<String> = [&texts[..3], &texts[..]]
+            .iter()
+            .flat_map(|texts| held(&model, &choices(texts), 16, 6))
+            .map(|answer| answer.text)
+            .collect();
+        assert!(seen.iter().all(|text| texts.contains(&text.as_str())), "{seen:?}");
+        assert!(seen.contains(texts[0]) && seen.contains(texts[3]), "{seen:?}");
+        let single = Shape::Choices(vec!["only this one".into()]);
+        let answer = &held(&model, &single, 16, 1)[0];
+        assert_eq!((answer.text.as_str(), answer.fed), ("only this one", answer.completion_tokens));
     }
 
     #[test]

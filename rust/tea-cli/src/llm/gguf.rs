@@ -255,7 +255,7 @@ fn fault(shape: &[u64], per_block: u128, offset: u128, alignment: u128) -> Optio
     } else if row % per_block != 0 {
         let row = grouped(row);
         Some(format!("has rows of {row} elements, which are no whole blocks of {per_block}"))
-    } else if offset % alignment != 0 {
+    } else if !offset.is_multiple_of(alignment) {
         let offset = grouped(offset);
         Some(format!("begins at byte {offset} of the data, no multiple of {alignment}"))
     } else {

@@ -14,6 +14,7 @@ use tea_core::value::{Map, Value};
 
 use super::decode_loop::{DecodeLoop, LoopOptions};
 use super::gguf::{self, Gguf};
+use super::matcher::{self, Matchers};
 use super::memory::{self, CacheType, LowMemory};
 use super::prompt::Prompter;
 use super::sequence::{Generation, Question};
@@ -86,6 +87,7 @@ struct Loaded {
     head: Gguf,
     model: Arc<Model>,
     prompter: Prompter,
+    matchers: Arc<Matchers>,
     decode_loop: DecodeLoop,
     n_ctx: u32,
 }
@@ -138,7 +140,7 @@ impl LocalBackend {
         if self.verbose {
             report(&done);
         }
-        Ok(ChatReply {
+        let reply = ChatReply {
             content: done.text,
             model: loaded.head.name(),
             finish_reason: done.finish_reason,
@@ -147,7 +149,8 @@ impl LocalBackend {
             data: None,
             reasoning: None,
             tool_calls: Vec::new(),
-        })
+        };
+        reply.held_to(request.shape.as_ref(), Kind::Model)
     }
 
     async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
@@ -192,11 +195,7 @@ fn refuse_what_is_not_done(request: &ChatRequest) -> Result<(), Error> {
         message.role == Role::Tool || !message.tool_calls.is_empty()
     };
     let calls = !request.tools.is_empty() || request.messages.iter().any(tells_of_tools);
-    let asked = [
-        ("hold an answer to a shape", request.shape.is_some()),
-        ("call tools", calls),
-        ("switch thinking", request.thinking.is_some()),
-    ];
+    let asked = [("call tools", calls), ("switch thinking", request.thinking.is_some())];
     match asked.into_iter().find(|(_, is_asked)| *is_asked) {
         Some((what, _)) => {
             Err(Error::new(Kind::Action, format!("the local model cannot {what} yet")))
@@ -231,6 +230,7 @@ impl LocalBackend {
         };
         Ok(Loaded {
             prompter: Prompter::new(&model, head.name(), template),
+            matchers: Matchers::new(model.clone()),
             decode_loop: DecodeLoop::new(model.clone(), computing)?,
             head,
             model,
@@ -271,18 +271,25 @@ impl Loaded {
     fn question(&self, request: &ChatRequest, streams: bool) -> Result<Question, Error> {
         let prompt = request.prompt.as_deref();
         let tokens = self.prompter.tokens(&self.model, &request.messages, prompt, self.n_ctx)?;
-        Question::new(tokens, request, streams, self.n_ctx)
+        let grammar = request.shape.as_ref().map(matcher::grammar).transpose()?;
+        let matcher = grammar.map(|grammar| self.matchers.begin(grammar)).transpose()?;
+        Question::new(tokens, request, matcher, streams, self.n_ctx)
     }
 }
 
 fn report(done: &Generation) {
+    let rate =
+        |tokens: usize, seconds: f64| if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
+    let sampled = done.completion_tokens - done.fed;
+    let how = format!(" ({sampled} sampled, {} fed)", done.fed);
     streams::say(&format!(
-        "prompt: {} tokens, {} of them kept, {:.1} a second; answer: {} tokens, {:.1} a second",
+        "prompt: {} tokens, {} of them kept, {:.1} a second; answer: {} tokens{}, {:.1} a second",
         done.prompt_tokens,
         done.reused,
-        (done.prompt_tokens - done.reused) as f64 / done.prompt_seconds,
+        rate(done.prompt_tokens - done.reused, done.prompt_seconds),
         done.completion_tokens,
-        done.completion_tokens as f64 / done.answer_seconds,
+        if done.fed > 0 { &how } else { "" },
+        rate(done.completion_tokens, done.answer_seconds),
     ));
 }
 

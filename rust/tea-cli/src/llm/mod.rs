@@ -9,6 +9,7 @@ pub mod gguf;
 pub mod http;
 pub mod job;
 pub mod local;
+pub mod matcher;
 pub mod memory;
 pub mod prompt;
 mod proxy;

@@ -10,6 +10,7 @@ use tea_core::spec::Sampling;
 
 use super::cache::Cache;
 use super::job::Reply;
+use super::matcher::{Matcher, PendingMatcher};
 use super::sampler::Sampler;
 use crate::llama::{Model, Token};
 
@@ -24,6 +25,8 @@ pub struct Generation {
     pub prompt_tokens: usize,
     /// Tokens of the answer.
     pub completion_tokens: usize,
+    /// Of these, how many the shape alone decided.
+    pub fed: usize,
     /// Tokens of the prompt that needed no computing.
     pub reused: usize,
     /// Seconds until the first token.
@@ -33,7 +36,6 @@ pub struct Generation {
 }
 
 /// What an answer is asked for with.
-#[derive(Debug)]
 pub struct Question {
     /// Its tokens.
     pub prompt: Vec<Token>,
@@ -43,6 +45,8 @@ pub struct Question {
     pub seed: Option<u32>,
     /// Texts that end the answer.
     pub stop: Vec<Arc<str>>,
+    /// What holds the answer to its shape.
+    pub matcher: Option<PendingMatcher>,
     /// Whether the text is wanted as it comes.
     pub streams: bool,
 }
@@ -55,6 +59,7 @@ impl Question {
     pub fn new(
         prompt: Vec<Token>,
         request: &ChatRequest,
+        matcher: Option<PendingMatcher>,
         streams: bool,
         n_ctx: u32,
     ) -> Result<Question, Error> {
@@ -69,7 +74,7 @@ impl Question {
                 .hint("shorten the prompt, lower max_tokens, or raise settings.llm.n_ctx"));
         }
         let (sampling, stop) = (request.sampling, request.stop.clone());
-        Ok(Question { prompt, sampling, seed: request.seed, stop, streams })
+        Ok(Question { prompt, sampling, seed: request.seed, stop, matcher, streams })
     }
 
     /// How many tokens prompt and answer may come to.
@@ -90,6 +95,8 @@ pub struct Sequence {
     question: Question,
     tokens: Vec<Token>, // of the prompt and of the answer
     sampler: Sampler,
+    matcher: Option<Matcher>,
+    fed: usize, // tokens of the answer that nothing but the shape chose
     answer: StopSequenceBuffer<'static>,
     finish_reason: Option<FinishReason>,
     reused: usize,
@@ -120,6 +127,8 @@ impl Sequence {
             model,
             tokens: question.prompt.clone(),
             sampler,
+            matcher: None,
+            fed: 0,
             answer: StopSequenceBuffer::new(&question.stop, None),
             question,
             finish_reason: None,
@@ -142,29 +151,41 @@ impl Sequence {
         self.question.seed.is_none()
     }
 
-    /// The tokens to compute after the first `length`, at most `room`.
-    #[must_use]
-    pub fn todo(&self, length: usize, room: usize) -> &[Token] {
-        let end = self.tokens.len().min(length.saturating_add(room));
-        &self.tokens[length..end]
+    /// Take the matcher, when it is ready; `wait` until it is.
+    ///
+    /// # Errors
+    /// `ActionError`: no answer can be held to the shape. `LimitError`: that takes too much work.
+    pub fn take_matcher(&mut self, wait: bool) -> Result<(), Error> {
+        let Some(pending) = &self.question.matcher else { return Ok(()) };
+        if let Some(made) = pending.poll(wait) {
+            self.question.matcher = None;
+            self.matcher = Some(made?);
+            self.feed_forced()?;
+        }
+        Ok(())
     }
 
-    /// Whether the result of all tokens is there once the first `length` are computed.
+    /// The tokens to compute after the first `length`, at most `room`; and whether what follows is
+    /// to be chosen then.
     #[must_use]
-    pub fn is_due(&self, length: usize) -> bool {
-        length == self.tokens.len()
+    pub fn todo(&self, length: usize, room: usize) -> (&[Token], bool) {
+        // The last token waits for the matcher, which chooses with its result.
+        let ready = self.tokens.len() - usize::from(self.question.matcher.is_some());
+        let end = ready.min(length.saturating_add(room));
+        let tokens = self.tokens.get(length..end).unwrap_or_default();
+        (tokens, length + tokens.len() == self.tokens.len())
     }
 
     /// Choose the token that follows `row`, and see whether the answer ends with it.
     ///
     /// # Errors
-    /// `ModelError`: the model computed no numbers.
+    /// `ModelError`: the model computed no numbers. `LimitError`: the shape takes too much work.
     pub fn advance(&mut self, cache: &mut Cache, row: usize) -> Result<(), Error> {
         self.computed.get_or_insert_with(Instant::now);
-        let token = cache.context.logits(row).and_then(|logits| {
-            self.sampler.penalize(logits);
-            self.sampler.sample(logits, |_| true)
-        });
+        let token = match cache.context.logits(row) {
+            Some(logits) => self.choose(logits)?,
+            None => None,
+        };
         let Some(token) = token else {
             return Err(Error::new(Kind::Model, "the model computes no numbers: it is damaged"));
         };
@@ -172,6 +193,45 @@ impl Sequence {
             self.finish_reason = Some(FinishReason::Stop);
             return Ok(());
         }
+        if let Some(matcher) = &mut self.matcher {
+            matcher.consume(token)?;
+        }
+        self.push(token);
+        self.feed_forced()
+    }
+
+    /// Choose freely, and again among what the shape allows where it does not allow that.
+    fn choose(&mut self, logits: &mut [f32]) -> Result<Option<Token>, Error> {
+        self.sampler.penalize(logits);
+        let token = self.sampler.sample(logits, |_| true);
+        let (Some(matcher), Some(free)) = (&mut self.matcher, token) else { return Ok(token) };
+        if matcher.accepts(free)? {
+            return Ok(token);
+        }
+        let mask = matcher.mask()?;
+        Ok(self.sampler.sample(logits, |number| mask.get(number)))
+    }
+
+    /// Add the tokens that the shape leaves no choice of: they need no choosing, and are computed
+    /// together.
+    fn feed_forced(&mut self) -> Result<(), Error> {
+        let Some(matcher) = &mut self.matcher else { return Ok(()) };
+        let forced = matcher.consume_forced()?;
+        let is_stopped = matcher.is_stopped();
+        for token in forced {
+            if !self.has_ended() && !self.model.ends(token) {
+                self.push(token);
+                self.fed += 1;
+            }
+        }
+        if is_stopped && self.finish_reason != Some(FinishReason::Length) {
+            self.finish_reason = Some(FinishReason::Stop);
+        }
+        Ok(())
+    }
+
+    /// Add a token to the answer.
+    fn push(&mut self, token: Token) {
         self.tokens.push(token);
         self.sampler.accept(token);
         let said = self.answer.said().len();
@@ -181,7 +241,6 @@ impl Sequence {
             self.finish_reason = Some(FinishReason::Length);
         }
         self.say_from(said);
-        Ok(())
     }
 
     /// Whether the answer is complete.
@@ -209,6 +268,7 @@ impl Sequence {
             finish_reason: self.finish_reason.unwrap_or(FinishReason::Stop),
             prompt_tokens,
             completion_tokens: self.tokens.len() - prompt_tokens,
+            fed: self.fed,
             reused: self.reused,
             prompt_seconds: (computed - self.started).as_secs_f64(),
             answer_seconds: (now - computed).as_secs_f64(),
