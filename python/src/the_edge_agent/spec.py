@@ -117,8 +117,8 @@ SETTINGS = Level(
         "error_handling": ValueType("error_handling", "a map"),
         "llm": ValueType("llm", "a map"),
     },
-    {"observability": "", "endpoint": "", "metadata": "", "auto_trace": "", "auto_trace_llm_payloads": "", "opik": "", "opik_llm_tracing": "", "trace_exporter": "", "trace_file": "", "trace_payload_async": "", "trace_payload_compress": "", "trace_payload_retention_days": ""},
-    frozenset({"a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"}),
+    {"observability": "", "endpoint": "", "metadata": "", "auto_trace": "", "auto_trace_llm_payloads": "", "opik": "", "opik_llm_tracing": "", "trace_exporter": "", "trace_file": "", "trace_payload_async": "", "trace_payload_compress": "", "trace_payload_retention_days": "", "progress": "", "parallel": "branches run in this process, so many at a time as max_concurrency says"},
+    frozenset({"a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"}),
 )
 LLM = Level(
     "settings.llm",
@@ -154,7 +154,7 @@ LLM = Level(
         "api_key": ValueType("name", "text, not empty"),
         "provider": ValueType("choice", "one of openai, ollama, azure, azure_openai", words=("openai", "ollama", "azure", "azure_openai",)),
     },
-    {"observability": "", "endpoint": "", "metadata": ""},
+    {"observability": "", "endpoint": "", "metadata": "", "default_provider": "it is provider"},
     frozenset({"tools", "response_format", "fallback", "shell_provider"}),
 )
 ERROR_HANDLING = Level(
@@ -299,7 +299,7 @@ EDGE = Level(
         "when": ValueType("condition", "text or a truth value"),
         "condition": ValueType("edge_condition", "text, a truth value, or {type: expression, value}"),
     },
-    {"observability": "", "endpoint": "", "metadata": "", "description": ""},
+    {"observability": "", "endpoint": "", "metadata": "", "description": "", "parallel_strategy": "branches run in this process"},
     frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"}),
 )
 ANY_NODE = frozenset({"name", "goto", "retry", "fallback", "on_error", "description", "metadata"})

@@ -269,8 +269,8 @@ pub const SETTINGS: Level = Level {
         ("error_handling", ValueType { kind: Kind::ErrorHandling, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("llm", ValueType { kind: Kind::Llm, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("auto_trace", ""), ("auto_trace_llm_payloads", ""), ("opik", ""), ("opik_llm_tracing", ""), ("trace_exporter", ""), ("trace_file", ""), ("trace_payload_async", ""), ("trace_payload_compress", ""), ("trace_payload_retention_days", "")],
-    unsupported: &["a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "parallel", "progress", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("auto_trace", ""), ("auto_trace_llm_payloads", ""), ("opik", ""), ("opik_llm_tracing", ""), ("trace_exporter", ""), ("trace_file", ""), ("trace_payload_async", ""), ("trace_payload_compress", ""), ("trace_payload_retention_days", ""), ("progress", ""), ("parallel", "branches run in this process, so many at a time as max_concurrency says")],
+    unsupported: &["a2a", "actions", "agents", "cache", "checkpoint", "config", "dspy", "execution", "firebase", "firestore", "graph", "interrupt_after", "interrupt_before", "interview", "llamaindex", "ltm", "lua", "max_workers", "memory", "memory_infrastructure", "prolog", "rag", "raise_exceptions", "rate_limiters", "rate_limiting", "secrets", "session", "shell_providers", "storage", "textgrad"],
 };
 
 /// The keys of settings.llm.
@@ -308,7 +308,7 @@ pub const LLM: Level = Level {
         ("api_key", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("provider", ValueType { kind: Kind::Choice, expected: "one of openai, ollama, azure, azure_openai", least: None, most: None, above: None, words: &["openai", "ollama", "azure", "azure_openai"] }),
     ]),
-    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("default_provider", "it is provider")],
     unsupported: &["tools", "response_format", "fallback", "shell_provider"],
 };
 
@@ -473,7 +473,7 @@ pub const EDGE: Level = Level {
         ("when", ValueType { kind: Kind::Condition, expected: "text or a truth value", least: None, most: None, above: None, words: &[] }),
         ("condition", ValueType { kind: Kind::EdgeCondition, expected: "text, a truth value, or {type: expression, value}", least: None, most: None, above: None, words: &[] }),
     ]),
-    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", "")],
+    ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("description", ""), ("parallel_strategy", "branches run in this process")],
     unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "max_workers", "priority"],
 };
 

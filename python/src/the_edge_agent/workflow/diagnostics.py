@@ -57,6 +57,8 @@ class Diagnostics:
                 continue
             if entry.key in level.ignored:
                 self.without_effect(entry, level.title, level.ignored[entry.key])
+            elif entry.key.startswith("_"):
+                self.without_effect(entry, level.title, "such a name is for other programs")
             elif entry.key in level.unsupported:
                 value = entry.value.value if isinstance(entry.value, Scalar) else None
                 shown = f'"{entry.key}: {value}"' if isinstance(value, str) else f'"{entry.key}"'

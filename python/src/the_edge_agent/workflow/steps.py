@@ -36,6 +36,7 @@ from the_edge_agent.yaml.document import (
     shown,
 )
 
+ANYWHERE = ("fan_in", "language")  # without effect beside any other body
 _NO_SECRETS = "secrets must not reach the state"
 
 
@@ -57,7 +58,7 @@ class StepReader:
         for entry in table:
             if entry.key not in spec.NODE.known or entry.key in allowed:
                 continue
-            if entry.key in spec.ELSEWHERE and (has_step or entry.key == "fan_in"):
+            if entry.key in spec.ELSEWHERE and (has_step or entry.key in ANYWHERE):
                 self._diagnostics.without_effect(entry, what, spec.ELSEWHERE[entry.key])
             else:
                 self._diagnostics.problem(entry.place, f'"{entry.key}" has no meaning in {what}')
@@ -211,12 +212,19 @@ class StepReader:
         said = self._diagnostics.value(table, "language", spec.NODE.known["language"])
         if isinstance(entry.value, MappingNode):
             if said:
-                self._diagnostics.problem(
-                    said.value.place, "run.type says the language: use one of them"
-                )
+                self._check_language(said, entry.value)
             return self._typed(entry.value)
         language = shown(said.value) if said else None
         return self._code(entry, entry.key, language, (said or entry).value.place)
+
+    def _check_language(self, said: Entry, run: MappingNode) -> None:
+        """Refuse a language beside a ``run`` that names another; an expression has none."""
+        kind = run.get("type")
+        if kind is not None and shown(kind) == "expression":
+            self._diagnostics.without_effect(said, "a node with an expression", "there is no code")
+        elif kind is not None and shown(kind) != shown(said.value):
+            message = f"language and run.type say different things: {shown(kind)}"
+            self._diagnostics.problem(said.value.place, message)
 
     def _typed(self, table: MappingNode) -> Step | None:
         """Read a ``run`` that says what it is: {type: python, code}, {type: expression, value}."""

@@ -62,6 +62,8 @@ impl Diagnostics {
             }
             if let Some((_, why)) = level.ignored.iter().find(|(ignored, _)| *ignored == key) {
                 self.without_effect(entry, level.title, why);
+            } else if key.starts_with('_') {
+                self.without_effect(entry, level.title, "such a name is for other programs");
             } else if level.unsupported.contains(&key) {
                 let shown = match entry.value.text() {
                     Some(value) => format!("\"{key}: {value}\""),

@@ -13,6 +13,8 @@ use crate::workflow::diagnostics::{nearest_or_all, or_all};
 use crate::workflow::model::{Entries, ExpressionValue, Output, Step};
 use crate::yaml::document::{self, Entry, Mapping, NodeKind};
 
+/// Keys without effect beside any other body.
+const ANYWHERE: [&str; 2] = ["fan_in", "language"];
 const NO_SECRETS: &str = "secrets must not reach the state";
 
 /// Reads one body. `so_far` is the number of problems before the node or step.
@@ -32,7 +34,7 @@ impl StepReader<'_, '_> {
                 continue;
             }
             let why = spec::ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == key);
-            if let Some((_, why)) = why.filter(|_| has_step || key == "fan_in") {
+            if let Some((_, why)) = why.filter(|_| has_step || ANYWHERE.contains(&key)) {
                 self.context.diagnostics.without_effect(entry, what, why);
             } else {
                 let message = format!("\"{key}\" has no meaning in {what}");
@@ -221,14 +223,28 @@ impl StepReader<'_, '_> {
         let said = self.context.diagnostics.value(table, "language", &spec::NODE);
         if let NodeKind::Mapping(typed) = &entry.value.kind {
             if let Some(said) = said {
-                let message = "run.type says the language: use one of them";
-                self.context.diagnostics.problem(&said.value.place, message, "");
+                self.check_language(said, typed);
             }
             return self.typed(&entry.value, typed);
         }
         let language = said.and_then(|said| said.value.text());
         self.code(entry, &entry.key, language, &said.unwrap_or(entry).value.place);
         None
+    }
+
+    /// Refuse a language beside a `run` that names another; an expression has none.
+    fn check_language(&mut self, said: &Entry, run: &Mapping) {
+        let diagnostics = &mut *self.context.diagnostics;
+        match run.get("type").and_then(|kind| kind.text()) {
+            Some("expression") => {
+                diagnostics.without_effect(said, "a node with an expression", "there is no code");
+            }
+            Some(kind) if said.value.text() != Some(kind) => {
+                let message = format!("language and run.type say different things: {kind}");
+                diagnostics.problem(&said.value.place, message, "");
+            }
+            _ => {}
+        }
     }
 
     /// Read a `run` that says what it is: {type: python, code}, {type: expression, value}.
