@@ -70,7 +70,7 @@ def test_the_peak_is_that_of_the_step_and_of_what_it_waited_for() -> None:
 def test_processor_time_counts_every_core_and_no_sleep() -> None:
     work = step("work", "import time\nwhile time.process_time() < 0.2: pass")
     sleep = step("sleep", "import time; time.sleep(0.3)")
-    (run,) = json.loads(probe(work, sleep, runs=1).stdout)
+    (run,) = json.loads(measure(work, sleep, runs=1).stdout)
     assert run["work"]["processor"] > 0.2
     assert run["sleep"]["processor"] < 0.2 < run["sleep"]["seconds"]
 
@@ -81,7 +81,7 @@ def test_memory_is_read_at_each_line_where_that_is_asked_for() -> None:
         f"x = b'1' * 80_000_000; print(1, flush=True); {wait}; del x; print(2, flush=True); {wait}"
     )
     waits = step("waits", code, resident=True)
-    (run,) = json.loads(probe(waits, step("other", "print(1)"), runs=1).stdout)
+    (run,) = json.loads(measure(waits, step("other", "print(1)"), runs=1).stdout)
     large, small = run["waits"]["resident"]
     assert large > 80_000_000 > small > 1_000_000
     assert run["other"]["resident"] == []
@@ -90,5 +90,5 @@ def test_memory_is_read_at_each_line_where_that_is_asked_for() -> None:
 def test_a_folder_is_removed_before_the_step(tmp_path: Any) -> None:
     folder = tmp_path / "cache"
     first = step("first", f"import os; os.mkdir({str(folder)!r})", remove=str(folder))
-    assert probe(first, runs=2).returncode == 0
+    assert measure(first, runs=2).returncode == 0
     assert folder.is_dir()
