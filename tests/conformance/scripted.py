@@ -100,7 +100,8 @@ class Models:
         return reply
 
     def _completion(self, reply: Reply) -> Answer:
-        message = {"role": "assistant", "content": "".join(_pieces(reply)) or None}
+        message: dict[str, Any] = {"role": "assistant"}
+        message["content"] = "".join(_pieces(reply)) or None
         if "tool_calls" in reply:
             message["tool_calls"] = [_call(each) for each in reply["tool_calls"]]
         elif message["content"] is None:

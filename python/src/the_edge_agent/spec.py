@@ -434,6 +434,8 @@ ACTIONS: Mapping[str, Parameters] = {
     "json.parse": Parameters(
     {
         "text": ValueType("text", "text"),
+        "strict": ValueType("flag", "true or false"),
+        "default": ValueType("any", "any value"),
     },
     frozenset({"text"}),
 ),
@@ -460,6 +462,16 @@ ACTIONS: Mapping[str, Parameters] = {
         "unit": ValueType("choice", "one of characters, words", words=("characters", "words",)),
     },
     frozenset({"text", "size"}),
+),
+    "retry.loop": Parameters(
+    {
+        "validate": ValueType("name", "text, not empty"),
+        "validate_args": ValueType("map", "a map"),
+        "correct": ValueType("name", "text, not empty"),
+        "max_retries": ValueType("whole", "a whole number from 0 on", least=0),
+        "retry_delay": ValueType("number", "a number from 0 on", least=0),
+    },
+    frozenset({"validate", "correct"}),
 ),
     "memory.store": Parameters(
     {

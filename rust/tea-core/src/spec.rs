@@ -619,7 +619,9 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
     ]), names: &["template"], required: &["template"] }),
     ("json.parse", Parameters { types: Types(&[
         ("text", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
-    ]), names: &["text"], required: &["text"] }),
+        ("strict", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("default", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["text", "strict", "default"], required: &["text"] }),
     ("json.stringify", Parameters { types: Types(&[
         ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
         ("indent", ValueType { kind: Kind::Whole, expected: "a whole number from 0 to 100", least: Some(0.0), most: Some(100.0), above: None, words: &[] }),
@@ -635,6 +637,13 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
         ("overlap", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
         ("unit", ValueType { kind: Kind::Choice, expected: "one of characters, words", least: None, most: None, above: None, words: &["characters", "words"] }),
     ]), names: &["text", "size", "overlap", "unit"], required: &["text", "size"] }),
+    ("retry.loop", Parameters { types: Types(&[
+        ("validate", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("validate_args", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
+        ("correct", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("max_retries", ValueType { kind: Kind::Whole, expected: "a whole number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
+        ("retry_delay", ValueType { kind: Kind::Number, expected: "a number from 0 on", least: Some(0.0), most: None, above: None, words: &[] }),
+    ]), names: &["validate", "validate_args", "correct", "max_retries", "retry_delay"], required: &["validate", "correct"] }),
     ("memory.store", Parameters { types: Types(&[
         ("key", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
         ("value", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),

@@ -82,7 +82,18 @@ class World:
         async def refused(name: str, _: Any) -> Any:
             raise AssertionError(name)
 
-        call = Call("ask", action, params, settings, self.events.append, {}, refused, refused)
+        call = Call(
+            "ask",
+            action,
+            params,
+            settings,
+            self.events.append,
+            {},
+            refused,
+            refused,
+            refused,
+            asyncio.sleep,
+        )
 
         async def act() -> Any:
             return await self.actions[action].run(call)

@@ -8,6 +8,7 @@ from pathlib import Path
 from the_edge_agent.actions.data import data_actions
 from the_edge_agent.actions.files import file_actions
 from the_edge_agent.actions.registry import ActionSpec
+from the_edge_agent.actions.retry import retry_action
 
 
 def base_registry(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
@@ -15,4 +16,4 @@ def base_registry(roots: Sequence[str | Path]) -> dict[str, ActionSpec]:
 
     A relative path is taken from the first root; without roots no file can be reached.
     """
-    return {**data_actions(), **file_actions(roots)}
+    return {**data_actions(), **retry_action(), **file_actions(roots)}

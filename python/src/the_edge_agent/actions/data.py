@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from the_edge_agent.actions.registry import ActionSpec, Call, table_spec
-from the_edge_agent.errors import ActionError, LimitError, TemplateError
+from the_edge_agent.errors import ActionError, LimitError
 from the_edge_agent.limits import MAX_CHARACTERS, MAX_STEPS
 from the_edge_agent.schema import check, validate
 from the_edge_agent.schema.check import Problem
-from the_edge_agent.template.filters.texts import parse_json
+from the_edge_agent.value import json_reader
 from the_edge_agent.value.value import describe, json_text
 
 
@@ -20,10 +20,13 @@ async def _template(call: Call) -> Any:
 
 
 async def _parse(call: Call) -> dict[str, Any]:
+    read = json_reader.read if call.params.get("strict") is not False else json_reader.find
     try:
-        return {"data": parse_json(call.params["text"]), "success": True}
-    except TemplateError as error:
-        raise ActionError(error.message) from error
+        return {"data": read(call.params["text"]), "success": True}
+    except ValueError as error:
+        if "default" in call.params:
+            return {"data": call.params["default"], "success": False}
+        raise ActionError(f"the text is not JSON: {error}") from error
 
 
 async def _stringify(call: Call) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class Call:
     # A node by name, out of turn, on a copy of the state with some keys laid over it. Gives what
     # the node wrote, which is not written into the state.
     run_node: Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+    # A late parameter, computed on the state with some keys laid over it; None: not given.
+    render_late: Callable[[str, Mapping[str, Any]], Any]
+    sleep: Callable[[float], Awaitable[None]]  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class ActionSpec:
 
     ``check`` sees those values of ``with`` that hold no template, while the file is loaded,
     and yields the keys that lead to each that is wrong, and a message. ``targets`` gives, of
-    values that are right, what the action runs; None: it runs nothing else.
+    values that are right, what the action runs; None: it runs nothing else. ``late`` parameters
+    are computed when the action asks for them.
     """
 
     run: Callable[[Call], Awaitable[Any]]
@@ -59,6 +63,7 @@ class ActionSpec:
     required: frozenset[str] = frozenset()
     check: Callable[[Mapping[str, Any]], Iterable[Problem]] | None = None
     targets: Callable[[Mapping[str, Any]], Iterable[Target]] | None = None
+    late: frozenset[str] = frozenset()
 
 
 Registry = Mapping[str, ActionSpec]

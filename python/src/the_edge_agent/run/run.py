@@ -297,7 +297,15 @@ class _Run:
     async def _step(self, node: Node, step: Step, state: dict[str, Any]) -> Outcome:
         scope = self._scope(state)
         if isinstance(step, ActionBody):
-            result = await self._call(node, state, step.action, render_map(step.params, scope))
+            late = self._host.actions[step.action].late
+            now = {key: tree for key, tree in step.params.items() if key not in late}
+
+            def render_late(key: str, over: Mapping[str, Any]) -> Any:
+                tree = {key: step.params[key]} if key in step.params else {}
+                return render_map(tree, self._scope({**state, **over})).get(key)
+
+            params = render_map(now, scope)
+            result = await self._call(node, state, step.action, params, render_late)
             return Outcome(self._clean(_update(step.output, result, scope)), result)
         if isinstance(step, CodeBody):
             source = step.code.source(scope)
@@ -321,7 +329,12 @@ class _Run:
             )
 
     async def _call(
-        self, node: Node, state: Mapping[str, Any], action: str, params: dict[str, Any]
+        self,
+        node: Node,
+        state: Mapping[str, Any],
+        action: str,
+        params: dict[str, Any],
+        render_late: Callable[[str, Mapping[str, Any]], Any] | None = None,
     ) -> Any:
         stream = StreamMask(self._masker)
         token = self._clean(self._indexed({"type": "token", "node": node.name}))
@@ -346,6 +359,8 @@ class _Run:
             self._memory,
             run_action,
             partial(self._out_of_turn, state),
+            render_late or (lambda key, _: params.get(key)),
+            self._host.sleep,
         )
         try:
             result = await self._host.actions[action].run(call)

@@ -47,6 +47,33 @@ def read(data: str | bytes) -> Any:
     return value
 
 
+def find(text: str) -> Any:
+    """Return what ``text`` means or, where it is not JSON, the longest map or list within it.
+
+    Raises:
+        ValueError: as ``read``, where there is none.
+    """
+    try:
+        return read(text)
+    except ValueError as error:
+        failure = error
+    found: list[str] = []
+    at = 0
+    for _ in range(_MAX_BEGINNINGS):
+        begin = _BEGINNING.search(text, at)
+        if begin is None:
+            break
+        try:
+            _, at = _DECODER.raw_decode(text, begin.start())
+            read(text[begin.start() : at])
+            found.append(text[begin.start() : at])
+        except (ValueError, RecursionError):
+            at = begin.end()
+    if not found:
+        raise failure
+    return read(max(found, key=len))
+
+
 def _check_depth(value: Any) -> None:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
@@ -82,3 +109,13 @@ def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_MAX_BEGINNINGS = 1000  # of maps and lists that are looked for in a text
+_BEGINNING = re.compile(r"[\[{]")
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_int=whole_number,
+    parse_float=_fraction,
+    object_pairs_hook=_map,
+)

@@ -140,6 +140,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "messages": lambda value: _is_list(value, _is_message, 1),
     "response_format": _is_response_format,
     "schema": lambda value: isinstance(value, dict),
+    "map": lambda value: isinstance(value, dict),
     "choices": _is_choices,
     "tools": lambda value: _is_list(value, _is_tool),
 }

@@ -1,6 +1,6 @@
 //! Actions on data, which need nothing of the world.
 
-use super::{Call, Registry};
+use super::{retry, Call, Registry};
 use crate::errors::Error;
 use crate::limits::{Budget, MAX_CHARACTERS, MAX_STEPS};
 use crate::schema::check::{self, Problem};
@@ -21,6 +21,7 @@ pub fn add_actions(registry: &mut Registry) {
         registry.add_checked(name, run, None);
     }
     registry.add_checked("validate.schema", validate, Some(check_schema));
+    retry::add_action(registry);
 }
 
 fn template(call: &Call<'_>) -> Result<Value, Error> {
@@ -28,9 +29,16 @@ fn template(call: &Call<'_>) -> Result<Value, Error> {
 }
 
 fn parse(call: &Call<'_>) -> Result<Value, Error> {
-    let data = json::read(call.text("text")?)
-        .map_err(|error| Error::action(format!("the text is not JSON: {error}")))?;
-    Ok(Value::record([("data", data), ("success", true.into())]))
+    let is_strict = call.param("strict").as_bool() != Some(false);
+    let read = if is_strict { json::read } else { json::find };
+    let (data, success) = match (read(call.text("text")?), call.params.get("default")) {
+        (Ok(data), _) => (data, true),
+        (Err(_), Some(default)) => (default.clone(), false),
+        (Err(error), None) => {
+            return Err(Error::action(format!("the text is not JSON: {error}")));
+        }
+    };
+    Ok(Value::record([("data", data), ("success", success.into())]))
 }
 
 fn stringify(call: &Call<'_>) -> Result<Value, Error> {

@@ -7,6 +7,7 @@ pub mod data;
 pub mod files;
 pub mod llm;
 mod llm_tools;
+mod retry;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -54,6 +55,15 @@ pub trait Nested {
     /// Run a node, by its name, out of turn, on a copy of the state with some keys laid over it.
     /// Gives what the node wrote, which is not written into the state.
     fn node<'a>(&'a self, name: &'a str, over: Map) -> LocalFuture<'a, Result<Map, Error>>;
+
+    /// A late parameter, computed on the state with some keys laid over it; null: not given.
+    ///
+    /// # Errors
+    /// `TemplateError`: it cannot be computed.
+    fn late(&self, key: &str, over: &Map) -> Result<Value, Error>;
+
+    /// Wait.
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()>;
 }
 
 impl Call<'_> {
@@ -128,6 +138,7 @@ pub type Targets = fn(&Map) -> Vec<Target>;
 pub struct Registry {
     specs: BTreeMap<&'static str, ActionSpec>,
     targets: BTreeMap<&'static str, Targets>,
+    late: BTreeMap<&'static str, &'static str>,
     refused: BTreeMap<&'static str, &'static str>,
     refused_parameters: BTreeMap<&'static str, &'static str>,
 }
@@ -141,6 +152,16 @@ impl Registry {
     /// Say what the action of this name has run of others.
     pub fn add_targets(&mut self, name: &'static str, targets: Targets) {
         self.targets.insert(name, targets);
+    }
+
+    /// Say which parameter of an action is computed when the action asks for it.
+    pub(crate) fn add_late(&mut self, name: &'static str, key: &'static str) {
+        self.late.insert(name, key);
+    }
+
+    /// The parameter of an action that is computed when the action asks for it.
+    pub(crate) fn late(&self, name: &str) -> Option<&'static str> {
+        self.late.get(name).copied()
     }
 
     /// How to find what the action of this name has run; None: it runs nothing else.

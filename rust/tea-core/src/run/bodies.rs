@@ -1,6 +1,7 @@
 //! What a node does: its steps one after another, or its loop.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::{Fault, Outcome, Run};
 use crate::actions::{Call, LocalFuture, Nested};
@@ -53,8 +54,12 @@ impl Run<'_> {
         let scope = self.scope(state);
         match step {
             Step::Action { action, params, output, .. } => {
-                let params = ValueTree::render_entries(params, &scope)?;
-                let result = self.call(node, action, &params, state).await?;
+                let late = self.actions.late(action);
+                let is_late = |key: &str| late == Some(key);
+                let now = params.iter().filter(|(key, _)| !is_late(key));
+                let late = params.iter().find(|(key, _)| is_late(key));
+                let params = ValueTree::render_entries(now, &scope)?;
+                let result = self.call(node, action, &params, late, state).await?;
                 let update = match output {
                     Output::Key(key) => Map::from_iter([(key.clone(), result.clone())]),
                     Output::Map(entries) => {
@@ -83,6 +88,7 @@ impl Run<'_> {
         node: &Node,
         action: &str,
         params: &Map,
+        late: Option<&(Arc<str>, ValueTree)>,
         state: &Map,
     ) -> Result<Value, Error> {
         let Some(spec) = self.actions.get(action) else {
@@ -107,7 +113,7 @@ impl Run<'_> {
                 settings: &self.settings,
                 emit: &emit,
                 memory: &self.memory,
-                nested: &OfNode { run: self, node, state },
+                nested: &OfNode { run: self, node, params, late, state },
             })
             .await;
         token(stream.borrow_mut().rest());
@@ -154,6 +160,8 @@ impl Run<'_> {
 struct OfNode<'a> {
     run: &'a Run<'a>,
     node: &'a Node,
+    params: &'a Map,
+    late: Option<&'a (Arc<str>, ValueTree)>,
     state: &'a Map,
 }
 
@@ -169,8 +177,21 @@ impl Nested for OfNode<'_> {
                 let message = format!("an action cannot run {name}, which runs others itself");
                 return Err(Error::action(message));
             }
-            self.run.call(self.node, name, params, self.state).await
+            self.run.call(self.node, name, params, None, self.state).await
         })
+    }
+
+    fn late(&self, key: &str, over: &Map) -> Result<Value, Error> {
+        let Some((name, tree)) = self.late else {
+            return Ok(self.params.get(key).cloned().unwrap_or(Value::Null));
+        };
+        let mut state = self.state.clone();
+        state.extend(over.clone());
+        tree.render(&self.run.scope(&state)).map_err(|error| error.within(name))
+    }
+
+    fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
+        self.run.host.sleep(seconds)
     }
 
     fn node<'a>(&'a self, name: &'a str, over: Map) -> LocalFuture<'a, Result<Map, Error>> {

@@ -73,8 +73,11 @@ impl ValueTree {
     }
 
     /// Render a map; the message of an error begins with the key that it is in.
-    pub fn render_entries(entries: &[(Arc<str>, ValueTree)], scope: &Scope) -> Result<Map, Error> {
-        let mut map = Map::with_capacity(entries.len());
+    pub fn render_entries<'t>(
+        entries: impl IntoIterator<Item = &'t (Arc<str>, ValueTree)>,
+        scope: &Scope,
+    ) -> Result<Map, Error> {
+        let mut map = Map::new();
         for (key, item) in entries {
             let value = item.render(scope).map_err(|error| error.within(key))?;
             map.insert(key.clone(), value);

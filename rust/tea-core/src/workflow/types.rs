@@ -41,7 +41,7 @@ impl ValueType {
             Kind::Names => is_name(value) || all(&is_name),
             Kind::Messages => all(&is_message) && !is_empty(),
             Kind::ResponseFormat => value.as_map().is_some_and(is_response_format),
-            Kind::Schema => value.as_map().is_some(),
+            Kind::Schema | Kind::Map => value.as_map().is_some(),
             Kind::Choices => all(&is_name) && !is_empty() && !has_twice(value),
             Kind::Tools => all(&is_tool),
             // Shapes that their own readers know.

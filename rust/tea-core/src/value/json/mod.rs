@@ -40,6 +40,40 @@ pub fn read(text: &str) -> Result<Value, JsonError> {
     }
 }
 
+/// Of maps and lists that are looked for in a text.
+const MAX_BEGINNINGS: usize = 1000;
+
+/// What a text means or, where it is not JSON, the longest map or list within it.
+///
+/// # Errors
+/// As `read`, where there is none.
+pub fn find(text: &str) -> Result<Value, JsonError> {
+    let failure = match read(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let mut longest = "";
+    let mut at = 0;
+    for _ in 0..MAX_BEGINNINGS {
+        let Some(begin) = text[at..].find(['[', '{']) else { break };
+        let begin = at + begin;
+        let mut reader = Reader { text, position: begin };
+        at = match reader.value(0) {
+            Ok(_) => reader.position,
+            Err(_) => begin + 1,
+        };
+        let found = &text[begin..at];
+        if at > begin + 1 && found.chars().count() > longest.chars().count() {
+            longest = found;
+        }
+    }
+    if longest.is_empty() {
+        Err(failure)
+    } else {
+        read(longest)
+    }
+}
+
 struct Reader<'a> {
     text: &'a str,
     position: usize, // in bytes
