@@ -128,7 +128,11 @@ def write(table: Table) -> str:
         for name, pattern in table.formats.items()
     ]
     lines += ["}", ""]
-    lines += [f"EXIT_{each.name.upper()} = {each.code}  # {each.help}" for each in table.exits]
+    lines += [f"{name} = {key.default!r}" for name, key in table.defaults()]
+    lines += ["", "EXITS: Mapping[int, str] = {"]
+    lines += [f"    {each.code}: {_text(each.help)}," for each in table.exits]
+    lines += ["}", ""]
+    lines += [f"EXIT_{each.name.upper()} = {each.code}" for each in table.exits]
     lines += ["", "# What models are told."]
     lines += [f"{name.upper()}_PROMPT = {_text(text)}" for name, text in table.prompts.items()]
     lines += ["", "COMMANDS: Mapping[str, Command] = {"]

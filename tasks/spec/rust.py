@@ -101,6 +101,31 @@ pub struct Signature {
     pub more_names: bool,
 }
 """
+COMMANDS = """\
+/// A command of the program.
+#[derive(Debug)]
+pub struct Command {
+    /// Its name; "tea" is the program itself.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Its options, an argument first.
+    pub options: &'static [CommandOption],
+}
+
+/// An option of a command, or an argument.
+#[derive(Debug)]
+pub struct CommandOption {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// What it takes; empty for a flag.
+    pub value: &'static str,
+    /// The only values, where there are such.
+    pub words: &'static [&'static str],
+}
+"""
 _RUST_TYPES = {"float": "f64", "int": "u64"}
 
 
@@ -158,7 +183,39 @@ def write(table: Table) -> str:
     lines += ["];", "", "/// The formats of JSON Schema: what a whole text matches."]
     pairs = [f"({_text(name)}, {_text(pattern)})" for name, pattern in table.formats.items()]
     lines += ["pub const FORMATS: &[(&str, &str)] = &[", *(f"    {pair}," for pair in pairs), "];"]
-    return "\n".join([*lines, ""])
+    lines += ["", *_defaults(table)]
+    lines += [COMMANDS, "/// The commands.", "pub const COMMANDS: &[Command] = &["]
+    for command in table.commands:
+        options = [*([command.argument] if command.argument else []), *command.options]
+        start = f"    Command {{ name: {_text(command.name)}, help: {_text(command.help)}, "
+        lines += [start + "options: &["]
+        lines += [
+            f"        CommandOption {{ name: {_text(each.name)}, help: {_text(each.help)}, "
+            f"value: {_text(each.value)}, words: {_list(each.words)} }},"
+            for each in options
+        ]
+        lines += ["    ] },"]
+    lines += [
+        "];",
+        "",
+        "/// The exit codes, and what each means.",
+        "pub const EXITS: &[(u8, &str)] = &[",
+    ]
+    lines += [f"    ({each.code}, {_text(each.help)})," for each in table.exits]
+    lines += ["];", ""]
+    for each in table.exits:
+        lines += [f"/// {each.help[0].upper()}{each.help[1:]}."]
+        lines += [f"pub const EXIT_{each.name.upper()}: u8 = {each.code};", ""]
+    return "\n".join(lines)
+
+
+def _defaults(table: Table) -> list[str]:
+    lines = []
+    for name, key in table.defaults():
+        kind = {"number": "f64", "whole": "u64"}[key.type.name]
+        lines += [f"/// Where it is not given: {key.help}."]
+        lines += [f"pub const {name}: {kind} = {key.default!r};", ""]
+    return lines
 
 
 def _kind(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -172,6 +172,16 @@ class Table:
     def sampling(self) -> tuple[Key, ...]:
         """The parameters that choose the tokens."""
         return tuple(key for key in self.parameters.values() if "sampling" in key.more)
+
+    def defaults(self) -> Iterator[tuple[str, Key]]:
+        """Numbers that stand where a file gives none, by the names of their constants."""
+        parameters = self.parameters_of("chat")
+        keys = [("LLM", key) for key in parameters if "sampling" not in key.more]
+        for level in ("settings", "error_handling"):
+            keys += [(level.upper(), key) for key in self.levels[level].keys]
+        for level, key in keys:
+            if key.type.name in ("number", "whole") and key.default is not None:
+                yield f"{level}_{key.name.upper()}", key
 
     def sent(self, *when: str) -> tuple[str, ...]:
         """The parameters that an API is sent "always", or where they are "given"."""

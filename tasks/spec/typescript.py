@@ -13,4 +13,6 @@ def write(table: Table) -> str:
         lines += [f"  /** {key.help[0].upper()}{key.help[1:]}. */"]
         lines += [f"  {key.name}: {key.default!r},"]
     lines += ["};", "export type Sampling = Readonly<typeof SAMPLING>;"]
+    lines += ["", "/** The words of `state.__error__.type`. */", "export type ErrorType ="]
+    lines += ["\n".join(f"  | '{name}'" for name in table.error_types) + ";"]
     return "\n".join([*lines, ""])

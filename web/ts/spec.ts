@@ -20,3 +20,13 @@ export const SAMPLING = {
   repeat_penalty: 1.0,
 };
 export type Sampling = Readonly<typeof SAMPLING>;
+
+/** The words of `state.__error__.type`. */
+export type ErrorType =
+  | 'ModelError'
+  | 'ApiError'
+  | 'Timeout'
+  | 'TemplateError'
+  | 'FileError'
+  | 'LimitError'
+  | 'ActionError';

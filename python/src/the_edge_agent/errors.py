@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_MODEL = 3
-EXIT_OUTPUT = 74  # sysexits.h: input and output
+from the_edge_agent.spec import EXIT_FAILED, EXIT_MODEL, EXIT_OUTPUT, EXIT_USAGE
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -568,15 +568,34 @@ FORMATS: Mapping[str, str] = {
     "uri": "[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[[0-9A-Fa-f:.]{2,45}\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*|/?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)?)(?:\\?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?(?:#(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?",  # noqa: E501
 }
 
-EXIT_DONE = 0  # done
-EXIT_FAILED = 1  # the workflow failed, or `--fail-on-state` found its value
-EXIT_USAGE = 2  # wrong usage, or an invalid workflow file
-EXIT_MODEL = 3  # no model, or one that cannot be used
-EXIT_MISTAKE = 70  # a mistake in tea itself; `TEA_TRACEBACK=1` shows where
-EXIT_OUTPUT = 74  # the output cannot be written: a full disk, a closed stream. Said in one line, if that can be
-EXIT_INTERRUPTED = 130  # interrupted with Ctrl-C
-EXIT_READER_GONE = 141  # the reader of the output went away
-EXIT_TERMINATED = 143  # ended by SIGTERM
+LLM_TIMEOUT = 300.0
+LLM_MAX_RETRIES = 0
+SETTINGS_MAX_ITERATIONS = 1000
+ERROR_HANDLING_MAX_RETRIES = 3
+ERROR_HANDLING_RETRY_DELAY = 1.0
+ERROR_HANDLING_BACKOFF_MULTIPLIER = 2.0
+
+EXITS: Mapping[int, str] = {
+    0: "done",
+    1: "the workflow failed, or `--fail-on-state` found its value",
+    2: "wrong usage, or an invalid workflow file",
+    3: "no model, or one that cannot be used",
+    70: "a mistake in tea itself; `TEA_TRACEBACK=1` shows where",
+    74: "the output cannot be written: a full disk, a closed stream. Said in one line, if that can be",
+    130: "interrupted with Ctrl-C",
+    141: "the reader of the output went away",
+    143: "ended by SIGTERM",
+}
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_MODEL = 3
+EXIT_MISTAKE = 70
+EXIT_OUTPUT = 74
+EXIT_INTERRUPTED = 130
+EXIT_READER_GONE = 141
+EXIT_TERMINATED = 143
 
 # What models are told.
 TOOLS_PROMPT = "You can call tools. Each line describes one as JSON:\n{tools}\n\nTo call tools, answer with this JSON and nothing else, with one map for each call:\n{\"tool_calls\": [{\"name\": \"the tool\", \"arguments\": {\"parameter\": \"value\"}}]}\nWhere no tool helps, answer in words."

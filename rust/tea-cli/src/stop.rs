@@ -13,13 +13,14 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 use tea_core::errors::{Error, Kind};
+use tea_core::spec;
 
 /// As shells count: 128 and the number of the signal.
-pub const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = spec::EXIT_INTERRUPTED;
 /// Ended by SIGTERM.
-pub const TERMINATED: u8 = 143;
-/// The reader of the output went away. What cannot be written otherwise is `streams::EXIT_OUTPUT`.
-pub const BROKEN_PIPE: u8 = 141;
+pub const TERMINATED: u8 = spec::EXIT_TERMINATED;
+/// The reader of the output went away. What cannot be written otherwise is `EXIT_OUTPUT`.
+pub const BROKEN_PIPE: u8 = spec::EXIT_READER_GONE;
 
 /// How long whoever asks may take to stop.
 const PATIENCE: Duration = Duration::from_millis(600);

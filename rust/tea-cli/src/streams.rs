@@ -11,12 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use rustix::io::Errno;
 use rustix::stdio;
 use tea_core::redact::hide;
+use tea_core::spec::EXIT_OUTPUT;
 
 use crate::stop;
 use crate::text::reason;
-
-/// The output cannot be written.
-pub const EXIT_OUTPUT: u8 = 74;
 
 /// A stream, and whether nothing more can be written to it.
 struct Stream {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::spec;
+
 /// A place in a workflow file. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
@@ -51,7 +53,7 @@ pub struct InvalidFile {
 
 impl InvalidFile {
     /// The exit code of a program that stops because of it.
-    pub const EXIT_CODE: u8 = 2;
+    pub const EXIT_CODE: u8 = spec::EXIT_USAGE;
 }
 
 fn join(problems: &[Problem]) -> String {
@@ -99,9 +101,9 @@ impl Kind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Model => 3,
-            Kind::Interrupted => 130,
-            _ => 1,
+            Kind::Model => spec::EXIT_MODEL,
+            Kind::Interrupted => spec::EXIT_INTERRUPTED,
+            _ => spec::EXIT_FAILED,
         }
     }
 }

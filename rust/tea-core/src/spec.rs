@@ -788,3 +788,137 @@ pub const FORMATS: &[(&str, &str)] = &[
     ("uuid", "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
     ("uri", "[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[[0-9A-Fa-f:.]{2,45}\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*|/?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)?)(?:\\?(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?(?:#(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})|[/?])*)?"),
 ];
+
+/// Where it is not given: seconds for the whole call, API.
+pub const LLM_TIMEOUT: f64 = 300.0;
+
+/// Where it is not given: further tries, API.
+pub const LLM_MAX_RETRIES: u64 = 0;
+
+/// Where it is not given: node runs, those in loops too, before the run fails.
+pub const SETTINGS_MAX_ITERATIONS: u64 = 1000;
+
+/// Where it is not given: further tries.
+pub const ERROR_HANDLING_MAX_RETRIES: u64 = 3;
+
+/// Where it is not given: seconds before the first retry.
+pub const ERROR_HANDLING_RETRY_DELAY: f64 = 1.0;
+
+/// Where it is not given: each wait is longer by this, at most 60 s.
+pub const ERROR_HANDLING_BACKOFF_MULTIPLIER: f64 = 2.0;
+
+/// A command of the program.
+#[derive(Debug)]
+pub struct Command {
+    /// Its name; "tea" is the program itself.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Its options, an argument first.
+    pub options: &'static [CommandOption],
+}
+
+/// An option of a command, or an argument.
+#[derive(Debug)]
+pub struct CommandOption {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// What it takes; empty for a flag.
+    pub value: &'static str,
+    /// The only values, where there are such.
+    pub words: &'static [&'static str],
+}
+
+/// The commands.
+pub const COMMANDS: &[Command] = &[
+    Command { name: "tea", help: "Run workflows written in YAML, and chat, with a language model at hand. Without a command, on a terminal: chat.", options: &[
+        CommandOption { name: "version", help: "print the version", value: "", words: &[] },
+        CommandOption { name: "impl", help: "print the implementation: python or rust", value: "", words: &[] },
+        CommandOption { name: "verbose", help: "with --version: the CPU backend too", value: "", words: &[] },
+    ] },
+    Command { name: "run", help: "run a workflow and print its final state", options: &[
+        CommandOption { name: "file", help: "the workflow; - for standard input", value: "FILE", words: &[] },
+        CommandOption { name: "input", help: "a JSON map, laid over initial_state", value: "JSON|@FILE", words: &[] },
+        CommandOption { name: "output", help: "write the final state there, not to stdout", value: "FILE", words: &[] },
+        CommandOption { name: "stream", help: "print one JSON event a line as it happens", value: "", words: &[] },
+        CommandOption { name: "secrets", help: "a JSON map, seen as secrets.…", value: "JSON|@FILE", words: &[] },
+        CommandOption { name: "secrets-env", help: "every environment variable that begins with PREFIX, as secrets.… without it", value: "PREFIX", words: &[] },
+        CommandOption { name: "strict", help: "warnings about the file are errors", value: "", words: &[] },
+        CommandOption { name: "fail-on-state", help: "exit with 1 when the final state has this value; may be repeated", value: "KEY=VALUE", words: &[] },
+        CommandOption { name: "allow-path", help: "let file.read and file.write reach below DIR too; may be repeated", value: "DIR", words: &[] },
+        CommandOption { name: "gguf", help: "a model file, or a folder with one", value: "PATH", words: &[] },
+        CommandOption { name: "low-memory", help: "compute with the weights as they lie in the file: slower, and half the memory", value: "", words: &[] },
+        CommandOption { name: "backend", help: "where models run, whatever the workflow says", value: "NAME", words: &["local", "api", "auto"] },
+        CommandOption { name: "verbose", help: "progress and llama.cpp's log on stderr", value: "", words: &[] },
+        CommandOption { name: "quiet", help: "no warnings", value: "", words: &[] },
+    ] },
+    Command { name: "validate", help: "check workflows and print everything that is wrong", options: &[
+        CommandOption { name: "files", help: "a workflow, or a folder for all in it; - for standard input", value: "FILE", words: &[] },
+        CommandOption { name: "json", help: "print one JSON list of all files", value: "", words: &[] },
+        CommandOption { name: "strict", help: "warnings about the file are errors", value: "", words: &[] },
+        CommandOption { name: "quiet", help: "no warnings", value: "", words: &[] },
+    ] },
+    Command { name: "chat", help: "ask one question, or have a conversation", options: &[
+        CommandOption { name: "prompt", help: "ask this and leave; - for piped input", value: "PROMPT", words: &[] },
+        CommandOption { name: "system", help: "what the model is told beforehand", value: "TEXT", words: &[] },
+        CommandOption { name: "temperature", help: "0 to 2; default 0.7", value: "T", words: &[] },
+        CommandOption { name: "max-tokens", help: "longest answer, in tokens; default 512, at most half the context", value: "N", words: &[] },
+        CommandOption { name: "seed", help: "same seed, same answer", value: "N", words: &[] },
+        CommandOption { name: "forget", help: "drop the oldest turns of a conversation that has filled the context", value: "", words: &[] },
+        CommandOption { name: "model", help: "the model to ask an API for", value: "NAME", words: &[] },
+        CommandOption { name: "api-base", help: "address of an OpenAI-compatible API", value: "URL", words: &[] },
+        CommandOption { name: "gguf", help: "a model file, or a folder with one", value: "PATH", words: &[] },
+        CommandOption { name: "low-memory", help: "compute with the weights as they lie in the file: slower, and half the memory", value: "", words: &[] },
+        CommandOption { name: "backend", help: "where models run, whatever the workflow says", value: "NAME", words: &["local", "api", "auto"] },
+        CommandOption { name: "verbose", help: "progress and llama.cpp's log on stderr", value: "", words: &[] },
+    ] },
+    Command { name: "model", help: "say which model would be used, and what it is", options: &[
+        CommandOption { name: "json", help: "print a JSON map", value: "", words: &[] },
+        CommandOption { name: "verify", help: "compare the bundle's model with its digest", value: "", words: &[] },
+        CommandOption { name: "gguf", help: "a model file, or a folder with one", value: "PATH", words: &[] },
+        CommandOption { name: "low-memory", help: "compute with the weights as they lie in the file: slower, and half the memory", value: "", words: &[] },
+        CommandOption { name: "verbose", help: "progress and llama.cpp's log on stderr", value: "", words: &[] },
+    ] },
+];
+
+/// The exit codes, and what each means.
+pub const EXITS: &[(u8, &str)] = &[
+    (0, "done"),
+    (1, "the workflow failed, or `--fail-on-state` found its value"),
+    (2, "wrong usage, or an invalid workflow file"),
+    (3, "no model, or one that cannot be used"),
+    (70, "a mistake in tea itself; `TEA_TRACEBACK=1` shows where"),
+    (74, "the output cannot be written: a full disk, a closed stream. Said in one line, if that can be"),
+    (130, "interrupted with Ctrl-C"),
+    (141, "the reader of the output went away"),
+    (143, "ended by SIGTERM"),
+];
+
+/// Done.
+pub const EXIT_DONE: u8 = 0;
+
+/// The workflow failed, or `--fail-on-state` found its value.
+pub const EXIT_FAILED: u8 = 1;
+
+/// Wrong usage, or an invalid workflow file.
+pub const EXIT_USAGE: u8 = 2;
+
+/// No model, or one that cannot be used.
+pub const EXIT_MODEL: u8 = 3;
+
+/// A mistake in tea itself; `TEA_TRACEBACK=1` shows where.
+pub const EXIT_MISTAKE: u8 = 70;
+
+/// The output cannot be written: a full disk, a closed stream. Said in one line, if that can be.
+pub const EXIT_OUTPUT: u8 = 74;
+
+/// Interrupted with Ctrl-C.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// The reader of the output went away.
+pub const EXIT_READER_GONE: u8 = 141;
+
+/// Ended by SIGTERM.
+pub const EXIT_TERMINATED: u8 = 143;

@@ -1,5 +1,7 @@
-/** The kinds of errors that a page can cause in a run; the words of `state.__error__.type`. */
-export type FaultKind = 'ModelError' | 'LimitError' | 'ActionError' | 'Interrupted';
+import type { ErrorType } from '../spec.js';
+
+/** The kinds of errors that a page can cause in a run. */
+export type FaultKind = ErrorType | 'Interrupted';
 
 /** What the engine takes as the error of a node. */
 export class Fault extends Error {

@@ -15,16 +15,6 @@ COMMANDS = tuple(name for name in spec.COMMANDS if name != PROGRAM)
 _TYPES = {"text": str, "whole": int, "number": float}
 _COUNTS = {"one": None, "some": "+", "optional": "?"}
 
-_EXIT_CODES = """\
-exit codes:
-  0    done
-  1    the workflow failed
-  2    wrong usage or an invalid file
-  3    no model, or one that cannot be used
-  74   the output cannot be written
-  130  interrupted
-"""
-
 
 class Parser(argparse.ArgumentParser):
     """Raises its errors, so that they are printed where all errors are."""
@@ -75,7 +65,7 @@ def _build() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog=PROGRAM,
         description=program.help,
-        epilog=_EXIT_CODES,
+        epilog=_exit_codes(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -92,6 +82,11 @@ def _build() -> tuple[Parser, dict[str, Parser]]:
         )
         _add_options(commands[name], command)
     return parser, commands
+
+
+def _exit_codes() -> str:
+    lines = [f"  {code:<5}{text.replace('`', '')}" for code, text in spec.EXITS.items()]
+    return "\n".join(["exit codes:", *lines])
 
 
 def _add_options(parser: Parser, command: spec.Command) -> None:

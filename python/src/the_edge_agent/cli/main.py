@@ -11,11 +11,10 @@ from the_edge_agent import __version__
 from the_edge_agent.cli import output, signals, streams
 from the_edge_agent.errors import TeaError, UsageError
 from the_edge_agent.llm import model_file
+from the_edge_agent.spec import EXIT_MISTAKE
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-EXIT_BUG = 70  # sysexits.h: an error inside the program
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         streams.say(f"tea: internal error: {type(error).__name__}: {error}")
         streams.say("     this is a mistake in tea; TEA_TRACEBACK=1 shows where")
-        return EXIT_BUG
+        return EXIT_MISTAKE
     return streams.exit_code(code)
 
 

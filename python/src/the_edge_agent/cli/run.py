@@ -13,8 +13,9 @@ from typing import Any
 from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends, registry
 from the_edge_agent.cli.target import look_at
-from the_edge_agent.errors import EXIT_FAILED, InvalidFile, UsageError
+from the_edge_agent.errors import InvalidFile, UsageError
 from the_edge_agent.run.run import Host, run
+from the_edge_agent.spec import EXIT_FAILED
 from the_edge_agent.workflow.load import load
 from the_edge_agent.workflow.model import Workflow
 

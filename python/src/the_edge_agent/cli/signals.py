@@ -17,13 +17,15 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from the_edge_agent.spec import EXIT_INTERRUPTED, EXIT_READER_GONE
+
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
 
-INTERRUPTED = 130  # as shells count: 128 and the number of the signal
-BROKEN_PIPE = 141
+INTERRUPTED = EXIT_INTERRUPTED  # as shells count: 128 and the number of the signal
+BROKEN_PIPE = EXIT_READER_GONE
 
 _PATIENCE = 0.6  # seconds in which what was interrupted can end by itself
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

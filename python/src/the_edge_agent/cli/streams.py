@@ -12,8 +12,7 @@ import sys
 from typing import TextIO
 
 from the_edge_agent.cli import signals
-
-EXIT_OUTPUT = 74
+from the_edge_agent.spec import EXIT_OUTPUT
 
 _result: TextIO | None = None  # None: sys.stdout
 _stderr_code = 0  # of a program that ended well and could not say all of it

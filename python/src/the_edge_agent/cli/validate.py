@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.cli import output, streams, values
-from the_edge_agent.errors import EXIT_USAGE, InvalidFile, Problem, UsageError
+from the_edge_agent.errors import InvalidFile, Problem, UsageError
+from the_edge_agent.spec import EXIT_USAGE
 
 if TYPE_CHECKING:
     from the_edge_agent.actions.registry import Registry

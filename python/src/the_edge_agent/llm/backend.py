@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from the_edge_agent.errors import ApiError, LimitError, ModelError, TeaError
 from the_edge_agent.llm.api_settings import API
 from the_edge_agent.llm.shape import Shape, data_of
-from the_edge_agent.spec import SENT_WHERE_GIVEN, Sampling
+from the_edge_agent.spec import LLM_MAX_RETRIES, LLM_TIMEOUT, SENT_WHERE_GIVEN, Sampling
 
 BackendName = Literal["local", "api"]
 BackendChoice = Literal["local", "api", "auto"]
@@ -85,8 +85,8 @@ class ChatRequest(Sampling):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     model: str | None = None
-    timeout: float = 300.0
-    max_retries: int = 0
+    timeout: float = LLM_TIMEOUT
+    max_retries: int = LLM_MAX_RETRIES
     unsent: frozenset[str] = SENT_WHERE_GIVEN
     limit_name: str = "max_tokens"
     shape: Shape | None = None
@@ -102,8 +102,8 @@ class EmbedRequest:
 
     texts: tuple[str, ...]
     model: str | None = None
-    timeout: float = 300.0
-    max_retries: int = 0
+    timeout: float = LLM_TIMEOUT
+    max_retries: int = LLM_MAX_RETRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from the_edge_agent.errors import EXIT_MODEL
+from the_edge_agent.spec import EXIT_MODEL
 
 _SIGBUS = 7
 _SA_SIGINFO, _SA_RESTART = 4, 0x10000000

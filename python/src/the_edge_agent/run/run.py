@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from the_edge_agent import spec
 from the_edge_agent.actions.registry import Call, Registry, checked
 from the_edge_agent.errors import (
     ActionError,
@@ -245,7 +246,7 @@ class _Run:
                 return Outcome({"__error__": _error_data(failed)}, None, policy.fallback)
 
     def _count(self, node: Node) -> None:
-        limit = self._settings.get("max_iterations", settings.DEFAULT_MAX_ITERATIONS)
+        limit = self._settings.get("max_iterations", spec.SETTINGS_MAX_ITERATIONS)
         if next(self._runs) > limit:
             error = LimitError(
                 f"the run is over its limit of {limit} node runs",

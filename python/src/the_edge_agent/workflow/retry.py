@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from the_edge_agent import spec
 from the_edge_agent.errors import TeaError
 
 MAX_DELAY = 60.0  # seconds
@@ -17,9 +18,9 @@ class Policy:
     """How the failure of a node is handled. Delays in seconds."""
 
     mode: Mode = "raise"
-    max_retries: int = 3
-    retry_delay: float = 1.0
-    backoff_multiplier: float = 2.0
+    max_retries: int = spec.ERROR_HANDLING_MAX_RETRIES
+    retry_delay: float = spec.ERROR_HANDLING_RETRY_DELAY
+    backoff_multiplier: float = spec.ERROR_HANDLING_BACKOFF_MULTIPLIER
     max_delay: float = MAX_DELAY
     jitter: bool = False
     retryable_errors: tuple[str, ...] | None = None  # None: all

@@ -17,8 +17,6 @@ from the_edge_agent.workflow import types
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.yaml.document import MappingNode, Value
 
-DEFAULT_MAX_ITERATIONS = 1000
-
 
 def read(table: MappingNode | None, diagnostics: Diagnostics) -> dict[str, Any]:
     """Read and check settings; strings become templates over ``env`` and ``variables``."""
@@ -84,7 +82,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str
         wrong = types.wrong(of, value) if of else ""
         if wrong:
             yield ("error_handling", key), f"{key}: {wrong}"
-    limit = settings.get("max_iterations", DEFAULT_MAX_ITERATIONS)
+    limit = settings.get("max_iterations", spec.SETTINGS_MAX_ITERATIONS)
     wrong = types.wrong(spec.SETTINGS.known["max_iterations"], limit)
     if wrong:
         yield ("max_iterations",), f"max_iterations: {wrong}"

@@ -4,34 +4,21 @@ use std::ffi::OsString;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tea_core::llm::backend::BackendChoice;
+use tea_core::spec::{self, COMMANDS, EXITS, EXIT_USAGE};
 
 use crate::streams;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    the workflow failed
-  2    wrong usage or an invalid file
-  3    no model, or one that cannot be used
-  74   the output cannot be written
-  130  interrupted";
-
-/// Run workflows written in YAML, and chat, with a language model at hand.
-///
-/// Without a command, on a terminal: chat.
+/// The whole command line; what the table says of it comes in `command`.
 #[derive(Debug, Parser)]
 #[command(name = "tea", bin_name = "tea", no_binary_name = true, disable_help_subcommand = true)]
-#[command(after_help = EXIT_CODES, args_override_self = true)]
+#[command(args_override_self = true)]
 pub struct Arguments {
-    /// Print the version
     #[arg(long)]
     pub version: bool,
-    /// Print the implementation: python or rust
     #[arg(long = "impl")]
     pub implementation: bool,
-    /// With --version: the CPU backend too
     #[arg(short, long)]
     pub verbose: bool,
     #[command(subcommand)]
@@ -41,16 +28,12 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a workflow and print its final state
     #[command(args_override_self = true)]
     Run(RunOptions),
-    /// Check workflows and print everything that is wrong
     #[command(args_override_self = true)]
     Validate(ValidateOptions),
-    /// Ask one question, or have a conversation
     #[command(args_override_self = true)]
     Chat(ChatOptions),
-    /// Say which model would be used, and what it is
     #[command(args_override_self = true)]
     Model(FactsOptions),
 }
@@ -58,16 +41,12 @@ pub enum Command {
 /// Which model, and where.
 #[derive(Debug, Default, Args)]
 pub struct ModelOptions {
-    /// A model file, or a folder with one
-    #[arg(long, value_name = "PATH")]
+    #[arg(long)]
     pub gguf: Option<OsString>,
-    /// Compute with the weights as they lie in the file: slower, and half the memory
     #[arg(long)]
     pub low_memory: bool,
-    /// Where models run, whatever the workflow says
     #[arg(long, value_parser = backend())]
     pub backend: Option<BackendChoice>,
-    /// Progress and llama.cpp's log on stderr
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -75,34 +54,23 @@ pub struct ModelOptions {
 /// The options of `tea run`.
 #[derive(Debug, Args)]
 pub struct RunOptions {
-    /// The workflow; - for standard input
-    #[arg(value_name = "FILE")]
     pub file: OsString,
-    /// A JSON map, laid over initial_state
-    #[arg(short, long, value_name = "JSON|@FILE")]
+    #[arg(short, long)]
     pub input: Option<OsString>,
-    /// Write the final state there, not to stdout
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long)]
     pub output: Option<OsString>,
-    /// Print one JSON event a line as it happens
     #[arg(long)]
     pub stream: bool,
-    /// A JSON map, seen as secrets.…
-    #[arg(long, value_name = "JSON|@FILE")]
+    #[arg(long)]
     pub secrets: Option<OsString>,
-    /// Every environment variable that begins with PREFIX, as secrets.… without it
-    #[arg(long, value_name = "PREFIX", value_parser = text())]
+    #[arg(long, value_parser = text())]
     pub secrets_env: Option<String>,
-    /// Warnings about the file are errors
     #[arg(long)]
     pub strict: bool,
-    /// Exit with 1 when the final state has this value; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = text())]
+    #[arg(long, value_parser = text())]
     pub fail_on_state: Vec<String>,
-    /// Let file.read and file.write reach below DIR too; may be repeated
-    #[arg(long, value_name = "DIR")]
+    #[arg(long)]
     pub allow_path: Vec<OsString>,
-    /// No warnings
     #[arg(short, long)]
     pub quiet: bool,
     #[command(flatten)]
@@ -112,16 +80,12 @@ pub struct RunOptions {
 /// The options of `tea validate`.
 #[derive(Debug, Args)]
 pub struct ValidateOptions {
-    /// A workflow, or a folder for all in it; - for standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(required = true)]
     pub files: Vec<OsString>,
-    /// Print one JSON list of all files
     #[arg(long)]
     pub json: bool,
-    /// Warnings about the file are errors
     #[arg(long)]
     pub strict: bool,
-    /// No warnings
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -129,29 +93,21 @@ pub struct ValidateOptions {
 /// The options of `tea chat`.
 #[derive(Debug, Default, Args)]
 pub struct ChatOptions {
-    /// Ask this and leave; - for piped input
-    #[arg(value_name = "PROMPT", value_parser = text(), allow_negative_numbers = true)]
+    #[arg(value_parser = text(), allow_negative_numbers = true)]
     pub prompt: Option<String>,
-    /// What the model is told beforehand
-    #[arg(long, value_name = "TEXT", value_parser = text(), allow_negative_numbers = true)]
+    #[arg(long, value_parser = text(), allow_negative_numbers = true)]
     pub system: Option<String>,
-    /// 0 to 2; default 0.7
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true)]
     pub temperature: Option<f64>,
-    /// Longest answer, in tokens; default 512, at most half the context
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true)]
     pub max_tokens: Option<i128>,
-    /// Same seed, same answer
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<i128>,
-    /// Drop the oldest turns of a conversation that has filled the context
     #[arg(long)]
     pub forget: bool,
-    /// The model to ask an API for
-    #[arg(long = "model", value_name = "NAME", value_parser = text())]
+    #[arg(long = "model", value_parser = text())]
     pub name: Option<String>,
-    /// Address of an OpenAI-compatible API
-    #[arg(long, value_name = "URL", value_parser = text())]
+    #[arg(long, value_parser = text())]
     pub api_base: Option<String>,
     #[command(flatten)]
     pub model: ModelOptions,
@@ -160,19 +116,14 @@ pub struct ChatOptions {
 /// The options of `tea model`.
 #[derive(Debug, Args)]
 pub struct FactsOptions {
-    /// Print a JSON map
     #[arg(long)]
     pub json: bool,
-    /// Compare the bundle's model with its digest
     #[arg(long)]
     pub verify: bool,
-    /// A model file, or a folder with one
-    #[arg(long, value_name = "PATH")]
+    #[arg(long)]
     pub gguf: Option<OsString>,
-    /// Compute with the weights as they lie in the file: slower, and half the memory
     #[arg(long)]
     pub low_memory: bool,
-    /// Progress and llama.cpp's log on stderr
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -183,8 +134,56 @@ fn text() -> impl TypedValueParser<Value = String> {
 }
 
 fn backend() -> impl TypedValueParser<Value = BackendChoice> {
-    PossibleValuesParser::new(["local", "api", "auto"])
+    PossibleValuesParser::new(option("run", "backend").map_or(&[][..], |each| each.words))
         .try_map(|word| BackendChoice::from_word(&word).ok_or("not one of these"))
+}
+
+/// The options that `words` give.
+///
+/// # Errors
+/// Help was asked for, or the words are no command line.
+pub fn read(words: &[OsString]) -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The command line with the words of the table.
+fn command() -> clap::Command {
+    let mut tea = Arguments::command();
+    let exits = EXITS.iter().map(|(code, help)| format!("  {code:<5}{}", help.replace('`', "")));
+    tea = tea.after_help(format!("Exit codes:\n{}", exits.collect::<Vec<_>>().join("\n")));
+    for row in COMMANDS {
+        tea = match row.name {
+            "tea" => described(tea, row),
+            name => tea.mut_subcommand(name, |command| described(command, row)),
+        };
+    }
+    tea
+}
+
+/// The command with the help and the values of its row.
+fn described(command: clap::Command, row: &'static spec::Command) -> clap::Command {
+    command.about(sentence(row.help)).mut_args(|arg| {
+        let name = arg.get_long().unwrap_or_else(|| arg.get_id().as_str());
+        let Some(option) = row.options.iter().find(|each| each.name == name) else { return arg };
+        let arg = arg.help(sentence(option.help));
+        if option.value.is_empty() {
+            arg
+        } else {
+            arg.value_name(option.value)
+        }
+    })
+}
+
+fn sentence(help: &str) -> String {
+    let mut letters = help.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+fn option(command: &str, name: &str) -> Option<&'static spec::CommandOption> {
+    let row = COMMANDS.iter().find(|each| each.name == command)?;
+    row.options.iter().find(|each| each.name == name)
 }
 
 /// Print the help that was asked for, or what is wrong with `words`; returns the exit code.
@@ -209,10 +208,28 @@ pub fn report(error: &clap::Error, words: &[OsString]) -> u8 {
         }
     }
     streams::say(message.trim_end());
-    super::error::EXIT_USAGE
+    EXIT_USAGE
 }
 
 fn commands() -> String {
     let tea = Arguments::command();
     tea.get_subcommands().map(|each| each.get_name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_has_a_row_and_every_row_an_option() {
+        let tea = command();
+        for row in COMMANDS {
+            let of = if row.name == "tea" { Some(&tea) } else { tea.find_subcommand(row.name) };
+            let own: Vec<_> = of.unwrap().get_arguments().collect();
+            for arg in &own {
+                assert!(arg.get_help().is_some(), "{}: {}", row.name, arg.get_id());
+            }
+            assert_eq!(own.len(), row.options.len(), "{}", row.name);
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! What ends a command: printed in one place, with an exit code for each kind.
 
 use tea_core::errors::{Error, InvalidFile, Kind, RunError};
+use tea_core::spec::{EXIT_OUTPUT, EXIT_USAGE};
 
 use crate::{stop, streams};
-
-/// Wrong usage, or an invalid file.
-pub const EXIT_USAGE: u8 = 2;
 
 /// Why a command did not end well.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ impl Failure {
             }
             Failure::Output(message) => {
                 say(message, "");
-                streams::EXIT_OUTPUT
+                EXIT_OUTPUT
             }
             Failure::Engine(error) => report(error, &error.message),
             Failure::Run(RunError::Setup(error)) => report(error, &error.message),

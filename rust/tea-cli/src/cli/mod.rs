@@ -20,9 +20,7 @@ use std::thread::{self, Thread};
 
 use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
 
-use clap::Parser;
-
-use self::arguments::{Arguments, Command, FactsOptions, ModelOptions};
+use self::arguments::{Command, FactsOptions, ModelOptions};
 use self::error::Failure;
 use crate::{llama, stop, streams};
 
@@ -56,7 +54,7 @@ fn dispatch(arguments: &[OsString]) -> Result<u8, Failure> {
     if arguments.is_empty() && io::stdin().is_terminal() {
         return chat::chat_command(&arguments::ChatOptions::default());
     }
-    let given = match Arguments::try_parse_from(arguments) {
+    let given = match arguments::read(arguments) {
         Ok(given) => given,
         Err(error) => return Ok(arguments::report(&error, arguments)),
     };

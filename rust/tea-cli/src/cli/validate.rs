@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use tea_core::actions::Registry;
 use tea_core::errors::Problem;
+use tea_core::spec::EXIT_USAGE;
 use tea_core::value::json;
 use tea_core::value::Value;
 use tea_core::workflow::load;
@@ -16,8 +17,6 @@ use super::registry::{registry_to_check, ENGINE};
 use super::values;
 use crate::streams;
 use crate::text::reason;
-
-const EXIT_USAGE: u8 = 2;
 
 /// What is wrong with one file, and what is only doubtful.
 struct Checked {

@@ -16,10 +16,10 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tea_core::llm::model_path::Found;
+use tea_core::spec::EXIT_MODEL;
 
 use crate::llm::gguf;
 
-const EXIT_MODEL: c_int = 3;
 const GONE: &[u8] = b"tea: the model's file cannot be read any more: it was changed while it was \
     in use, or its disk fails\n     nothing may write to it while tea runs; if it is damaged, \
     download it again\n";
@@ -107,7 +107,7 @@ extern "C" fn on_fault(signal: c_int, facts: *mut libc::siginfo_t, _context: *mu
         });
         if is_ours {
             libc::write(libc::STDERR_FILENO, GONE.as_ptr().cast(), GONE.len());
-            libc::_exit(EXIT_MODEL);
+            libc::_exit(c_int::from(EXIT_MODEL));
         }
         libc::signal(signal, libc::SIG_DFL); // and it faults again
     }

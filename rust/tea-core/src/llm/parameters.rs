@@ -211,8 +211,8 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         seed: seed.and_then(|seed| u32::try_from(seed).ok()),
         stop,
         model: model(params, settings),
-        timeout: given.number("timeout", 300.0),
-        max_retries: given.count("max_retries", 0),
+        timeout: given.number("timeout", spec::LLM_TIMEOUT),
+        max_retries: given.count("max_retries", spec::LLM_MAX_RETRIES),
         unsent,
         limit_name: limits.map_or("max_tokens", |(name, _)| name),
         shape: shape(params),
@@ -265,7 +265,7 @@ pub fn embedding(texts: Vec<Arc<str>>, params: &Map, settings: &Map) -> EmbedReq
     EmbedRequest {
         texts,
         model: model(params, settings),
-        timeout: given.number("timeout", 300.0),
-        max_retries: given.count("max_retries", 0),
+        timeout: given.number("timeout", spec::LLM_TIMEOUT),
+        max_retries: given.count("max_retries", spec::LLM_MAX_RETRIES),
     }
 }

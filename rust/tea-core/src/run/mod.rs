@@ -15,6 +15,7 @@ use crate::actions::{LocalFuture, Registry};
 use crate::errors::{Error, Failure, Kind, RunError};
 use crate::redact::Masker;
 use crate::run::events::Event;
+use crate::spec;
 use crate::template::Scope;
 use crate::value::{Map, Value};
 use crate::workflow::model::{Node, Workflow, END, START};
@@ -138,7 +139,7 @@ impl<'w> Run<'w> {
                 handling.map(|(k, v)| (&**k, v.clone())),
             )),
             limit: limit
-                .map_or(settings::DEFAULT_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
+                .map_or(spec::SETTINGS_MAX_ITERATIONS, |n| u64::try_from(n).unwrap_or(u64::MAX)),
             scope: [
                 ("variables", variables),
                 ("data", Value::map(workflow.data.clone())),

@@ -1,6 +1,7 @@
 //! What happens when a node fails: the mode, the retries and the waits between them.
 
 use crate::errors::Error;
+use crate::spec;
 use crate::value::Value;
 
 /// Seconds.
@@ -135,9 +136,11 @@ impl Policy {
         Policy {
             mode: all.mode.unwrap_or(Mode::Raise),
             fallback: all.fallback,
-            max_retries: all.max_retries.unwrap_or(3),
-            delay: all.retry_delay.unwrap_or(1.0).min(max_delay),
-            backoff_multiplier: all.backoff_multiplier.unwrap_or(2.0),
+            max_retries: all.max_retries.unwrap_or(spec::ERROR_HANDLING_MAX_RETRIES),
+            delay: all.retry_delay.unwrap_or(spec::ERROR_HANDLING_RETRY_DELAY).min(max_delay),
+            backoff_multiplier: all
+                .backoff_multiplier
+                .unwrap_or(spec::ERROR_HANDLING_BACKOFF_MULTIPLIER),
             max_delay,
             jitter: all.jitter.unwrap_or(false),
             retryable_errors: all.retryable_errors,

@@ -8,8 +8,6 @@ use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::Entries;
 use crate::yaml::document::Mapping;
 
-pub(crate) const DEFAULT_MAX_ITERATIONS: u64 = 1000;
-
 /// Read and check settings; strings become templates over `env` and `variables`.
 pub(crate) fn read(table: Option<&Mapping>, diagnostics: &mut Diagnostics) -> Entries {
     let Some(table) = table else { return Vec::new() };
