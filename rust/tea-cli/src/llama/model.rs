@@ -167,6 +167,13 @@ impl Model {
         unsafe { (self.library.c.llama_vocab_is_eog)(self.vocab, token) }
     }
 
+    /// All tokens that end an answer.
+    #[must_use]
+    pub fn ends_of_answers(&self) -> Vec<Token> {
+        let count = Token::try_from(self.vocabulary_size()).unwrap_or(0);
+        (0..count).filter(|token| self.ends(*token)).collect()
+    }
+
     /// How the vocabulary writes `token`.
     #[must_use]
     pub fn token_text(&self, token: Token) -> String {

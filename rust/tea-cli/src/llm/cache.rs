@@ -73,6 +73,22 @@ impl Cache {
         Some(number)
     }
 
+    /// Up to `count` sequences that no answer uses, emptied.
+    pub fn spare(&mut self, count: usize) -> Vec<usize> {
+        let is_idle = |number: &usize| self.slots[*number].length == 0;
+        let mut spare: Vec<usize> = (0..self.slots.len()).filter(is_idle).collect();
+        spare.sort_by_key(|number| self.age(*number));
+        spare.truncate(count);
+        spare.iter().for_each(|number| self.cut(*number, 0));
+        spare
+    }
+
+    /// Have `target`, which is empty, begin with all that `source` has, until it is cut.
+    pub fn share(&mut self, source: usize, target: usize) {
+        let length = self.length(source);
+        self.context.copy(source, target, length);
+    }
+
     /// How many tokens a sequence has.
     #[must_use]
     pub fn length(&self, number: usize) -> usize {
@@ -114,11 +130,13 @@ impl Cache {
             return Some(donor);
         }
         let idle = (0..self.slots.len()).filter(|number| *number != donor && is_idle(*number));
-        let oldest = |number: &usize| {
-            let slot = &self.slots[*number];
-            (!slot.tokens.is_empty(), slot.used)
-        };
-        idle.min_by_key(oldest).or(is_idle(donor).then_some(donor))
+        idle.min_by_key(|number| self.age(*number)).or(is_idle(donor).then_some(donor))
+    }
+
+    /// In which order sequences are used again: empty ones first, then the oldest.
+    fn age(&self, number: usize) -> (bool, u64) {
+        let slot = &self.slots[number];
+        (!slot.tokens.is_empty(), slot.used)
     }
 
     /// Forget what is kept, the oldest first, as far as the answers need its room.

@@ -13,6 +13,7 @@ use tea_core::errors::{Error, Kind};
 
 use super::adaptive_threads::{cpu_wait_seconds, AdaptiveThreads};
 use super::cache::Cache;
+use super::decide::Decision;
 use super::embedding::Embedder;
 use super::job::{job, Job, Reply};
 use super::memory::{CacheType, BATCH};
@@ -43,8 +44,38 @@ pub struct LoopOptions {
 
 enum Task {
     Open(Reply<()>),
-    Answer(Question, Reply<Generation>),
+    Wait(Waiting),
     Embed(Vec<Arc<str>>, String, Reply<Vectors>),
+}
+
+/// What waits for room in the context.
+enum Waiting {
+    Answer(Question, Reply<Generation>),
+    Decision(Decision, Reply<Vec<f64>>),
+}
+
+impl Waiting {
+    fn is_wanted(&self) -> bool {
+        match self {
+            Waiting::Answer(_, reply) => reply.is_wanted(),
+            Waiting::Decision(_, reply) => reply.is_wanted(),
+        }
+    }
+
+    /// A sequence for it, None while there is no room.
+    fn room(&self, cache: &mut Cache) -> Option<usize> {
+        match self {
+            Waiting::Answer(question, _) => cache.take(&question.prompt, question.longest()),
+            Waiting::Decision(decision, _) => cache.take(&decision.prompt, decision.longest()),
+        }
+    }
+
+    fn fail(self, error: Error) {
+        match self {
+            Waiting::Answer(_, reply) => reply.settle(Err(error)),
+            Waiting::Decision(_, reply) => reply.settle(Err(error)),
+        }
+    }
 }
 
 /// Takes tasks from any thread, and does them in one of its own, since OpenMP keeps its helpers for
@@ -79,7 +110,13 @@ impl DecodeLoop {
     /// Have an answer computed.
     #[must_use]
     pub fn answer(&self, question: Question) -> Job<Generation> {
-        self.submit(|reply| Task::Answer(question, reply))
+        self.submit(|reply| Task::Wait(Waiting::Answer(question, reply)))
+    }
+
+    /// Have the choices of a decision scored.
+    #[must_use]
+    pub fn decide(&self, decision: Decision) -> Job<Vec<f64>> {
+        self.submit(|reply| Task::Wait(Waiting::Decision(decision, reply)))
     }
 
     /// Have a vector made of each text. `name` is the model's.
@@ -124,7 +161,7 @@ struct Worker {
     observes: bool, // whether the last step was one that counts for that
     started: Instant,
     batch: Batch,
-    waiting: VecDeque<(Question, Reply<Generation>)>,
+    waiting: VecDeque<Waiting>,
     live: Vec<Sequence>,
 }
 
@@ -164,9 +201,9 @@ impl Worker {
     fn begin(&mut self, task: Task) {
         match task {
             Task::Open(reply) => reply.settle(self.open().map(drop)),
-            Task::Answer(question, reply) => match self.open() {
-                Ok(_) => self.waiting.push_back((question, reply)),
-                Err(error) => reply.settle(Err(error)),
+            Task::Wait(waiting) => match self.open() {
+                Ok(_) => self.waiting.push_back(waiting),
+                Err(error) => waiting.fail(error),
             },
             Task::Embed(texts, name, reply) => reply.settle(self.embed(&texts, &name)),
         }
@@ -217,9 +254,7 @@ impl Worker {
     fn end_unwanted(&mut self, cache: &mut Cache) {
         let stopped = stop::check().err();
         if let Some(error) = &stopped {
-            for (_, reply) in self.waiting.drain(..) {
-                reply.settle(Err(error.clone()));
-            }
+            self.waiting.drain(..).for_each(|waiting| waiting.fail(error.clone()));
         }
         let ends = |sequence: &Sequence| stopped.is_some() || !sequence.reply.is_wanted();
         while let Some(number) = self.live.iter().position(ends) {
@@ -232,23 +267,39 @@ impl Worker {
 
     /// Begin with those that wait, in their order, as far as there is room.
     fn admit(&mut self, cache: &mut Cache) {
-        while let Some((question, reply)) = self.waiting.front() {
-            let slot = if reply.is_wanted() {
-                let Some(slot) = cache.take(&question.prompt, question.longest()) else { return };
-                Some(slot)
-            } else {
-                None
-            };
-            let (Some((question, reply)), Some(slot)) = (self.waiting.pop_front(), slot) else {
+        while let Some(waiting) = self.waiting.pop_front() {
+            if !waiting.is_wanted() {
                 continue;
+            }
+            let Some(slot) = waiting.room(cache) else {
+                self.waiting.push_front(waiting);
+                return;
             };
-            let reused = cache.length(slot);
-            match Sequence::new(self.model.clone(), question, reply, slot, reused) {
-                Ok(sequence) => self.live.push(sequence),
-                Err((error, reply)) => {
+            match waiting {
+                Waiting::Answer(question, reply) => self.answer(cache, slot, question, reply),
+                Waiting::Decision(decision, reply) => {
+                    cache.context.set_threads(self.options.n_threads);
+                    let scores = decision.score(&self.model, cache, slot);
                     cache.release(slot);
-                    reply.settle(Err(error));
+                    reply.settle(scores);
                 }
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        cache: &mut Cache,
+        slot: usize,
+        question: Question,
+        reply: Reply<Generation>,
+    ) {
+        let reused = cache.length(slot);
+        match Sequence::new(self.model.clone(), question, reply, slot, reused) {
+            Ok(sequence) => self.live.push(sequence),
+            Err((error, reply)) => {
+                cache.release(slot);
+                reply.settle(Err(error));
             }
         }
     }
@@ -488,6 +539,28 @@ mod tests {
         let single = Shape::Choices(vec!["only this one".into()]);
         let answer = &held(&model, &single, 16, 1)[0];
         assert_eq!((answer.text.as_str(), answer.fed), ("only this one", answer.completion_tokens));
+    }
+
+    #[test]
+    #[ignore = "needs llama.cpp and a model"]
+    fn choices_scored_together_have_the_likelihoods_that_they_have_alone() {
+        let model = model();
+        let decode_loop = started(&model, 1024);
+        let prompt = model.tokenize(ASKED, Special::Parsed).unwrap();
+        let texts = ["Yes", "Yes, it is", "No", "Yes, it is not", "é"];
+        let choice = |text: &&str| model.tokenize(text, Special::None).unwrap();
+        let decide = |texts: &[&str]| {
+            let choices = texts.iter().map(choice).collect();
+            let decision = Decision { prompt: prompt.clone(), choices };
+            block_on(decode_loop.decide(decision).result(None)).unwrap()
+        };
+        let together = decide(&texts);
+        for (text, score) in texts.iter().zip(&together) {
+            assert!((decide(&[text])[0] - score).abs() < 0.05, "{text}: {together:?}");
+        }
+        assert!(together[2] > together[4] && together[0] > together[1], "{together:?}");
+        // A likelihood of each token and of the end: less than those of the tokens alone.
+        assert!(together.iter().all(|score| *score < 0.0));
     }
 
     #[test]

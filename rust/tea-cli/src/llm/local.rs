@@ -12,6 +12,7 @@ use tea_core::llm::backend::{
 use tea_core::llm::model_path::Found;
 use tea_core::value::{Map, Value};
 
+use super::decide::{self, Decision};
 use super::decode_loop::{DecodeLoop, LoopOptions};
 use super::gguf::{self, Gguf};
 use super::matcher::{self, Matchers};
@@ -153,6 +154,18 @@ impl LocalBackend {
         reply.held_to(request.shape.as_ref(), Kind::Model)
     }
 
+    async fn decision(&self, request: &DecideRequest) -> Result<DecideReply, Error> {
+        let _guard = stop::cancel_guard();
+        let loaded = self.loaded(false)?;
+        loaded.decode_loop.open().result(None).await?;
+        let Loaded { prompter, model, n_ctx, .. } = loaded;
+        let prompt = request.prompt.as_deref();
+        let prompt = prompter.tokens(model, &request.messages, prompt, *n_ctx)?;
+        let decision = Decision::new(model, prompt, request, *n_ctx)?;
+        let scores = loaded.decode_loop.decide(decision).result(None).await?;
+        Ok(decide::reply(request, &scores))
+    }
+
     async fn vectors(&self, request: &EmbedRequest) -> Result<EmbedReply, Error> {
         let _guard = stop::cancel_guard();
         let loaded = self.loaded(true)?;
@@ -183,10 +196,11 @@ impl Backend for LocalBackend {
         Box::pin(self.vectors(request))
     }
 
-    fn decide<'a>(&'a self, _: &'a DecideRequest) -> LocalFuture<'a, Result<DecideReply, Error>> {
-        let message = "llm.decide is not done by the local model yet";
-        let error = Error::new(Kind::Action, message);
-        Box::pin(std::future::ready(Err(error)))
+    fn decide<'a>(
+        &'a self,
+        request: &'a DecideRequest,
+    ) -> LocalFuture<'a, Result<DecideReply, Error>> {
+        Box::pin(self.decision(request))
     }
 }
 

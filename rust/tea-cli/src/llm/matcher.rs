@@ -12,6 +12,7 @@ use llguidance::toktrie::{
 use llguidance::ParserFactory;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::shape::Shape;
+use tea_core::schema::held;
 use tea_core::value::{json, Value};
 
 use crate::llama::{Model, Special, Token};
@@ -26,7 +27,7 @@ pub type Grammar = TopLevelGrammar;
 pub fn grammar(shape: &Shape) -> Result<Grammar, Error> {
     Ok(match shape {
         Shape::JsonObject => schema_grammar(&Value::record([("type", "object".into())]))?,
-        Shape::JsonSchema(schema) => schema_grammar(schema)?,
+        Shape::JsonSchema(schema) => schema_grammar(&held::for_decoding(schema))?,
         Shape::Choices(texts) => {
             let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
             // Of one terminal: a choice may begin with another.
@@ -78,7 +79,7 @@ impl Environment {
         let size = u32::try_from(model.vocabulary_size()).unwrap_or(u32::MAX);
         let tokens = 0..Token::try_from(size).unwrap_or(Token::MAX);
         let ends: Vec<TokenId> =
-            tokens.clone().filter(|token| model.ends(*token)).map(Token::cast_unsigned).collect();
+            model.ends_of_answers().into_iter().map(Token::cast_unsigned).collect();
         let Some(end) = model.eos().map(Token::cast_unsigned).or(ends.first().copied()) else {
             let message = "the model has no token that ends an answer, so none can be held to a \
                            shape";
@@ -177,7 +178,7 @@ impl Matchers {
         match inner.get_error() {
             Some(error) => Err(Error::new(
                 Kind::Action,
-                format!("no answer can be held to this shape: {error}"),
+                format!("no answer can be held to this shape: {}", reason(&error)),
             )),
             None => Ok(Matcher(inner)),
         }
@@ -219,7 +220,7 @@ impl Matcher {
     /// Whether `token` can follow.
     ///
     /// # Errors
-    /// `LimitError`: the grammar takes too much work here.
+    /// `ActionError`: the grammar has become too large to follow.
     pub fn accepts(&mut self, token: Token) -> Result<bool, Error> {
         let count = self.0.validate_tokens(&[token.cast_unsigned()]).map_err(|e| failed(&e))?;
         Ok(count == 1)
@@ -256,6 +257,11 @@ impl Matcher {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {
-    let message = format!("the answer cannot be held to its shape: {error}");
-    Error::new(Kind::Limit, message).hint("make the shape simpler, or bound what it lets grow")
+    let message = format!("the answer cannot be held to its shape: {}", reason(&error.to_string()));
+    Error::new(Kind::Action, message)
+}
+
+/// Why it failed, in one line: what follows is llguidance's own state.
+fn reason(error: &str) -> &str {
+    error.lines().next().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 pub mod adaptive_threads;
 mod cache;
 pub mod control_groups;
+pub mod decide;
 pub mod decode_loop;
 pub mod embedding;
 pub mod gguf;

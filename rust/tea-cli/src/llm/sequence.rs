@@ -154,7 +154,7 @@ impl Sequence {
     /// Take the matcher, when it is ready; `wait` until it is.
     ///
     /// # Errors
-    /// `ActionError`: no answer can be held to the shape. `LimitError`: that takes too much work.
+    /// `ActionError`: no answer can be held to the shape.
     pub fn take_matcher(&mut self, wait: bool) -> Result<(), Error> {
         let Some(pending) = &self.question.matcher else { return Ok(()) };
         if let Some(made) = pending.poll(wait) {
@@ -179,7 +179,7 @@ impl Sequence {
     /// Choose the token that follows `row`, and see whether the answer ends with it.
     ///
     /// # Errors
-    /// `ModelError`: the model computed no numbers. `LimitError`: the shape takes too much work.
+    /// `ModelError`: the model computed no numbers. `ActionError`: the shape is too large to follow.
     pub fn advance(&mut self, cache: &mut Cache, row: usize) -> Result<(), Error> {
         self.computed.get_or_insert_with(Instant::now);
         let token = match cache.context.logits(row) {
