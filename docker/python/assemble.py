@@ -32,11 +32,13 @@ LEFT_OUT_STDLIB = re.compile(
 LEFT_OUT_DYNLOAD = re.compile(r"_(test|ctypes_test|curses|dbm|gdbm|sqlite3|tkinter|xx|interp)|xx")
 # Of the wheels: command lines of libraries, and accelerators that nothing here calls.
 LEFT_OUT_WHEELS = re.compile(
-    r"(bin|yaml/cyaml\.py|_yaml|httpx/_main\.py|anyio/pytest_plugin\.py|anyio/_backends/_trio\.py"
+    r"(bin|llguidance|yaml/cyaml\.py|_yaml|httpx/_main\.py|anyio/pytest_plugin\.py|anyio/_backends/_trio\.py"
     r"|httpcore/_backends/trio\.py|certifi/cacert\.pem|[^/]*\.dist-info|__pycache__|.*\.(so|pyi|c|typed))(/|$)"
 )
 # llama-cpp-python's own chat layer needs numpy; only its declarations are used.
 KEPT_OF_LLAMA = ("_ctypes_extensions.py", "llama_cpp.py")
+# All that is used of llguidance: its package imports ten modules around it.
+LLGUIDANCE = Path("llguidance/_lib.abi3.so")
 
 
 def module_files(root: Path, left_out: re.Pattern[str]) -> dict[str, Path]:
@@ -120,6 +122,8 @@ def install_python(debs: Path, gnu: str, out: Path, epoch: int) -> list[Path]:
         for path in sorted((stdlib / "lib-dynload").glob("*.so"))
         if not LEFT_OUT_DYNLOAD.match(path.name)
     ]
+    (home / "lib-dynload" / LLGUIDANCE.parent).mkdir()
+    modules.append(Path(shutil.copy2("/wheels" / LLGUIDANCE, home / "lib-dynload" / LLGUIDANCE)))
     return [interpreter, *modules]
 
 

@@ -28,10 +28,25 @@ class Chain(list[tuple[Any, ...]]):
     says: Iterator[int] | None = None
 
 
+class TokenData(ctypes.Structure):
+    _fields_ = (("id", ctypes.c_int32), ("logit", ctypes.c_float), ("p", ctypes.c_float))
+
+
+class TokenDataArray(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.POINTER(TokenData)),
+        ("size", ctypes.c_size_t),
+        ("selected", ctypes.c_int64),
+        ("sorted", ctypes.c_bool),
+    )
+
+
 class FakeC:
     """The functions, under llama.cpp's own names."""
 
     llama_token = ctypes.c_int32
+    llama_token_data = TokenData
+    llama_token_data_array = TokenDataArray
     LLAMA_POOLING_TYPE_UNSPECIFIED = -1
     LLAMA_POOLING_TYPE_MEAN = 1
 
@@ -53,7 +68,9 @@ class FakeC:
         self.batches: list[dict[int, list[int]]] = []  # the same, of each sequence
         self.threads: list[tuple[int, int]] = []  # told for answers and for prompts
         self.chains: list[Chain] = []
-        self.heard: list[int] = []  # what the samplers were told of the prompts
+        self.heard: list[int] = []  # what the penalties were told
+        self.held_back: list[set[int]] = []  # the tokens that they were given, each time
+        self.logits = (ctypes.c_float * 300)()
         self.freed = 0
         self.before_decode: Any = None
         self.decode_result = 0
@@ -204,6 +221,18 @@ class FakeC:
         if kind == name:
             raise AttributeError(name)
         return lambda *params: (kind, *params)
+
+    def llama_get_logits_ith(self, _context: object, row: int) -> Any:
+        assert self._rows[row][1]
+        return self.logits
+
+    def llama_sampler_apply(self, sampler: tuple[Any, ...], array: Any) -> None:
+        """The penalties': take one from each logit."""
+        candidates = array._obj
+        assert sampler[0] == "penalties"
+        self.held_back.append({candidates.data[n].id for n in range(candidates.size)})
+        for number in range(candidates.size):
+            candidates.data[number].logit -= 1
 
     def llama_sampler_accept(self, _chain: object, token: int) -> None:
         self.heard.append(token)

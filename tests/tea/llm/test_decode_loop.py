@@ -71,7 +71,7 @@ class Rig:
         request = ChatRequest(messages, texts[0] if raw else None, **fields)
         says = on_text or self.streamed.append
         return self.loop.answer(
-            lambda context: Sequence(self.llama, self.model, request, says, context.n_ctx)
+            lambda context: Sequence(self.llama, self.model, request, says, n_ctx=context.n_ctx)
         )
 
     def ask(self, *texts: str, **fields: Any) -> Generation:
@@ -184,10 +184,8 @@ def test_a_prompt_that_does_not_fit_says_both_numbers(tmp_path: Path) -> None:
 
 def test_sampling_is_a_chain_in_the_documented_order(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b""))
-    penalties = {"frequency_penalty": 0.3, "presence_penalty": 0.2, "repeat_penalty": 1.1}
-    rig.ask("hi", temperature=0.5, top_k=7, top_p=0.9, min_p=0.1, seed=42, **penalties)
+    rig.ask("hi", temperature=0.5, top_k=7, top_p=0.9, min_p=0.1, seed=42)
     assert rig.c.chains[-1] == [
-        ("penalties", 3, 64, 1.1, 0.3, 0.2),
         ("top_k", 7),
         ("top_p", 0.9, 1),
         ("min_p", 0.1, 1),
@@ -199,13 +197,16 @@ def test_sampling_is_a_chain_in_the_documented_order(tmp_path: Path) -> None:
 def test_temperature_zero_is_greedy_whatever_else_is_said(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b""))
     rig.ask("hi", temperature=0, top_k=7, seed=1)
-    assert rig.c.chains[-1] == [("penalties", 3, 64, 1.0, 0.0, 0.0), ("greedy",)]
+    assert rig.c.chains[-1] == [("greedy",)]
 
 
-def test_penalties_know_the_last_64_tokens_of_the_prompt(tmp_path: Path) -> None:
+def test_penalties_know_the_last_64_tokens(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FakeC(says=b"yes"))
-    rig.ask("x" * 99)
-    assert rig.c.heard == [*tokens_of(b"x" * 63), *tokens_of(b";")]
+    rig.ask("x" * 99, frequency_penalty=0.3)
+    assert rig.c.heard == [*tokens_of(b"x" * 63), *tokens_of(b";yes")]
+    before_each = [set(tokens_of(text)) for text in (b"x;", b"x;y", b"x;ye", b"x;yes")]
+    assert rig.c.held_back == before_each
+    assert rig.c.logits[tokens_of(b"x")[0]] == -4
 
 
 def test_without_a_seed_each_answer_has_its_own(tmp_path: Path) -> None:

@@ -117,6 +117,10 @@ class Context:
         """Compute the batch; return 0, ``ABORTED``, or another number for a failure."""
         return int(self._c.llama_decode(self.handle, self.batch.fields))
 
+    def logits(self, row: int) -> Any:
+        """Return a pointer to the logits of a row of the batch, one for each token there is."""
+        return self._c.llama_get_logits_ith(self.handle, row)
+
     def cut(self, sequence: int, length: int) -> bool:
         """Forget what a sequence has after its first ``length`` tokens; return whether it could.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from the_edge_agent.errors import ActionError
+from the_edge_agent.errors import ActionError, ModelError
 from the_edge_agent.llm import bindings, gguf, memory, model_file, model_path, repack
 from the_edge_agent.llm.backend import (
     BackendFactory,
@@ -24,11 +25,13 @@ from the_edge_agent.llm.decode_loop import DecodeLoop, Job
 from the_edge_agent.llm.memory import CacheType, LowMemory
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.sequence import Generation, Sequence
+from the_edge_agent.llm.shape import Shape
 from the_edge_agent.llm.stop_flag import StopFlag
 from the_edge_agent.llm.threads import default_threads
 
 if TYPE_CHECKING:
     from the_edge_agent.llm.embedding import Embedder
+    from the_edge_agent.llm.matcher import Matcher, Matchers
 
 DEFAULT_CONTEXT = 8192
 
@@ -94,7 +97,6 @@ def local_factory(
 
 def _refuse_what_is_not_done(request: ChatRequest) -> None:
     asked = {
-        "hold an answer to a shape": request.shape is not None,
         "call tools": bool(request.tools)
         or any(each.role == "tool" or each.tool_calls for each in request.messages),
         "switch thinking": request.thinking is not None,
@@ -123,6 +125,7 @@ class LocalBackend:
         self._loop: DecodeLoop | None = None
         self._model: Model | None = None
         self._embedder: Embedder | None = None
+        self._matchers: Matchers | None = None
 
     async def chat(self, request: ChatRequest, on_text: Callable[[str], None] | None) -> ChatReply:
         """Answer in one go; ``on_text`` is called from the computing thread.
@@ -133,17 +136,22 @@ class LocalBackend:
         _refuse_what_is_not_done(request)
 
         def sequence(context: Context) -> Sequence:
-            return Sequence(bindings.load(), self._loaded(), request, on_text, context.n_ctx)
+            model = self._loaded()
+            matcher = None if request.shape is None else self._begin_matcher(request.shape)
+            return Sequence(
+                bindings.load(), model, request, on_text, n_ctx=context.n_ctx, matcher=matcher
+            )
 
         done = await self._outcome(self._get_loop().answer(sequence))
         self._report(done)
-        return ChatReply(
+        reply = ChatReply(
             content=done.text,
             model=self._loaded().name,
             finish_reason=done.finish_reason,
             prompt_tokens=done.prompt_tokens,
             completion_tokens=done.completion_tokens,
         )
+        return reply.held_to(request.shape, ModelError)
 
     async def embed(self, request: EmbedRequest) -> EmbedReply:
         """Return a vector of length 1 for each text.
@@ -173,19 +181,21 @@ class LocalBackend:
 
     def close(self) -> None:
         """Give all memory back. The backend can be used again, and loads again."""
-        for part in (self._loop, self._embedder, self._model):
+        for part in (self._loop, self._embedder, self._matchers, self._model):
             if part is not None:
                 part.close()
-        self._model = self._loop = self._embedder = None
+        self._model = self._loop = self._embedder = self._matchers = None
 
     def _report(self, done: Generation) -> None:
         if self._log is not None:
             computed = done.prompt_tokens - done.reused
+            sampled = done.completion_tokens - done.fed
+            kinds = f" ({sampled} sampled, {done.fed} fed)" if done.fed else ""
             self._log(
                 f"prompt: {done.prompt_tokens} tokens, {done.reused} of them kept,"
                 f" {computed / done.prompt_seconds:.1f} a second; answer:"
                 f" {done.completion_tokens} tokens,"
-                f" {done.completion_tokens / done.answer_seconds:.1f} a second\n"
+                f" {done.completion_tokens / done.answer_seconds:.1f} a second{kinds}\n"
             )
 
     def _embed(self, texts: tuple[str, ...]) -> tuple[tuple[tuple[float, ...], ...], int]:
@@ -201,6 +211,13 @@ class LocalBackend:
                 stop=self._stop,
             )
         return self._embedder.embed(texts)
+
+    def _begin_matcher(self, shape: Shape) -> Future[Matcher]:
+        from the_edge_agent.llm import matcher
+
+        if self._matchers is None:
+            self._matchers = matcher.Matchers(bindings.load(), self._loaded())
+        return self._matchers.begin(matcher.grammar(shape))
 
     def _get_loop(self) -> DecodeLoop:
         if self._loop is None:

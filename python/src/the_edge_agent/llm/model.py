@@ -87,10 +87,9 @@ class Model:
                 f" (architecture {self.head.architecture or 'unknown'}): {llama.errors.reason()}"
             )
         self.handle: Any = handle
-        self._vocab = self._c.llama_model_get_vocab(handle)
-        self._bos = self._c.llama_vocab_bos(self._vocab)
-        self._adds_bos = bool(self._c.llama_vocab_get_add_bos(self._vocab)) and self._bos >= 0
-        self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        self.vocabulary = self._c.llama_model_get_vocab(handle)
+        self._bos = self._c.llama_vocab_bos(self.vocabulary)
+        self._adds_bos = bool(self._c.llama_vocab_get_add_bos(self.vocabulary)) and self._bos >= 0
         self._pieces: dict[int, bytes | None] = {}  # of the tokens that answers had so far
         self._template_text = self.head.chat_template or found.chat_template
         self._template: ChatTemplate | None = None
@@ -145,12 +144,12 @@ class Model:
     def _longest_piece(self) -> int:
         """Return the bytes of the longest text that the vocabulary has a token for."""
         get_text, tokens = self._c.llama_vocab_get_text, range(self.vocabulary_size)
-        return max((len(get_text(self._vocab, token) or b"") for token in tokens), default=0)
+        return max((len(get_text(self.vocabulary, token) or b"") for token in tokens), default=0)
 
     @property
     def vocabulary_size(self) -> int:
         """How many tokens there are."""
-        count: int = self._c.llama_vocab_n_tokens(self._vocab)
+        count: int = self._c.llama_vocab_n_tokens(self.vocabulary)
         return count
 
     def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
@@ -164,7 +163,7 @@ class Model:
         while True:
             tokens = (self._c.llama_token * size)()
             count = self._c.llama_tokenize(
-                self._vocab, data, len(data), tokens, size, add_special, special
+                self.vocabulary, data, len(data), tokens, size, add_special, special
             )
             if count >= 0:
                 return list(tokens[:count])
@@ -178,17 +177,15 @@ class Model:
         try:
             return self._pieces[token]
         except KeyError:
-            ends = self._c.llama_vocab_is_eog(self._vocab, token)
-            piece = self._pieces[token] = None if ends else self._ask_piece(token)
+            ends = self._c.llama_vocab_is_eog(self.vocabulary, token)
+            piece = self._pieces[token] = None if ends else self.text_of(token)
             return piece
 
-    def _ask_piece(self, token: int) -> bytes:
-        size = len(self._buffer)
-        count = self._c.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, False)
-        if count < 0:
-            self._buffer = ctypes.create_string_buffer(-count)
-            return self._ask_piece(token)
-        return self._buffer.raw[:count]
+    def text_of(self, token: int, size: int = _PIECE_BYTES) -> bytes:
+        """Return the bytes of ``token``, none for a special one. For any thread."""
+        buffer = ctypes.create_string_buffer(size)
+        count = self._c.llama_token_to_piece(self.vocabulary, token, buffer, size, 0, False)
+        return buffer.raw[:count] if count >= 0 else self.text_of(token, -count)
 
     def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
         from the_edge_agent.llm.control_tokens import Placeholders
@@ -204,7 +201,7 @@ class Model:
     def _control_texts(self, text: str) -> set[str]:
         is_control = self._c.llama_vocab_is_control
         tokens = set(self.tokenize(text, special=True))
-        return {self._token_text(token) for token in tokens if is_control(self._vocab, token)}
+        return {self._token_text(token) for token in tokens if is_control(self.vocabulary, token)}
 
     def _with_bos(self, tokens: list[int]) -> list[int]:
         # Templates often write the BOS themselves, and some tokenizers add one: never both.
@@ -224,12 +221,12 @@ class Model:
             self._template = ChatTemplate(
                 self._template_text,
                 bos_token=self._token_text(self._bos),
-                eos_token=self._token_text(self._c.llama_vocab_eos(self._vocab)),
+                eos_token=self._token_text(self._c.llama_vocab_eos(self.vocabulary)),
             )
         return self._template
 
     def _token_text(self, token: int) -> str:
         if token < 0:
             return ""
-        text = self._c.llama_vocab_get_text(self._vocab, token)
+        text = self._c.llama_vocab_get_text(self.vocabulary, token)
         return text.decode("utf-8", "replace") if text else ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from the_edge_agent.errors import LimitError
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
@@ -16,16 +18,23 @@ from the_edge_agent.llm.model import Model
 from the_edge_agent.llm.sampler import Sampler
 from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
 
+if TYPE_CHECKING:
+    from the_edge_agent.llm.matcher import Matcher
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What came of one request. Times in seconds; ``reused`` tokens were in the cache already."""
+    """What came of one request. Times in seconds; ``reused`` tokens were in the cache already.
+
+    ``fed`` tokens of the answer were forced by its shape, and not sampled.
+    """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
     reused: int
+    fed: int
     prompt_seconds: float
     answer_seconds: float
 
@@ -39,9 +48,11 @@ class Sequence:
         model: Model,
         request: ChatRequest,
         on_text: Callable[[str], None] | None,
+        *,
         n_ctx: int,
+        matcher: Future[Matcher] | None = None,
     ) -> None:
-        """Make the prompt's tokens.
+        """Make the prompt's tokens; ``matcher`` holds the answer to its shape.
 
         Raises:
             LimitError: the prompt and the longest answer do not fit into ``n_ctx`` tokens.
@@ -61,9 +72,10 @@ class Sequence:
         self.seeded = request.seed is not None
         self._model = model
         self._sampler = Sampler(llama, model.vocabulary_size, request, self.tokens)
+        self._matcher = matcher
         self._answer = StopSequenceBuffer(request.stop, on_text)
         self._reason: FinishReason | None = None
-        self._count = self._reused = 0
+        self._count = self._reused = self._fed = 0
         self._started = self._computed = 0.0
         self.answering = False  # whether the prompt is computed
         self.slot = Slot(-1)
@@ -95,13 +107,44 @@ class Sequence:
         if not self.answering:
             self.answering = True
             self._computed = perf_counter()
-        token = self._sampler.sample(context, self._row)
+        if self._matcher is None:
+            self._take(self._sampler.sample(context, self._row))
+        else:
+            self._take_held(context, self._matcher.result())
+
+    def _take_held(self, context: Context, matcher: Matcher) -> None:
+        """Sample a token that ``matcher`` allows, and take those that it forces at once."""
+        if self._count or not self._take_forced(matcher):
+            token = self._sampler.sample(context, self._row)
+            if not matcher.allows(token):
+                token = self._sampler.sample_among(context, self._row, matcher.mask())
+            self._take(token)
+            if self._reason == "stop":
+                return
+            matcher.consume(token)
+            self._take_forced(matcher)
+        if matcher.stopped:
+            self._reason = "stop"
+
+    def _take_forced(self, matcher: Matcher) -> bool:
+        """Take the tokens that must come next; return whether there are any."""
+        forced = matcher.forced()
+        for token in forced:
+            if self._reason is None:
+                self._fed += 1
+                self._take(token)
+                matcher.consume(token)
+        return bool(forced)
+
+    def _take(self, token: int) -> None:
+        """Add ``token`` to the answer, and see whether it ends with it."""
         piece = self._model.piece(token)
         if piece is None:
             self._reason = "stop"
             return
         self._count += 1
         self.tokens.append(token)
+        self._sampler.accept(token)
         if self._answer.feed(piece):
             self._reason = "stop"
         elif len(self.tokens) == self.longest:
@@ -121,6 +164,7 @@ class Sequence:
             prompt_tokens=self.prompt,
             completion_tokens=self._count,
             reused=self._reused,
+            fed=self._fed,
             prompt_seconds=self._computed - self._started,
             answer_seconds=perf_counter() - self._computed,
         )
