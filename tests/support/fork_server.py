@@ -6,6 +6,7 @@ code. Only what Python does as it starts is not done again, which takes longer t
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -99,6 +100,7 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         import_module(name)
     sys.path.pop(0)  # this file's folder
+    gc.freeze()  # no program looks through what is here, which would copy it
     runpy.run_module(
         _serve(socket.socket(fileno=int(sys.argv[1]))), run_name="__main__", alter_sys=True
     )

@@ -18,7 +18,10 @@ SOURCES = Path(__file__).resolve().parents[3] / "python/src"
 DEADLINE = 20.0  # seconds; only a test that fails waits so long
 PYTHON = [sys.executable, "-m", "the_edge_agent"]
 KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
-COMMANDS = ("arguments", "run", "validate", "chat", "model", "output")
+IMPORTED = (
+    *(f"the_edge_agent.cli.{name}" for name in ("main", "run", "validate", "chat", "model")),
+    *("the_edge_agent.llm.api", "httpx", "httpcore", "socksio", "anyio._backends._asyncio"),
+)
 
 # Makes standard input the terminal that Ctrl-C comes from, then becomes tea.
 ON_A_TERMINAL = """
@@ -46,8 +49,7 @@ def command(*arguments: str) -> list[str]:
 
 @cache
 def _fork_server() -> ForkServer:
-    modules = [f"the_edge_agent.cli.{name}" for name in COMMANDS]
-    return ForkServer([*modules, "the_edge_agent.llm.api"], environment(Path("/")))
+    return ForkServer(IMPORTED, environment(Path("/")))
 
 
 def tea(
