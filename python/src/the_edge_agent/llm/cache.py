@@ -70,6 +70,18 @@ class Cache:
             self.context.cut(slot.id, 0)
         del slot.tokens[length:], slot.cells[length:]
 
+    def spare(self, number: int) -> list[Slot]:
+        """Return at most ``number`` slots that no answer uses, empty."""
+        idle = sorted((slot for slot in self._slots if not slot.length), key=lambda slot: slot.used)
+        for slot in idle[:number]:
+            self.cut(slot, 0)
+        return idle[:number]
+
+    def share(self, source: Slot, target: Slot) -> None:
+        """Have ``target``, which is empty, begin with all of ``source``."""
+        self.context.copy(source.id, target.id, len(source.tokens))
+        target.tokens = source.tokens.copy()
+
     def release(self, slot: Slot) -> None:
         """Keep what ``slot`` has until its room is needed."""
         slot.length = 0

@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 from the_edge_agent.errors import ModelError
 from the_edge_agent.llm.adaptive_threads import AdaptiveThreads
-from the_edge_agent.llm.cache import Cache, shared
+from the_edge_agent.llm.backend import DecideReply
+from the_edge_agent.llm.cache import Cache, Slot, shared
 from the_edge_agent.llm.context import ABORTED, Context
+from the_edge_agent.llm.decide import Decision
 from the_edge_agent.llm.model import Stopped
 from the_edge_agent.llm.sequence import Generation, Sequence
 from the_edge_agent.llm.stop_flag import StopFlag
@@ -37,6 +39,12 @@ class _Answer(Job[Generation]):
     """A job that is an answer, once its sequence is made."""
 
     sequence: Sequence
+
+
+class _Decision(Job[DecideReply]):
+    """A job that is a decision, once that is made."""
+
+    decision: Decision
 
 
 class DecodeLoop:
@@ -69,7 +77,7 @@ class DecodeLoop:
         self._running = False
         self._changed = False  # whether there is more to do than the next step
         self._cache: Cache | None = None
-        self._waiting: deque[_Answer] = deque()
+        self._waiting: deque[_Answer | _Decision] = deque()
         self._live: list[_Answer] = []
 
     def answer(self, make: Callable[[Context], Sequence]) -> Job[Generation]:
@@ -79,6 +87,20 @@ class DecodeLoop:
         def start() -> None:
             try:
                 job.sequence = make(self.context())
+                self._waiting.append(job)
+            except BaseException as error:  # whoever waits is told
+                self._settle(job, error)
+
+        self._submit(job, start)
+        return job
+
+    def decide(self, make: Callable[[Context], Decision]) -> Job[DecideReply]:
+        """Have a decision computed; ``make`` makes it, in the loop's thread."""
+        job = _Decision()
+
+        def start() -> None:
+            try:
+                job.decision = make(self.context())
                 self._waiting.append(job)
             except BaseException as error:  # whoever waits is told
                 self._settle(job, error)
@@ -137,7 +159,7 @@ class DecodeLoop:
                 self._thread.submit(self._run)
 
     def _settle(
-        self, job: Job[T], error: BaseException | None = None, *, result: Any = None
+        self, job: Job[Any], error: BaseException | None = None, *, result: Any = None
     ) -> None:
         with self._lock:
             self._wanted.discard(job)
@@ -172,19 +194,7 @@ class DecodeLoop:
         """Drop what was given up, take in what there is room for, and choose the threads."""
         for answer in [answer for answer in self._live if answer.given_up]:
             self._end(cache, answer, Stopped())
-        while self._waiting:
-            answer = self._waiting[0]
-            if answer.given_up:
-                answer.sequence.close()
-                self._settle(answer, Stopped())
-            else:
-                slot = None
-                if not self._soon_shared(cache, answer.sequence.tokens):
-                    slot = cache.take(answer.sequence.tokens, answer.sequence.longest)
-                if slot is None:
-                    break
-                answer.sequence.begin(slot)
-                self._live.append(answer)
+        while self._waiting and self._admit(cache, self._waiting[0]):
             self._waiting.popleft()
         # Answers first: each goes on by a token or a few, what room is left is for prompts.
         self._live.sort(key=lambda answer: not answer.sequence.answering)
@@ -196,6 +206,38 @@ class DecodeLoop:
         )
         if self._adaptive is not None and self._adapts and not adapted:
             self._adaptive.begin()
+
+    def _admit(self, cache: Cache, job: _Answer | _Decision) -> bool:
+        """Begin with ``job``; return whether it need not wait any longer."""
+        part = job.sequence if isinstance(job, _Answer) else job.decision
+        if job.given_up:
+            if isinstance(part, Sequence):
+                part.close()
+            self._settle(job, Stopped())
+            return True
+        if self._soon_shared(cache, part.tokens):
+            return False
+        slot = cache.take(part.tokens, part.longest)
+        if slot is None:
+            return False
+        if isinstance(job, _Answer):
+            job.sequence.begin(slot)
+            self._live.append(job)
+        else:
+            self._decide(cache, job, slot)
+        return True
+
+    def _decide(self, cache: Cache, job: _Decision, slot: Slot) -> None:
+        cache.context.set_threads(self._n_threads)
+        try:
+            reply = job.decision.reply(cache, slot)
+        except BaseException as error:  # whoever waits is told
+            cache.cut(slot, len(slot.tokens))
+            cache.release(slot)
+            self._settle(job, error)
+        else:
+            cache.release(slot)
+            self._settle(job, result=reply)
 
     def _soon_shared(self, cache: Cache, prompt: list[int]) -> bool:
         """Return whether much of ``prompt`` is being computed for another answer just now."""

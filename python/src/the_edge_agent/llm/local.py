@@ -21,6 +21,7 @@ from the_edge_agent.llm.backend import (
     EmbedRequest,
 )
 from the_edge_agent.llm.context import Context
+from the_edge_agent.llm.decide import Decision
 from the_edge_agent.llm.decode_loop import DecodeLoop, Job
 from the_edge_agent.llm.memory import CacheType, LowMemory
 from the_edge_agent.llm.model import Model, Stopped
@@ -165,8 +166,16 @@ class LocalBackend:
         return EmbedReply(vectors, self._loaded().name, tokens)
 
     async def decide(self, request: DecideRequest) -> DecideReply:
-        """Raises ActionError: this is not done yet."""
-        raise ActionError("llm.decide is not done by the local model yet")
+        """Return how likely each choice is.
+
+        Raises:
+            ModelError, LimitError, ActionError: see ``Decision``.
+        """
+
+        def decision(context: Context) -> Decision:
+            return Decision(bindings.load(), self._loaded(), request, context.n_ctx)
+
+        return await self._outcome(self._get_loop().decide(decision))
 
     @property
     def chat_system(self) -> str | None:

@@ -115,7 +115,7 @@ class Matchers:
 
         vocabulary, c = self._model.vocabulary, self._c
         tokens = range(self._model.vocabulary_size)
-        ends = [token for token in tokens if c.llama_vocab_is_eog(vocabulary, token)]
+        ends = self._model.ends_of_answers.copy()
         if not ends:
             raise ActionError(
                 "the model has no token that ends an answer, so none can be held to a shape"

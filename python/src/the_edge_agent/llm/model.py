@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.errors import ActionError, LimitError, ModelError
@@ -180,6 +181,12 @@ class Model:
             ends = self._c.llama_vocab_is_eog(self.vocabulary, token)
             piece = self._pieces[token] = None if ends else self.text_of(token)
             return piece
+
+    @cached_property
+    def ends_of_answers(self) -> list[int]:
+        """The tokens that end an answer. For any thread."""
+        is_end, tokens = self._c.llama_vocab_is_eog, range(self.vocabulary_size)
+        return [token for token in tokens if is_end(self.vocabulary, token)]
 
     def text_of(self, token: int, size: int = _PIECE_BYTES) -> bytes:
         """Return the bytes of ``token``, none for a special one. For any thread."""
