@@ -42,6 +42,7 @@ from the_edge_agent.llm.tool_calls import TextBeforeCalls
 from the_edge_agent.llm.tool_form import ToolForm
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import Sampling
+from the_edge_agent.workflow import subgraphs
 from the_edge_agent.workflow.load import load
 
 Asked = dict[str, Any]
@@ -278,7 +279,8 @@ def play(told: Asked, judge: Judge) -> None:
     given = json.loads(told["given"])
     actions = _registry(told, given, judge)
     try:
-        workflow = load(told["source"], told["name"], actions=actions)
+        source = subgraphs.source(told["name"])
+        workflow = load(told["source"], told["name"], actions=actions, source=source)
     except InvalidFile as error:
         judge.say("ended", {"problems": _problems(error.problems), "exit": error.exit_code})
         return

@@ -215,6 +215,8 @@ NODE = Level(
         "on_max_iterations": ValueType("choice", "one of error, stop", words=("error", "stop",)),
         "body": ValueType("nodes", "a list of one or more"),
         "items": ValueType("items", "a list, or a template that gives one"),
+        "subgraph": ValueType("name", "text, not empty"),
+        "input": ValueType("map", "a map"),
         "item_var": ValueType("name", "text, not empty"),
         "index_var": ValueType("name", "text, not empty"),
         "max_concurrency": ValueType("concurrency", "a whole number from 1 on, or a template that gives one"),
@@ -229,7 +231,7 @@ NODE = Level(
         "metadata": ValueType("any", "any value"),
     },
     {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
-    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
+    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"}),
 )
 PARALLEL_CONFIG = Level(
     "parallel_config",
@@ -258,7 +260,7 @@ STEP = Level(
         "metadata": ValueType("any", "any value"),
     },
     {"observability": "", "endpoint": "", "next": "goto and edges say where to go"},
-    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
+    frozenset({"parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"}),
 )
 EXPRESSION = Level(
     "run",
@@ -307,7 +309,7 @@ ANY_STEP = frozenset({"name", "description", "metadata"})
 ACTION_BODY = frozenset({"uses", "with", "output", "action", "params", "outputs"})
 RUN_BODY = frozenset({"run", "script", "language"})
 LOOP_BODY = frozenset({"type", "condition", "max_iterations", "on_max_iterations", "body"})
-EACH_BODY = frozenset({"items", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"})
+EACH_BODY = frozenset({"items", "subgraph", "input", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"})
 EMPTY_NODE = frozenset({"name", "goto", "description", "metadata"})
 
 # Why keys of one style of body change nothing in the others.

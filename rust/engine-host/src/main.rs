@@ -23,7 +23,8 @@ use tea_core::run::events::Event;
 use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
-use tea_core::workflow::load::load;
+use tea_core::workflow::load::load_from;
+use tea_core::workflow::subgraphs::Source;
 
 use crate::disk::Disk;
 use crate::judge::{flag, map, text, Judge};
@@ -52,7 +53,10 @@ fn play(told: &Map, judge: &Rc<Judge>) {
     let actions = registry(told, &given, judge);
     let name = text(told, "name").unwrap_or_default();
     let source = text(told, "source").unwrap_or_default();
-    let workflow = match load(source, name, &actions, ENGINE) {
+    let directory = PathBuf::from(text(told, "directory").unwrap_or("."));
+    let disk = Disk { directory: directory.clone(), env: Map::new() };
+    let files = Source::new(Rc::new(disk), &directory.join(name));
+    let workflow = match load_from(source, name, &actions, ENGINE, Some(&files)) {
         Ok(workflow) => workflow,
         Err(error) => {
             let ended = [("problems", problems(&error.problems)), ("exit", Value::Int(2))];

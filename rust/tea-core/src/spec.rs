@@ -377,6 +377,8 @@ pub const NODE: Level = Level {
         ("on_max_iterations", ValueType { kind: Kind::Choice, expected: "one of error, stop", least: None, most: None, above: None, words: &["error", "stop"] }),
         ("body", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("items", ValueType { kind: Kind::Items, expected: "a list, or a template that gives one", least: None, most: None, above: None, words: &[] }),
+        ("subgraph", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("input", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("item_var", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("index_var", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("max_concurrency", ValueType { kind: Kind::Concurrency, expected: "a whole number from 1 on, or a template that gives one", least: None, most: None, above: None, words: &[] }),
@@ -391,7 +393,7 @@ pub const NODE: Level = Level {
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
-    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
+    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "streams"],
 };
 
 /// The keys of parallel_config.
@@ -424,7 +426,7 @@ pub const STEP: Level = Level {
         ("metadata", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("next", "goto and edges say where to go")],
-    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "subgraph", "input", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
+    unsupported: &["parallel", "targets", "fan_out", "dynamic_parallel", "parallel_each", "strategy", "lua", "prolog", "lang", "cache", "timeout", "interrupt", "validation", "extraction", "circuit_breaker", "goto", "retry", "fallback", "on_error", "steps", "type", "body"],
 };
 
 /// The keys of run.
@@ -496,7 +498,7 @@ pub const STEPS_BODY: &[&str] = &["steps"];
 pub const LOOP_BODY: &[&str] = &["type", "condition", "max_iterations", "on_max_iterations", "body"];
 
 /// The keys that branches over a list have.
-pub const EACH_BODY: &[&str] = &["items", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"];
+pub const EACH_BODY: &[&str] = &["items", "subgraph", "input", "item_var", "index_var", "max_concurrency", "fail_fast", "parallel_config", "fan_in"];
 
 /// The keys that a node without a body has.
 pub const EMPTY_NODE: &[&str] = &["name", "goto", "description", "metadata"];

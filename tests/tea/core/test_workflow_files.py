@@ -137,7 +137,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         "  - {name: b, type: while_loop, condition: x, max_iterations: 1, body: [{name: c}]}"
     ): [("7:5", "inside a loop")],
     in_node("type: dynamic_parallel\n  items: x"): [
-        ("2:3", "exactly one of action, steps"),
+        ("2:3", "exactly one of action, steps, subgraph"),
         ("4:10", "expected a list"),
     ],
     in_node("type: parallel_each"): [("3:9", "not supported")],

@@ -18,6 +18,7 @@ from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import EXIT_FAILED
 from the_edge_agent.workflow.load import load
 from the_edge_agent.workflow.model import Workflow
+from the_edge_agent.workflow.subgraphs import source
 
 Event = dict[str, Any]
 
@@ -58,7 +59,7 @@ def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Wo
     if options.file != values.STDIN:
         roots.insert(1, Path(options.file).parent)
     actions = registry(backends(options, log), roots)
-    workflow = load(text, options.file, actions=actions)
+    workflow = load(text, options.file, actions=actions, source=source(options.file))
     emit = _on_stream if options.stream else _on_stderr if options.verbose else _nowhere
     host = Host(
         actions=actions,

@@ -58,10 +58,11 @@ def _check(
     name: str, actions: Registry, *, strict: bool
 ) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
     from the_edge_agent.workflow.load import load
+    from the_edge_agent.workflow.subgraphs import source
 
     text = values.read_text(name)
     try:
-        workflow = load(text, name, actions=actions)
+        workflow = load(text, name, actions=actions, source=source(name))
     except InvalidFile as error:
         return name, error.problems, ()
     warnings = tuple(workflow.warnings)

@@ -102,10 +102,7 @@ class _Run:
     async def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._emit({"type": "start", "workflow": self._workflow.name})
         try:
-            base = {"env": self._host.env, "variables": self._workflow.variables}
-            self._settings = settings.render(self._workflow.settings, base)
-            self._masker = Masker(self._host.secrets, self._settings, self._host.env)
-            state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
+            state = self._begin(given)
             await self._walk(state)
         except WorkflowFailed as failed:
             data = _error_data(failed)
@@ -116,6 +113,14 @@ class _Run:
             self._emit({"type": "error", "error": {"type": error.kind, "message": error.message}})
             raise
         self._emit({"type": "complete", "state": state})
+        return state
+
+    def _begin(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Render the settings; return the state at the start."""
+        base = {"env": self._host.env, "variables": self._workflow.variables}
+        self._settings |= settings.render(self._workflow.settings, base)
+        self._masker = Masker(self._host.secrets, self._settings, self._host.env)
+        state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
         return state
 
     async def _walk(self, state: dict[str, Any]) -> None:
@@ -185,19 +190,37 @@ class _Run:
             names = {body.item_var: items[index], body.index_var: index}
             run = self._branch(index, names)
             own = {**state, **names}
+            begun = own if body.subgraph is None else names
             try:
-                outcome = await run._steps(node, body.steps, own)
+                if body.subgraph is not None:
+                    outcome = await run._run_subgraph(node, body.subgraph, body.input, own)
+                else:
+                    outcome = await run._steps(node, body.steps, own)
             except _Stopped:
                 raise
             except WorkflowFailed as failed:
                 if body.fail_fast:
                     raise
-                return branches.result(index, own, node.name, _error_data(failed))
+                return branches.result(index, begun, node.name, _error_data(failed))
             run._completed(node, outcome)
-            return branches.result(index, {**own, **outcome.update}, node.name)
+            return branches.result(index, {**begun, **outcome.update}, node.name)
 
         results = await branches.run_all(len(items), limit, one)
         return Outcome({body.output: results, RESULTS: results}, results)
+
+    async def _run_subgraph(
+        self, node: Node, workflow: Workflow, tree: Mapping[str, Any], state: Mapping[str, Any]
+    ) -> Outcome:
+        """Run a subgraph, which sees its input alone; settings that it does not give are ours."""
+        inner = _Run(workflow, self._host)
+        inner._runs, inner._warned, inner._index = self._runs, self._warned, self._index
+        inner._settings = dict(self._settings)
+        try:
+            own = inner._begin(render_map(tree, self._scope(state)))
+        except TeaError as error:
+            raise self._failed(node.name, "subgraph", error) from error
+        await inner._walk(own)
+        return Outcome(own)
 
     def _each_of(self, body: EachBody, state: Mapping[str, Any]) -> tuple[list[Any], int]:
         """Return the items, and how many branches may run at a time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from the_edge_agent import spec
+from the_edge_agent.errors import FileError, InvalidFile
 from the_edge_agent.template.template import (
     RESULT_SCOPES,
     compile_tree,
@@ -15,6 +16,7 @@ from the_edge_agent.workflow.model import (
     EachBody,
     Rule,
     Step,
+    Workflow,
 )
 from the_edge_agent.workflow.steps import StepReader
 from the_edge_agent.yaml.document import (
@@ -46,14 +48,19 @@ class EachReader(StepReader):
         items = table.get("items")
         if items is None:
             diagnostics.problem(table.place, "a dynamic_parallel needs items")
-        bodies = [key for key in ("action", "steps") if key in table]
+        bodies = [key for key in ("action", "steps", "subgraph") if key in table]
         if len(bodies) != 1:
             diagnostics.problem(
-                table.place, "a dynamic_parallel needs exactly one of action, steps"
+                table.place, "a dynamic_parallel needs exactly one of action, steps, subgraph"
             )
         before, self._scopes = self._scopes, self._scopes | set(names)
+        workflow = self._workflow(table) if bodies == ["subgraph"] else None
         steps = self._branch(table, bodies[0]) if len(bodies) == 1 else None
+        given = diagnostics.table(table, "input")
+        tree = compile_tree(given, self._scopes, diagnostics.error) if given is not None else {}
         self._scopes = before
+        if given is not None and "subgraph" not in table:
+            diagnostics.problem(table.entries["input"].place, "input belongs to a subgraph")
         config = diagnostics.table(table, "parallel_config")
         if config is not None:
             diagnostics.keys(config, spec.PARALLEL_CONFIG)
@@ -61,11 +68,38 @@ class EachReader(StepReader):
         fail_fast = self._fail_fast(table, config)
         output = diagnostics.text(table, "output") if "output" in table else RESULTS
         fan_in = diagnostics.text(table, "fan_in")
-        tree = self._items(items) if items is not None else None
+        item_tree = self._items(items) if items is not None else None
         if steps is None:
             return None
-        item, index = names
-        return EachBody(tree, item, index, steps, limit, fail_fast, output or RESULTS, fan_in)
+        return EachBody(
+            items=item_tree,
+            item_var=names[0],
+            index_var=names[1],
+            steps=steps,
+            max_concurrency=limit,
+            fail_fast=fail_fast,
+            output=output or RESULTS,
+            fan_in=fan_in,
+            subgraph=workflow,
+            input=tree,
+        )
+
+    def _workflow(self, table: MappingNode) -> Workflow | None:
+        """Load the subgraph; its problems and warnings are those of this file, too."""
+        path = self._diagnostics.text(table, "subgraph")
+        if path is None:
+            return None
+        place = table.entries["subgraph"].value.place
+        try:
+            workflow = self._subgraph(path)
+        except FileError as error:
+            self._diagnostics.problem(place, f"subgraph: {error.message}")
+            return None
+        except InvalidFile as error:
+            self._diagnostics.problems += error.problems
+            return None
+        self._diagnostics.warnings += workflow.warnings
+        return workflow
 
     def _variable(self, table: MappingNode, key: str, default: str) -> str:
         name = self._diagnostics.text(table, key) if key in table else default
@@ -76,6 +110,8 @@ class EachReader(StepReader):
 
     def _branch(self, table: MappingNode, key: str) -> tuple[Step, ...] | None:
         """Read what a branch does: its action, or its steps."""
+        if key == "subgraph":
+            return ()
         if key == "steps":
             return self._list_of_steps(table)
         action = table.entries["action"]

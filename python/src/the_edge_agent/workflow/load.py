@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import Registry
-from the_edge_agent.errors import InvalidFile, Location
+from the_edge_agent.errors import FileError, InvalidFile, Location
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
@@ -28,6 +31,7 @@ from the_edge_agent.workflow.model import (
     Workflow,
 )
 from the_edge_agent.workflow.nodes import NodeReader
+from the_edge_agent.workflow.subgraphs import Source
 from the_edge_agent.workflow.transitions import read_condition
 from the_edge_agent.yaml import document
 from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain, shown
@@ -35,14 +39,23 @@ from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Valu
 Edges = dict[str, tuple[Rule, ...]]
 
 
-def load(text: str, file: str, *, actions: Registry) -> Workflow:
-    """Read a workflow file; ``file`` is its name in messages.
+def load(text: str, file: str, *, actions: Registry, source: Source | None = None) -> Workflow:
+    """Read a workflow file; ``file`` is its name in messages, ``source`` where subgraphs lie.
 
     Raises:
         InvalidFile: with everything that is wrong, in file order.
     """
     diagnostics = Diagnostics()
-    workflow = _read(document.parse(text, file), diagnostics, actions)
+
+    def subgraph(given: str) -> Workflow:
+        if source is None:
+            raise FileError("no files are in reach")
+        inner = source.subgraph(given)
+        name = str(Path(file).parent / given)
+        return load(inner.read(), name, actions=actions, source=inner)
+
+    node_reader = partial(NodeReader, diagnostics, actions, subgraph)
+    workflow = _read(document.parse(text, file), diagnostics, actions, node_reader)
     if diagnostics.problems or workflow is None:
         raise InvalidFile(
             sorted(dict.fromkeys(diagnostics.problems), key=lambda problem: problem.place)
@@ -50,7 +63,12 @@ def load(text: str, file: str, *, actions: Registry) -> Workflow:
     return workflow
 
 
-def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow | None:
+def _read(
+    value: Value,
+    diagnostics: Diagnostics,
+    actions: Registry,
+    reader: Callable[[Mapping[str, Any]], NodeReader],
+) -> Workflow | None:
     """Check a document and build its workflow; what is wrong goes to ``diagnostics``."""
     if not isinstance(value, MappingNode):
         got = describe(plain(value))
@@ -72,8 +90,7 @@ def _read(value: Value, diagnostics: Diagnostics, actions: Registry) -> Workflow
     if config is not None:
         diagnostics.keys(config, spec.CONFIG)
     tree = settings.read(diagnostics.table(value, "settings"), diagnostics)
-    node_reader = NodeReader(diagnostics, actions, variables)
-    nodes = _nodes(value, diagnostics, node_reader)
+    nodes = _nodes(value, diagnostics, reader(variables))
     places, edges, forks = _edges(diagnostics.items(value, "edges"), diagnostics)
     workflow = Workflow(
         file=value.place.file,

@@ -79,6 +79,8 @@ class EachBody:
     fail_fast: bool
     output: str
     fan_in: str | None  # where the run goes next; it is the node's goto, too
+    subgraph: Workflow | None = None  # instead of steps
+    input: Mapping[str, Any] = field(default_factory=dict)  # of the subgraph, with templates
 
 
 Body = Step | StepsBody | LoopBody | EachBody

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from the_edge_agent import spec
@@ -25,6 +25,7 @@ from the_edge_agent.workflow.model import (
     CodeBody,
     ExpressionBody,
     Step,
+    Workflow,
 )
 from the_edge_agent.yaml.document import (
     Entry,
@@ -44,10 +45,15 @@ class StepReader:
     """Reads bodies; what is wrong with them goes to the diagnostics."""
 
     def __init__(
-        self, diagnostics: Diagnostics, actions: Registry, variables: Mapping[str, Any]
+        self,
+        diagnostics: Diagnostics,
+        actions: Registry,
+        subgraph: Callable[[str], Workflow],
+        variables: Mapping[str, Any],
     ) -> None:
         self._diagnostics = diagnostics
         self._actions = actions
+        self._subgraph = subgraph  # loads one; raises FileError, InvalidFile
         self._variables = variables
         self._so_far = 0  # problems before the node or step that is read now
         self._scopes = SCOPES  # what templates see, in branches also their item

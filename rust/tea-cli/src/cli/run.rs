@@ -11,12 +11,14 @@ use tea_core::run::{run, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use tea_core::workflow::load;
+use tea_core::workflow::subgraphs::Source;
 
 use super::arguments::RunOptions;
 use super::error::Failure;
 use super::registry::{registry, Models, ENGINE};
 use super::target::Target;
 use super::{block_on, values};
+use crate::files::OsFiles;
 use crate::llm::http;
 use crate::random;
 use crate::streams;
@@ -38,9 +40,11 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let target = options.output.as_deref().map(Target::look_at).transpose()?;
     let text = values::read_text(&options.file)?;
 
+    let source = Source::new(Rc::new(OsFiles), Path::new(&options.file));
     let models = Models::new(&options.model, env.clone());
     let actions = registry(&models.backends, roots(options));
-    let workflow = load::load(&text, &options.file.to_string_lossy(), &actions, ENGINE)?;
+    let workflow =
+        load::load_from(&text, &options.file.to_string_lossy(), &actions, ENGINE, Some(&source))?;
     if options.strict && !workflow.warnings.is_empty() {
         return Err(InvalidFile { problems: workflow.warnings }.into());
     }

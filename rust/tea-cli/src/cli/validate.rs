@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::{fs, io};
 
 use tea_core::actions::Registry;
@@ -10,11 +11,13 @@ use tea_core::spec::EXIT_USAGE;
 use tea_core::value::json;
 use tea_core::value::Value;
 use tea_core::workflow::load;
+use tea_core::workflow::subgraphs::Source;
 
 use super::arguments::ValidateOptions;
 use super::error::Failure;
 use super::registry::{registry_to_check, ENGINE};
 use super::values;
+use crate::files::OsFiles;
 use crate::streams;
 use crate::text::reason;
 
@@ -91,7 +94,8 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
 fn check(file: &OsString, actions: &Registry, strict: bool) -> Result<Checked, Failure> {
     let text = values::read_text(file)?;
     let name = file.to_string_lossy().into_owned();
-    Ok(match load::load(&text, &name, actions, ENGINE) {
+    let source = Source::new(Rc::new(OsFiles), Path::new(file));
+    Ok(match load::load_from(&text, &name, actions, ENGINE, Some(&source)) {
         Ok(workflow) if strict => Checked { name, errors: workflow.warnings, warnings: Vec::new() },
         Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
         Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },

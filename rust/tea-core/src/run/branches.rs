@@ -6,9 +6,10 @@ use std::task::Poll;
 use super::{error_data, Fault, Outcome, Run};
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Failure, Kind};
+use crate::template::ValueTree;
 use crate::value::{Map, Value};
 use crate::workflow::branches::{as_concurrency, concurrency, RESULTS};
-use crate::workflow::model::{Each, Fork, Node};
+use crate::workflow::model::{Each, Entries, Fork, Node, Workflow};
 
 const DEFAULT_CONCURRENCY: usize = 4;
 
@@ -70,8 +71,17 @@ impl<'w> Run<'w> {
                     names.into_iter().map(|(name, value)| (name.clone(), value)).collect();
                 let mut own = state.clone();
                 own.extend(names.iter().map(|(name, value)| (name.as_str().into(), value.clone())));
-                let run = self.branch(index, names);
-                let ended = match run.steps(node, &each.steps, &own).await {
+                let run = self.branch(index, names.clone());
+                let done = match &each.subgraph {
+                    Some(workflow) => run.subgraph(node, workflow, &each.input, &own).await,
+                    None => run.steps(node, &each.steps, &own).await,
+                };
+                if each.subgraph.is_some() {
+                    let begun =
+                        names.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+                    own = begun.collect();
+                }
+                let ended = match done {
                     Ok(outcome) => {
                         own.extend(outcome.update.clone());
                         run.completed(node, outcome.update);
@@ -88,6 +98,22 @@ impl<'w> Run<'w> {
         let results = Value::list(results.await?);
         let update = [(each.output.clone(), results.clone()), (RESULTS.into(), results.clone())];
         Ok(Outcome { update: Map::from_iter(update), result: results, jump: None })
+    }
+
+    /// Run a subgraph, which sees its input alone; settings that it does not give are ours.
+    async fn subgraph(
+        &self,
+        node: &Node,
+        workflow: &Workflow,
+        input: &Entries,
+        state: &Map,
+    ) -> Result<Outcome, Fault> {
+        let given = ValueTree::render_entries(input, &self.scope(state));
+        let begun = given.and_then(|given| self.inner(workflow, given));
+        let (inner, mut own) =
+            begun.map_err(|error| Fault::Node(self.failed(&node.name, "subgraph", error)))?;
+        inner.walk_on(&mut own).await?;
+        Ok(Outcome { update: own, result: Value::Null, jump: None })
     }
 
     /// The items, and how many branches may run at a time.

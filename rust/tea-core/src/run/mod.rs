@@ -55,7 +55,7 @@ pub async fn run(
     host: &dyn Host,
 ) -> Result<Map, RunError> {
     host.emit(&Event::Start(workflow.name.clone()));
-    let run = Run::new(workflow, given, actions, host);
+    let run = Run::new(workflow, given, actions, host, Map::new());
     let ended = match run {
         Ok((run, state)) => run.walk(state).await,
         Err(error) => Err(RunError::Setup(error)),
@@ -115,13 +115,14 @@ impl<'w> Run<'w> {
         given: RunInput,
         actions: &'w Registry,
         host: &'w dyn Host,
+        mut settings: Map,
     ) -> Result<(Run<'w>, Map), Error> {
         let masker = Masker::new(&given.secrets, &Map::new(), &given.env);
         let environment = given.env.clone();
         let (env, variables) = (Value::map(given.env), Value::map(workflow.variables.clone()));
         let base = Scope::new(vec![("env", env.clone()), ("variables", variables.clone())]);
-        let settings = settings::render(&workflow.settings, &base);
-        let settings = settings.map_err(|error| hidden(&masker, error))?;
+        let rendered = settings::render(&workflow.settings, &base);
+        settings.extend(rendered.map_err(|error| hidden(&masker, error))?);
         let masker = Masker::new(&given.secrets, &settings, &environment);
         let mut state = workflow.initial_state.clone();
         state.extend(given.input);
@@ -158,15 +159,31 @@ impl<'w> Run<'w> {
     }
 
     async fn walk(&self, mut state: Map) -> Result<Map, RunError> {
-        let workflow = self.workflow;
-        let name = match route::entry(workflow, &self.scope(&state)) {
-            Ok(name) => name.to_string(),
-            Err(error) => return Err(self.failed(START, "", error).into()),
-        };
-        match self.follow(name, END, &mut state).await {
+        match self.walk_on(&mut state).await {
             Ok(()) => Ok(state),
             Err(Fault::Node(failure) | Fault::Run(failure)) => Err(failure.into()),
         }
+    }
+
+    async fn walk_on(&self, state: &mut Map) -> Result<(), Fault> {
+        let name = route::entry(self.workflow, &self.scope(state));
+        let name = name.map_err(|error| Fault::Node(self.failed(START, "", error)))?;
+        self.follow(name.into(), END, state).await
+    }
+
+    /// The run of a subgraph as a part of this one, and its state at the start.
+    fn inner<'i>(&'i self, workflow: &'i Workflow, given: Map) -> Result<(Run<'i>, Map), Error> {
+        let value = |name: &str| {
+            let found = self.scope.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone()).unwrap_or(Value::Null)
+        };
+        let given =
+            RunInput { input: given, env: into_map(value("env")), secrets: value("secrets") };
+        let settings = (*self.settings).clone();
+        let (mut run, state) = Run::new(workflow, given, self.actions, self.host, settings)?;
+        run.runs = self.runs.clone();
+        run.index = self.index;
+        Ok((run, state))
     }
 
     /// Run nodes from `name` on until `end` is next, or the run ends.

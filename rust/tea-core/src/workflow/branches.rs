@@ -4,7 +4,8 @@ use crate::spec;
 use crate::template::{ValueTree, RESULT_SCOPES};
 use crate::value::Value;
 use crate::workflow::context::Context;
-use crate::workflow::model::{Body, Each, Rule, Step};
+use crate::workflow::model::{Body, Each, Rule, Step, Workflow};
+use crate::workflow::subgraphs::Unloadable;
 use crate::yaml::document::{self, Mapping, NodeKind};
 
 /// The key of the state that has the results of branches.
@@ -28,21 +29,32 @@ impl Context<'_> {
             self.diagnostics.problem(&item.place, "a dynamic_parallel needs items", "");
         }
         let bodies: Vec<&str> =
-            ["action", "steps"].into_iter().filter(|key| table.contains(key)).collect();
-        let mut steps = None;
+            ["action", "steps", "subgraph"].into_iter().filter(|key| table.contains(key)).collect();
+        let (mut steps, mut input) = (None, Vec::new());
+        let given = self.diagnostics.table(table, "input");
         match bodies[..] {
             [body] => {
                 let mut scopes = self.scopes.to_vec();
                 scopes.extend([item_var.as_str(), index_var.as_str()]);
-                let Context { actions, engine, .. } = *self;
+                let Context { actions, engine, subgraph, .. } = *self;
                 let diagnostics = &mut *self.diagnostics;
-                let mut inner = Context { diagnostics, actions, engine, scopes: &scopes };
+                let scopes = &scopes;
+                let mut inner = Context { diagnostics, actions, engine, scopes, subgraph };
                 steps = inner.branch(table, body);
+                if let Some(given) = given {
+                    input = ValueTree::compile_entries(given, scopes, &mut |node, error| {
+                        inner.diagnostics.error(node, error);
+                    });
+                }
             }
             _ => {
-                let message = "a dynamic_parallel needs exactly one of action, steps";
+                let message = "a dynamic_parallel needs exactly one of action, steps, subgraph";
                 self.diagnostics.problem(&item.place, message, "");
             }
+        }
+        let subgraph = if bodies == ["subgraph"] { self.load_subgraph(table) } else { None };
+        if let Some(entry) = table.entry("input").filter(|_| !table.contains("subgraph")) {
+            self.diagnostics.problem(&entry.place, "input belongs to a subgraph", "");
         }
         let config = self.diagnostics.table(table, "parallel_config");
         if let Some(config) = config {
@@ -66,7 +78,29 @@ impl Context<'_> {
             fail_fast,
             output: output.as_deref().unwrap_or(RESULTS).into(),
             has_fan_in,
+            subgraph,
+            input,
         })))
+    }
+
+    /// Load the subgraph; its problems and warnings are those of this file, too.
+    fn load_subgraph(&mut self, table: &Mapping) -> Option<Box<Workflow>> {
+        let path = self.diagnostics.text(table, "subgraph")?;
+        match (self.subgraph)(&path) {
+            Ok(mut workflow) => {
+                self.diagnostics.warnings.append(&mut workflow.warnings);
+                return Some(Box::new(workflow));
+            }
+            Err(Unloadable::Invalid(mut file)) => {
+                self.diagnostics.problems.append(&mut file.problems);
+            }
+            Err(Unloadable::File(error)) => {
+                let place = table.get("subgraph").map(|node| node.place.clone())?;
+                let message = format!("subgraph: {}", error.message);
+                self.diagnostics.problem(&place, message, error.hint);
+            }
+        }
+        None
     }
 
     fn variable(&mut self, table: &Mapping, key: &str, default: &str) -> String {
@@ -83,8 +117,10 @@ impl Context<'_> {
 
     /// Read what a branch does: its action, or its steps.
     fn branch(&mut self, table: &Mapping, key: &str) -> Option<Vec<Step>> {
-        if key == "steps" {
-            return self.list_of_steps(table);
+        match key {
+            "subgraph" => return Some(Vec::new()),
+            "steps" => return self.list_of_steps(table),
+            _ => {}
         }
         let node = table.get("action")?;
         let NodeKind::Mapping(action) = &node.kind else {

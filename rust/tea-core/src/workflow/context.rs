@@ -2,6 +2,7 @@
 
 use crate::actions::Registry;
 use crate::workflow::diagnostics::Diagnostics;
+use crate::workflow::subgraphs::Load;
 
 /// What is read for: what is wrong goes to the diagnostics.
 pub(crate) struct Context<'a> {
@@ -10,4 +11,6 @@ pub(crate) struct Context<'a> {
     pub engine: &'a str,
     /// The names of templates; in branches also those of the item.
     pub scopes: &'a [&'a str],
+    /// Loads subgraphs.
+    pub subgraph: &'a Load<'a>,
 }

@@ -1,12 +1,13 @@
 //! Checks a whole workflow file: its keys, its names, where its rules lead, what can be reached.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
 
 use crate::actions::Registry;
-use crate::errors::{InvalidFile, Location, Problem};
+use crate::errors::{Error, InvalidFile, Kind, Location, Problem};
 use crate::spec;
 use crate::suggest::nearest;
 use crate::template::SCOPES;
@@ -16,6 +17,7 @@ use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
 use crate::workflow::model::{Body, Fork, Node, Rule, Step, Workflow, END, START};
 use crate::workflow::settings;
+use crate::workflow::subgraphs::{Load, Source, Unloadable};
 use crate::workflow::transitions::read_condition;
 use crate::yaml::compose;
 use crate::yaml::document::{self, Mapping, NodeKind};
@@ -30,9 +32,35 @@ pub fn load(
     actions: &Registry,
     engine: &str,
 ) -> Result<Workflow, InvalidFile> {
+    load_from(text, file, actions, engine, None)
+}
+
+/// The same; subgraphs are read from below the folder of `source`.
+///
+/// # Errors
+/// Everything that is wrong, in file order.
+pub fn load_from(
+    text: &str,
+    file: &str,
+    actions: &Registry,
+    engine: &str,
+    source: Option<&Source>,
+) -> Result<Workflow, InvalidFile> {
     let mut diagnostics = Diagnostics::default();
     let document = compose::parse(text, file)?;
-    let workflow = read(&document, &mut diagnostics, actions, engine);
+    let subgraph = |given: &str| -> Result<Workflow, Unloadable> {
+        let Some(source) = source else {
+            let message = format!("the engine {engine} reaches no files");
+            return Err(Unloadable::File(Error::new(Kind::File, message)));
+        };
+        let inner = source.subgraph(given).map_err(Unloadable::File)?;
+        let text = inner.read().map_err(Unloadable::File)?;
+        let name = Path::new(file).parent().unwrap_or(Path::new("")).join(given);
+        let name: PathBuf = name.components().filter(|part| *part != Component::CurDir).collect();
+        load_from(&text, &name.to_string_lossy(), actions, engine, Some(&inner))
+            .map_err(Unloadable::Invalid)
+    };
+    let workflow = read(&document, &mut diagnostics, actions, engine, &subgraph);
     match workflow {
         Some(workflow) if diagnostics.problems.is_empty() => Ok(workflow),
         _ => {
@@ -54,6 +82,7 @@ fn read(
     diagnostics: &mut Diagnostics,
     actions: &Registry,
     engine: &str,
+    subgraph: &Load<'_>,
 ) -> Option<Workflow> {
     let NodeKind::Mapping(table) = &document.kind else {
         let got = document.plain().describe();
@@ -75,7 +104,7 @@ fn read(
         diagnostics.keys(config, &spec::CONFIG);
     }
     let settings = settings::read(diagnostics.table(table, "settings"), diagnostics);
-    let nodes = read_nodes(document, table, diagnostics, actions, engine);
+    let nodes = read_nodes(document, table, diagnostics, actions, engine, subgraph);
     let (edges, forks) =
         read_edges(diagnostics.items(table, "edges").unwrap_or_default(), diagnostics);
     let text = |key: &str| table.get(key).and_then(|node| node.text()).map(Into::into);
@@ -140,6 +169,7 @@ fn read_nodes(
     diagnostics: &mut Diagnostics,
     actions: &Registry,
     engine: &str,
+    subgraph: &Load<'_>,
 ) -> Vec<Node> {
     let items = diagnostics.items(table, "nodes");
     let Some(items) = items.filter(|items| !items.is_empty()) else {
@@ -150,7 +180,8 @@ fn read_nodes(
         }
         return Vec::new();
     };
-    let nodes = Context { diagnostics, actions, engine, scopes: SCOPES }.nodes(items, false);
+    let nodes =
+        Context { diagnostics, actions, engine, scopes: SCOPES, subgraph }.nodes(items, false);
     let mut seen: HashMap<&str, &Location> = HashMap::new();
     for node in with_bodies(&nodes) {
         let name = node.name.as_str();

@@ -10,5 +10,6 @@ pub(crate) mod nodes;
 pub(crate) mod retry;
 pub(crate) mod settings;
 pub(crate) mod steps;
+pub mod subgraphs;
 pub(crate) mod transitions;
 pub(crate) mod types;

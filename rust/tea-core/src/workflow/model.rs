@@ -101,6 +101,10 @@ pub struct Each {
     pub output: Arc<str>,
     /// Whether it names the node that comes next; its rule is the node's `goto`.
     pub has_fan_in: bool,
+    /// What a branch runs instead of steps.
+    pub subgraph: Option<Box<Workflow>>,
+    /// The input of the subgraph.
+    pub input: Entries,
 }
 
 /// The parallel edges of a node.

@@ -33,9 +33,10 @@ impl Context<'_> {
             self.diagnostics.problem(&item.place, "the node has no name", "");
         }
         let shown = name.as_ref().map(|name| format!("node {name}"));
-        let (actions, engine, scopes) = (self.actions, self.engine, self.scopes);
+        let (actions, engine, scopes, subgraph) =
+            (self.actions, self.engine, self.scopes, self.subgraph);
         self.diagnostics.within(shown.as_deref(), |diagnostics| {
-            let mut inner = Context { diagnostics, actions, engine, scopes };
+            let mut inner = Context { diagnostics, actions, engine, scopes, subgraph };
             inner.named(item, table, name.unwrap_or_default(), in_loop)
         })
     }
