@@ -18,7 +18,7 @@ use super::embedding::Embedder;
 use super::job::{job, Job, Reply};
 use super::memory::{CacheType, BATCH};
 use super::sequence::{Generation, Question, Sequence};
-use crate::llama::{Batch, Context, ContextOptions, Model, ABORTED};
+use crate::llama::{Batch, Context, ContextOptions, Model, Token, ABORTED};
 use crate::stop;
 
 /// Sequences that a context holds at a time.
@@ -147,8 +147,8 @@ impl Drop for DecodeLoop {
 /// A sequence's part of a batch.
 struct Part {
     number: usize, // of the sequence
-    count: usize,  // of its tokens
-    row: usize,    // of the logits that are due
+    tokens: Vec<Token>,
+    row: usize, // of the first logits
     is_due: bool,
 }
 
@@ -330,9 +330,7 @@ impl Worker {
             adaptive.observe(self.started.elapsed().as_secs_f64(), cpu_wait_seconds);
         }
         for part in &parts {
-            let sequence = &self.live[part.number];
-            let (tokens, _) = sequence.todo(cache.length(sequence.slot), part.count);
-            cache.computed(sequence.slot, tokens);
+            cache.computed(self.live[part.number].slot, &part.tokens);
         }
         // From the last: sequences that end make room in the list.
         for part in parts.iter().rev().filter(|part| part.is_due) {
@@ -350,12 +348,12 @@ impl Worker {
         self.batch.clear();
         self.live.sort_by_key(|each| !each.is_answering(cache.length(each.slot)));
         let mut parts = Vec::new();
-        for (number, sequence) in self.live.iter().enumerate() {
+        for (number, sequence) in self.live.iter_mut().enumerate() {
             let length = cache.length(sequence.slot);
-            let (tokens, is_due) = sequence.todo(length, BATCH as usize - self.batch.len());
-            let row = self.batch.add(sequence.slot, length, tokens, usize::from(is_due));
+            let (tokens, wanted) = sequence.todo(length, BATCH as usize - self.batch.len());
+            let row = self.batch.add(sequence.slot, length, &tokens, wanted);
             if !tokens.is_empty() {
-                parts.push(Part { number, count: tokens.len(), row, is_due });
+                parts.push(Part { number, tokens, row, is_due: wanted > 0 });
             }
         }
         parts
@@ -561,6 +559,28 @@ mod tests {
         assert!(together[2] > together[4] && together[0] > together[1], "{together:?}");
         // A likelihood of each token and of the end: less than those of the tokens alone.
         assert!(together.iter().all(|score| *score < 0.0));
+    }
+
+    #[test]
+    #[ignore = "needs llama.cpp and a model"]
+    fn looked_up_continuations_change_no_answer_and_copies_are_looked_up() {
+        let model = model();
+        let copy = "red, green, blue, old, new, red, green, blue, old, new, red, green, blue";
+        for prompt in PROMPTS[..3].iter().chain([&copy]) {
+            let ask = |temperature| {
+                let question = question(&model, prompt, 48);
+                // So low a temperature takes the likeliest, too, one by one.
+                let sampling = Sampling { temperature, ..question.sampling };
+                let question = Question { sampling, ..question };
+                block_on(started(&model, 512).answer(question).result(None)).unwrap()
+            };
+            let (looked_up, single) = (ask(0.0), ask(1e-6));
+            assert_eq!(looked_up.text, single.text);
+            assert_eq!(single.looked_up, 0);
+            if *prompt == copy {
+                assert!(looked_up.looked_up > 8, "{looked_up:?}");
+            }
+        }
     }
 
     #[test]

@@ -294,15 +294,15 @@ impl Loaded {
 fn report(done: &Generation) {
     let rate =
         |tokens: usize, seconds: f64| if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
-    let sampled = done.completion_tokens - done.fed;
-    let how = format!(" ({sampled} sampled, {} fed)", done.fed);
+    let sampled = done.completion_tokens - done.fed - done.looked_up;
+    let how = format!(" ({sampled} sampled, {} fed, {} looked up)", done.fed, done.looked_up);
     streams::say(&format!(
         "prompt: {} tokens, {} of them kept, {:.1} a second; answer: {} tokens{}, {:.1} a second",
         done.prompt_tokens,
         done.reused,
         rate(done.prompt_tokens - done.reused, done.prompt_seconds),
         done.completion_tokens,
-        if done.fed > 0 { &how } else { "" },
+        if sampled < done.completion_tokens { &how } else { "" },
         rate(done.completion_tokens, done.answer_seconds),
     ));
 }

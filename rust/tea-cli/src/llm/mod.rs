@@ -13,6 +13,7 @@ pub mod local;
 pub mod matcher;
 pub mod memory;
 pub mod prompt;
+mod prompt_lookup;
 mod proxy;
 mod sampler;
 pub mod sequence;

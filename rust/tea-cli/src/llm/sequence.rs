@@ -11,6 +11,7 @@ use tea_core::spec::Sampling;
 use super::cache::Cache;
 use super::job::Reply;
 use super::matcher::{Matcher, PendingMatcher};
+use super::prompt_lookup::PromptLookup;
 use super::sampler::Sampler;
 use crate::llama::{Model, Token};
 
@@ -27,6 +28,8 @@ pub struct Generation {
     pub completion_tokens: usize,
     /// Of these, how many the shape alone decided.
     pub fed: usize,
+    /// Of these, how many were looked up and found right.
+    pub looked_up: usize,
     /// Tokens of the prompt that needed no computing.
     pub reused: usize,
     /// Seconds until the first token.
@@ -97,6 +100,9 @@ pub struct Sequence {
     sampler: Sampler,
     matcher: Option<Matcher>,
     fed: usize, // tokens of the answer that nothing but the shape chose
+    lookup: Option<PromptLookup>,
+    draft: Vec<Token>, // that may follow, to be verified
+    looked_up: usize,  // tokens of the answer that were
     answer: StopSequenceBuffer<'static>,
     finish_reason: Option<FinishReason>,
     reused: usize,
@@ -121,6 +127,9 @@ impl Sequence {
                 Ok(sampler) => sampler,
                 Err(error) => return Err((error, reply)),
             };
+        // At other temperatures a draw decides, and not what is likeliest.
+        let looks_up = question.sampling.temperature == 0.0 && model.rolls_back();
+        let lookup = looks_up.then(PromptLookup::default);
         Ok(Sequence {
             slot,
             reply,
@@ -129,6 +138,9 @@ impl Sequence {
             sampler,
             matcher: None,
             fed: 0,
+            lookup,
+            draft: Vec::new(),
+            looked_up: 0,
             answer: StopSequenceBuffer::new(&question.stop, None),
             question,
             finish_reason: None,
@@ -165,23 +177,65 @@ impl Sequence {
         Ok(())
     }
 
-    /// The tokens to compute after the first `length`, at most `room`; and whether what follows is
-    /// to be chosen then.
-    #[must_use]
-    pub fn todo(&self, length: usize, room: usize) -> (&[Token], bool) {
+    /// The tokens to compute after the first `length`, at most `room`, and how many of their rows
+    /// are to give logits.
+    pub fn todo(&mut self, length: usize, room: usize) -> (Vec<Token>, usize) {
         // The last token waits for the matcher, which chooses with its result.
         let ready = self.tokens.len() - usize::from(self.question.matcher.is_some());
         let end = ready.min(length.saturating_add(room));
-        let tokens = self.tokens.get(length..end).unwrap_or_default();
-        (tokens, length + tokens.len() == self.tokens.len())
+        let mut tokens = self.tokens.get(length..end).unwrap_or_default().to_vec();
+        if length + tokens.len() < self.tokens.len() {
+            return (tokens, 0);
+        }
+        self.propose(room - tokens.len());
+        tokens.extend(&self.draft);
+        (tokens, 1 + self.draft.len())
     }
 
-    /// Choose the token that follows `row`, and see whether the answer ends with it.
+    /// Look up what may follow, at most `room` tokens of it.
+    fn propose(&mut self, room: usize) {
+        self.draft.clear();
+        // What ends the answer at the latest needs no proposal.
+        let left = self.question.longest().saturating_sub(self.tokens.len() + 1);
+        if let Some(lookup) = &mut self.lookup {
+            self.draft = lookup.propose(&self.tokens);
+            self.draft.truncate(room.min(left));
+        }
+    }
+
+    /// Choose the tokens that follow `row`, and the rows after it as long as what was looked up is
+    /// right, and see whether the answer ends with them.
     ///
     /// # Errors
     /// `ModelError`: the model computed no numbers. `ActionError`: the shape is too large to follow.
     pub fn advance(&mut self, cache: &mut Cache, row: usize) -> Result<(), Error> {
         self.computed.get_or_insert_with(Instant::now);
+        let draft = std::mem::take(&mut self.draft);
+        let known = self.tokens.len();
+        let mut right = 0;
+        loop {
+            self.choose_next(cache, row + right)?;
+            let chosen = self.tokens.get(known + right);
+            let more = !self.has_ended() && self.tokens.len() == known + right + 1;
+            if chosen.is_some() && chosen == draft.get(right) {
+                right += 1;
+                if more {
+                    continue;
+                }
+            }
+            break;
+        }
+        if let Some(lookup) = self.lookup.as_mut().filter(|_| !draft.is_empty()) {
+            lookup.note(draft.len(), right, self.tokens.len());
+            self.looked_up += right;
+            if right < draft.len() {
+                cache.cut(self.slot, known + right);
+            }
+        }
+        Ok(())
+    }
+
+    fn choose_next(&mut self, cache: &mut Cache, row: usize) -> Result<(), Error> {
         let token = match cache.context.logits(row) {
             Some(logits) => self.choose(logits)?,
             None => None,
@@ -269,6 +323,7 @@ impl Sequence {
             prompt_tokens,
             completion_tokens: self.tokens.len() - prompt_tokens,
             fed: self.fed,
+            looked_up: self.looked_up,
             reused: self.reused,
             prompt_seconds: (computed - self.started).as_secs_f64(),
             answer_seconds: (now - computed).as_secs_f64(),
