@@ -4,6 +4,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -439,3 +440,56 @@ def test_a_reader_that_fails_fails_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot read"):
         jobs[0].future.result(timeout=10)
     assert jobs[1].future.result(timeout=10).text == "DEF"
+
+
+SWITCH = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+THINKS = TEMPLATE + SWITCH
+
+
+def test_thoughts_are_no_part_of_the_answer(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"<think>hm. </think>\nYes. No."), template=THINKS)
+    done = rig.ask("hi", stop=(". ",))
+    assert (done.text, done.reasoning) == ("Yes", "hm.")
+    assert "".join(rig.streamed) == "Yes"
+
+
+def test_the_switch_of_thinking_reaches_the_template(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"Yes."), template=THINKS)
+    done = rig.ask("hi", thinking=False)
+    assert rig.c.computed[0] == [BOS, *tokens_of(b"u:hi;<think></think>")]
+    assert (done.text, done.reasoning) == ("Yes.", None)
+
+
+class Held:
+    """A matcher that wants one text."""
+
+    def __init__(self, text: bytes) -> None:
+        self.left = tokens_of(text)
+
+    @property
+    def stopped(self) -> bool:
+        return not self.left
+
+    def allows(self, token: int) -> bool:
+        return token == self.left[0]
+
+    def forced(self) -> list[int]:
+        return self.left[:2] if len(self.left) == 5 else []
+
+    def consume(self, token: int) -> None:
+        assert token == self.left.pop(0)
+
+
+def test_a_held_answer_begins_after_the_thoughts(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=b"hm</think>cde"), template=TEMPLATE + "<think></think><think>")
+    matcher = Future[Any]()
+    matcher.set_result(Held(b"abcde"))
+    request = ChatRequest((Message("user", "hi"),))
+    job = rig.loop.answer(
+        lambda context: Sequence(
+            rig.llama, rig.model, request, None, n_ctx=context.n_ctx, matcher=matcher
+        )
+    )
+    done = job.future.result(timeout=10)
+    assert (done.text, done.reasoning, done.finish_reason) == ("abcde", "hm", "stop")
+    assert (done.completion_tokens, done.fed) == (len("hm</think>abcde"), 2)

@@ -57,8 +57,10 @@ class ChatTemplate:
         except JinjaError as error:
             raise ModelError(f"the model's chat template is damaged: {error}") from error
 
-    def render(self, messages: tuple[Message, ...]) -> str:
+    def render(self, messages: tuple[Message, ...], *, thinking: bool | None = None) -> str:
         """Return the text that the model is to go on with.
+
+        ``thinking`` is the template's switch, where it has one; None leaves it alone.
 
         A template that refuses or ignores the system text gets it at the head of the first
         user turn, which is what templates of such models do when they do anything.
@@ -68,23 +70,25 @@ class ChatTemplate:
         """
         folded = _fold_system(messages)
         try:
-            text = self._render(messages)
+            text = self._render(messages, thinking)
         except ModelError:
             if folded is None:
                 raise
         else:
-            ignored = self._ignored(messages, text)
+            ignored = self._ignored(messages, text, thinking)
             if ignored is None:
                 return text
             if folded is None or ignored.role != "system":
                 raise _left_out(ignored)
-        text = self._render(folded)
-        ignored = self._ignored(folded, text)
+        text = self._render(folded, thinking)
+        ignored = self._ignored(folded, text, thinking)
         if ignored is not None:
             raise _left_out(ignored)
         return text
 
-    def _ignored(self, messages: tuple[Message, ...], text: str) -> Message | None:
+    def _ignored(
+        self, messages: tuple[Message, ...], text: str, thinking: bool | None
+    ) -> Message | None:
         """Return a message that makes no difference to ``text``, which they were rendered to.
 
         A template may take words out on purpose, such as ``/no_think``: then another text in the
@@ -96,14 +100,16 @@ class ChatTemplate:
                 continue
             other = Message(message.role, _OTHER_TEXT)
             try:
-                if self._render((*messages[:number], other, *messages[number + 1 :])) != text:
+                others = (*messages[:number], other, *messages[number + 1 :])
+                if self._render(others, thinking) != text:
                     continue
             except ModelError:
                 pass
             return message
         return None
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
+    def _render(self, messages: tuple[Message, ...], thinking: bool | None) -> str:
+        switch = {} if thinking is None else {"enable_thinking": thinking}
         try:
             return self._template.render(
                 messages=[{"role": each.role, "content": each.content} for each in messages],
@@ -111,6 +117,7 @@ class ChatTemplate:
                 tools=None,
                 documents=None,
                 **self._tokens,
+                **switch,
             )
         except _RefusedError as error:
             raise ModelError(

@@ -31,7 +31,9 @@ class Decision:
         self._llama = llama
         self._model = model
         self._request = request
-        self.tokens = model.prompt_tokens(request.messages, request.prompt, n_ctx)
+        self.tokens = model.prompt_tokens(
+            request.messages, request.prompt, n_ctx, thinking=request.thinking
+        )
         self._choices = [model.tokenize(text, special=False) for text in request.choices]
         longest = max(map(len, self._choices))
         together = min(sum(map(len, self._choices)), max(_TOGETHER, longest))

@@ -100,7 +100,6 @@ def _refuse_what_is_not_done(request: ChatRequest) -> None:
     asked = {
         "call tools": bool(request.tools)
         or any(each.role == "tool" or each.tool_calls for each in request.messages),
-        "switch thinking": request.thinking is not None,
     }
     for what, is_asked in asked.items():
         if is_asked:
@@ -151,6 +150,7 @@ class LocalBackend:
             finish_reason=done.finish_reason,
             prompt_tokens=done.prompt_tokens,
             completion_tokens=done.completion_tokens,
+            reasoning=done.reasoning,
         )
         return reply.held_to(request.shape, ModelError)
 

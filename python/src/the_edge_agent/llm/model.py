@@ -14,6 +14,8 @@ from the_edge_agent.llm.backend import Message
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.mapping import Mapping
 from the_edge_agent.llm.model_path import Found
+from the_edge_agent.llm.thinking import Thinking
+from the_edge_agent.llm.thinking import marks as find_marks
 
 if TYPE_CHECKING:
     from the_edge_agent.llm.chat_template import ChatTemplate
@@ -22,6 +24,7 @@ _PIECE_BYTES = 256
 _STEP = 0.05  # of a model, whose pages are given back together
 # Bytes of a token. A prompt with fewer for each token of the context is tokenized soon.
 _USUAL_PIECE = 16
+_MARKED = 16  # tokens at a prompt's end that may hold marks of thinking
 
 
 class Stopped(Exception):  # not an error
@@ -113,7 +116,12 @@ class Model:
         return self.head.name
 
     def prompt_tokens(
-        self, messages: tuple[Message, ...], prompt: str | None, n_ctx: int
+        self,
+        messages: tuple[Message, ...],
+        prompt: str | None,
+        n_ctx: int,
+        *,
+        thinking: bool | None = None,
     ) -> list[int]:
         """Return the tokens that the answer goes on from, with at most one BOS at their head.
 
@@ -131,7 +139,7 @@ class Model:
                 hint="shorten the prompt",
             )
         if self._template_text is not None:
-            tokens = self._chat_tokens(messages)
+            tokens = self._chat_tokens(messages, thinking)
         elif prompt is not None:
             tokens = self.tokenize(prompt, special=True)
         else:
@@ -188,17 +196,27 @@ class Model:
         is_end, tokens = self._c.llama_vocab_is_eog, range(self.vocabulary_size)
         return [token for token in tokens if is_end(self.vocabulary, token)]
 
+    def thinking(self, prompt: list[int]) -> Thinking | None:
+        """Return what tells thoughts from the answer to ``prompt``; None: the model has none."""
+        if self._template_text is None or (marks := find_marks(self._template_text)) is None:
+            return None
+        return Thinking(marks, b"".join(map(self.marked, prompt[-_MARKED:])))
+
+    def marked(self, token: int) -> bytes:
+        """Return the bytes of ``token``, of a special one its name."""
+        return self.piece(token) or self._token_text(token).encode()
+
     def text_of(self, token: int, size: int = _PIECE_BYTES) -> bytes:
         """Return the bytes of ``token``, none for a special one. For any thread."""
         buffer = ctypes.create_string_buffer(size)
         count = self._c.llama_token_to_piece(self.vocabulary, token, buffer, size, 0, False)
         return buffer.raw[:count] if count >= 0 else self.text_of(token, -count)
 
-    def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
+    def _chat_tokens(self, messages: tuple[Message, ...], thinking: bool | None) -> list[int]:
         from the_edge_agent.llm.control_tokens import Placeholders
 
         hidden = Placeholders(messages, self._control_texts)
-        text = self._chat_template().render(hidden.messages)
+        text = self._chat_template().render(hidden.messages, thinking=thinking)
         return [
             token
             for part in hidden.parts(text)

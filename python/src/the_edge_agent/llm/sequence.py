@@ -30,6 +30,7 @@ class Generation:
     """
 
     text: str
+    reasoning: str | None
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
@@ -59,7 +60,9 @@ class Sequence:
             ModelError: the model cannot take the messages.
             ActionError: the prompt is empty.
         """
-        self.tokens = model.prompt_tokens(request.messages, request.prompt, n_ctx)
+        self.tokens = model.prompt_tokens(
+            request.messages, request.prompt, n_ctx, thinking=request.thinking
+        )
         self.prompt = len(self.tokens)
         room = n_ctx - request.max_tokens
         if self.prompt > room:
@@ -73,6 +76,8 @@ class Sequence:
         self._model = model
         self._sampler = Sampler(llama, model.vocabulary_size, request, self.tokens)
         self._matcher = matcher
+        self._is_held = False  # whether the matcher has begun
+        self._thinking = model.thinking(self.tokens)
         self._answer = StopSequenceBuffer(request.stop, on_text)
         self._reason: FinishReason | None = None
         self._count = self._reused = self._fed = 0
@@ -109,12 +114,23 @@ class Sequence:
             self._computed = perf_counter()
         if self._matcher is None:
             self._take(self._sampler.sample(context, self._row))
-        else:
+        elif not self._thinks(context):
             self._take_held(context, self._matcher.result())
+
+    def _thinks(self, context: Context) -> bool:
+        """Take a token of what is thought before a held answer; return False when that begins."""
+        if self._thinking is None or self._thinking.answering:
+            return False
+        token = self._sampler.sample(context, self._row)
+        thinks = self._thinking.goes_on_with(self._model.marked(token))
+        if thinks:
+            self._take(token)
+        return thinks
 
     def _take_held(self, context: Context, matcher: Matcher) -> None:
         """Sample a token that ``matcher`` allows, and take those that it forces at once."""
-        if self._count or not self._take_forced(matcher):
+        begun, self._is_held = self._is_held, True
+        if begun or not self._take_forced(matcher):
             token = self._sampler.sample(context, self._row)
             if not matcher.allows(token):
                 token = self._sampler.sample_among(context, self._row, matcher.mask())
@@ -145,6 +161,9 @@ class Sequence:
         self._count += 1
         self.tokens.append(token)
         self._sampler.accept(token)
+        if self._thinking is not None:
+            mark = piece or self._model.marked(token)
+            piece = self._thinking.feed(mark if mark in self._thinking.marks else piece)
         if self._answer.feed(piece):
             self._reason = "stop"
         elif len(self.tokens) == self.longest:
@@ -158,8 +177,11 @@ class Sequence:
     def result(self) -> Generation:
         """Return the answer, now that it has ended."""
         assert self._reason is not None
+        if self._thinking is not None:
+            self._answer.feed(self._thinking.finish())
         return Generation(
             text=self._answer.finish(),
+            reasoning=self._thinking.reasoning if self._thinking is not None else None,
             finish_reason=self._reason,
             prompt_tokens=self.prompt,
             completion_tokens=self._count,
