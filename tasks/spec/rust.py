@@ -10,8 +10,6 @@ HEAD = """\
 //! The table of the workflow format, as constants.
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
-use crate::value::Value;
-
 /// The kinds of values, each with a check of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -310,6 +308,15 @@ def _signature(function: Function) -> str:
 
 def _sampling(table: Table) -> list[str]:
     lines = [
+        "/// A number of either sort.",
+        "#[derive(Debug, Clone, Copy, PartialEq)]",
+        "pub enum Number {",
+        "    /// With a fraction.",
+        "    Float(f64),",
+        "    /// A whole one.",
+        "    Int(u64),",
+        "}",
+        "",
         "/// How to choose the tokens of an answer.",
         "#[derive(Debug, Clone, Copy, PartialEq)]",
     ]
@@ -321,10 +328,8 @@ def _sampling(table: Table) -> list[str]:
     lines += ["        Sampling {"]
     lines += [f"            {key.name}: {key.default!r}," for key in table.sampling]
     lines += ["        }", "    }", "}", "", "impl Sampling {"]
-    lines += ["    /// Set the field of this name, where the value fits it."]
-    lines += ["    pub fn set(&mut self, name: &str, value: &Value) {"]
-    lines += ["        let float = value.as_number();"]
-    lines += ["        let int = value.as_int().and_then(|number| u64::try_from(number).ok());"]
+    lines += ["    /// Set the field of this name to the number that fits it, where there is one."]
+    lines += ["    pub fn set(&mut self, name: &str, float: Option<f64>, int: Option<u64>) {"]
     lines += ["        match name {"]
     for key in table.sampling:
         field = f"self.{key.name}"
@@ -333,9 +338,9 @@ def _sampling(table: Table) -> list[str]:
     lines += ["            _ => {}", "        }", "    }", ""]
     lines += ["    /// All fields by name."]
     lines += ["    #[must_use]"]
-    lines += [f"    pub fn fields(&self) -> [(&'static str, Value); {len(table.sampling)}] {{"]
+    lines += [f"    pub fn fields(&self) -> [(&'static str, Number); {len(table.sampling)}] {{"]
     lines += ["        ["]
     for key in table.sampling:
-        value = {"float": "Value::Float(self.{})", "int": "Value::Int(self.{}.into())"}
+        value = {"float": "Number::Float(self.{})", "int": "Number::Int(self.{})"}
         lines += [f'            ("{key.name}", {value[key.more["sampling"]].format(key.name)}),']
     return [*lines, "        ]", "    }", "}", ""]

@@ -10,9 +10,8 @@ use tea_core::errors::{Error, Kind};
 use tea_core::llm::api::{Http, HttpError, HttpRequest, HttpResponse};
 use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
-    EmbedRequest, FinishReason, Message, Normalize, OnText, Tool, ToolCall,
+    EmbedRequest, FinishReason, Message, Normalize, OnText, ToolCall,
 };
-use tea_core::llm::shape::Shape;
 use tea_core::llm::tool_calls::{self, TextBeforeCalls};
 use tea_core::llm::tool_form::ToolForm;
 use tea_core::llm::tool_grammar;
@@ -30,18 +29,8 @@ impl JudgeModel {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
-        let seed = request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()));
-        let own = [
-            ("messages", messages(&request.messages)),
-            ("stop", texts(&request.stop)),
-            ("seed", seed),
-            ("thinking", request.thinking.map_or(Value::Null, Value::Bool)),
-            ("shape", request.shape.as_ref().map_or(Value::Null, Shape::to_value)),
-            ("tools", Value::list(request.tools.iter().map(Tool::to_value).collect())),
-            ("tool_choice", request.tool_choice.word().into()),
-        ];
-        let asked = own.into_iter().chain(request.sampling.fields());
-        let mut asked: Map = asked.map(|(key, value)| (key.into(), value)).collect();
+        let mut asked = request.to_value().as_map().cloned().unwrap_or_default();
+        asked.shift_remove("prompt");
         if let Some(form) = self.1 {
             let tools = form.template_tools(request);
             asked.insert("messages".into(), messages(&form.messages(request)));

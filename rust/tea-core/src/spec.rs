@@ -2,8 +2,6 @@
 //! The table of the workflow format, as constants.
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
-use crate::value::Value;
-
 /// The kinds of values, each with a check of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -161,6 +159,15 @@ pub struct Signature {
     pub more_names: bool,
 }
 
+/// A number of either sort.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// With a fraction.
+    Float(f64),
+    /// A whole one.
+    Int(u64),
+}
+
 /// How to choose the tokens of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -198,10 +205,8 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Set the field of this name, where the value fits it.
-    pub fn set(&mut self, name: &str, value: &Value) {
-        let float = value.as_number();
-        let int = value.as_int().and_then(|number| u64::try_from(number).ok());
+    /// Set the field of this name to the number that fits it, where there is one.
+    pub fn set(&mut self, name: &str, float: Option<f64>, int: Option<u64>) {
         match name {
             "temperature" => self.temperature = float.unwrap_or(self.temperature),
             "max_tokens" => self.max_tokens = int.unwrap_or(self.max_tokens),
@@ -217,16 +222,16 @@ impl Sampling {
 
     /// All fields by name.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Value); 8] {
+    pub fn fields(&self) -> [(&'static str, Number); 8] {
         [
-            ("temperature", Value::Float(self.temperature)),
-            ("max_tokens", Value::Int(self.max_tokens.into())),
-            ("top_p", Value::Float(self.top_p)),
-            ("top_k", Value::Int(self.top_k.into())),
-            ("min_p", Value::Float(self.min_p)),
-            ("frequency_penalty", Value::Float(self.frequency_penalty)),
-            ("presence_penalty", Value::Float(self.presence_penalty)),
-            ("repeat_penalty", Value::Float(self.repeat_penalty)),
+            ("temperature", Number::Float(self.temperature)),
+            ("max_tokens", Number::Int(self.max_tokens)),
+            ("top_p", Number::Float(self.top_p)),
+            ("top_k", Number::Int(self.top_k)),
+            ("min_p", Number::Float(self.min_p)),
+            ("frequency_penalty", Number::Float(self.frequency_penalty)),
+            ("presence_penalty", Number::Float(self.presence_penalty)),
+            ("repeat_penalty", Number::Float(self.repeat_penalty)),
         ]
     }
 }

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::future::{poll_fn, Future};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
-    EmbedRequest, FinishReason, Message, OnText, Tool, ToolCall,
+    EmbedRequest, FinishReason, OnText, ToolCall,
 };
-use tea_core::llm::shape::Shape;
 use tea_core::llm::tool_calls;
 use tea_core::llm::tool_form::ToolForm;
 use tea_core::value::json;
@@ -55,21 +55,11 @@ impl PageModel {
 
     /// What a host must know to answer.
     fn request_data(&self, request: &ChatRequest) -> Value {
-        let messages = request.messages.iter().map(Message::to_value);
-        let stop = request.stop.iter().cloned().map(Value::Text).collect();
-        let own = [
-            ("messages", Value::list(messages.collect())),
-            ("prompt", request.prompt.clone().map_or(Value::Null, Value::Text)),
-            ("seed", request.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
-            ("stop", Value::list(stop)),
-            ("n_ctx", self.n_ctx()),
-            ("thinking", request.thinking.map_or(Value::Null, Value::Bool)),
-            ("shape", request.shape.as_ref().map_or(Value::Null, Shape::to_value)),
-            ("tools", Value::list(request.tools.iter().map(Tool::to_value).collect())),
-            ("tool_choice", request.tool_choice.word().into()),
-        ];
-        let all = own.into_iter().chain(request.sampling.fields());
-        Value::map(all.map(|(key, value)| (key.into(), value)).collect())
+        let mut data = request.to_value();
+        if let Value::Map(map) = &mut data {
+            Arc::make_mut(map).insert("n_ctx".into(), self.n_ctx());
+        }
+        data
     }
 
     async fn answer(

@@ -29,7 +29,7 @@ pub fn add_actions(registry: &mut Registry, backends: &Rc<Backends>) {
         let check: Option<Check> = Some(Rc::new(parameters::chat_problems));
         registry.add(name, ActionSpec { action, params: spec::CHAT.names, required: &[], check });
     }
-    let action = Rc::new(Tools { backends: backends.clone() });
+    let action = Rc::new(Tools { backends: backends.clone(), prepare });
     let (params, required) = (spec::TOOLS.names, spec::TOOLS.required);
     let check: Option<Check> = Some(Rc::new(llm_tools::problems));
     registry.add("llm.tools", ActionSpec { action, params, required, check });
@@ -74,10 +74,7 @@ impl Action for Chat {
 }
 
 /// What a call asks for, and the model that it asks.
-pub(super) fn prepare(
-    backends: &Backends,
-    call: &Call<'_>,
-) -> Result<(ChatRequest, Rc<dyn Backend>), Error> {
+fn prepare(backends: &Backends, call: &Call<'_>) -> Result<(ChatRequest, Rc<dyn Backend>), Error> {
     let settings = llm_settings(call)?;
     let request = chat_request(call.params, settings)?;
     let backend = backends.select(&api_settings(call.params, settings), choice(call.params))?;

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::llm::prepare;
 use super::{refuse, Action, Call, LocalFuture, Target, TargetKind};
 use crate::errors::Error;
-use crate::llm::backend::{Backends, Message, Role, ToolCall, ToolChoice};
+use crate::llm::backend::{Backend, Backends, ChatRequest, Message, Role, ToolCall, ToolChoice};
 use crate::llm::{parameters, tools};
 use crate::schema::check::Problem;
 use crate::spec;
@@ -16,9 +15,14 @@ use crate::value::{json, Map, Value};
 const MAX_ROUNDS: u64 = 10;
 const RUNS: [&str; 2] = ["action", "node"];
 
+/// What a call asks for, and the model that it asks.
+pub type Prepare = fn(&Backends, &Call<'_>) -> Result<(ChatRequest, Rc<dyn Backend>), Error>;
+
 /// The action, which asks `backends` for its models.
 pub(super) struct Tools {
     pub backends: Rc<Backends>,
+    /// What a call asks for, and the model that it asks.
+    pub prepare: Prepare,
 }
 
 impl Action for Tools {
@@ -32,7 +36,7 @@ impl Action for Tools {
             if of_name.is_empty() {
                 return Err(Error::action("tools is missing"));
             }
-            let (mut request, backend) = prepare(&self.backends, &call)?;
+            let (mut request, backend) = (self.prepare)(&self.backends, &call)?;
             let limit = call.param("max_tool_rounds").as_int();
             let limit = limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(MAX_ROUNDS);
             let (mut calls, mut results) = (Vec::new(), Vec::new());

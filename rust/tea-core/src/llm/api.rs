@@ -327,7 +327,7 @@ fn chat_body(
     let is_sent = |name: &str| SENT.contains(&name) && !request.unsent.contains(&name);
     let sampled = request.sampling.fields().into_iter().filter(|(name, _)| is_sent(name));
     let named = |name| if name == "max_tokens" { limit } else { name };
-    body.extend(sampled.map(|(name, value)| (named(name), value)));
+    body.extend(sampled.map(|(name, value)| (named(name), value.into())));
     body.extend(request.seed.map(|seed| ("seed", Value::Int(seed.into()))));
     if !request.stop.is_empty() {
         body.push(("stop", texts(&request.stop)));

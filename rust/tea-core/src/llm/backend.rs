@@ -226,6 +226,27 @@ pub struct ChatRequest {
     pub schema_options: Map,
 }
 
+impl ChatRequest {
+    /// What a host must know to answer, as data.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let stop = self.stop.iter().cloned().map(Value::Text).collect();
+        let own = [
+            ("messages", Value::list(self.messages.iter().map(Message::to_value).collect())),
+            ("prompt", self.prompt.clone().map_or(Value::Null, Value::Text)),
+            ("seed", self.seed.map_or(Value::Null, |seed| Value::Int(seed.into()))),
+            ("stop", Value::list(stop)),
+            ("thinking", self.thinking.map_or(Value::Null, Value::Bool)),
+            ("shape", self.shape.as_ref().map_or(Value::Null, Shape::to_value)),
+            ("tools", Value::list(self.tools.iter().map(Tool::to_value).collect())),
+            ("tool_choice", self.tool_choice.word().into()),
+        ];
+        let sampling = self.sampling.fields().map(|(key, number)| (key, number.into()));
+        let all = own.into_iter().chain(sampling);
+        Value::map(all.map(|(key, value)| (key.into(), value)).collect())
+    }
+}
+
 /// Texts to turn into vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbedRequest {

@@ -198,7 +198,10 @@ pub fn sampling(params: &Map, settings: &Map) -> ChatRequest {
         };
         match found {
             Some(Value::Null) => unsent.push(name),
-            Some(value) => sampling.set(name, value),
+            Some(value) => {
+                let whole = value.as_int().and_then(|number| u64::try_from(number).ok());
+                sampling.set(name, value.as_number(), whole);
+            }
             None if spec::SENT_WHERE_GIVEN.contains(&name) => unsent.push(name),
             None => {}
         }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::compare::{elements, same};
 use super::filters::function::Function;
+use super::scope::Scope;
 use super::tree::{Arguments, Comparison, Expression, For, LoopMethod, Sign, Statement, Target};
-use super::{methods, operators, Scope};
+use super::{methods, operators};
 use crate::errors::Error;
 use crate::limits::{Budget, MAX_TEXT};
 use crate::value::text;

@@ -184,3 +184,37 @@ fn target(expr: &ast::Expr<'_>) -> Result<Target, Error> {
 fn targets(list: &[ast::Expr<'_>]) -> Result<Vec<Target>, Error> {
     list.iter().map(target).collect()
 }
+
+/// Put `variables.name` in the place of each `${name}` of an expression that is not in quotes.
+///
+/// # Errors
+/// `TemplateError` where there is one inside quotes.
+pub(super) fn variables_outside_quotes(text: &str) -> Result<String, Error> {
+    let mut filled = String::new();
+    let mut quote = None;
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let mut taken = character.len_utf8();
+        match (quote, character) {
+            (Some(_), '\\') => taken += rest.chars().nth(1).map_or(0, char::len_utf8),
+            (Some(open), _) if open == character => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (_, '$') => {
+                if let Some(name) = variable_name(rest) {
+                    if quote.is_some() {
+                        return Err(Error::template("${name} is not filled in inside quotes")
+                            .hint("write variables.name"));
+                    }
+                    filled.push_str("variables.");
+                    filled.push_str(name);
+                    rest = &rest[name.len() + 3..];
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        filled.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    Ok(filled)
+}

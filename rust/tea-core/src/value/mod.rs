@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use crate::errors::{Error, Kind};
 use crate::limits::{Budget, MAX_DEPTH, MAX_TEXT, MAX_VALUES};
+use crate::spec::Number;
 use crate::value::numbers::float_text;
 
 /// A map with text keys, in the order written.
@@ -311,6 +312,15 @@ impl From<bool> for Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
         Value::text(text)
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Value {
+        match number {
+            Number::Float(number) => Value::Float(number),
+            Number::Int(number) => Value::Int(number.into()),
+        }
     }
 }
 
