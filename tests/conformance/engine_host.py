@@ -117,10 +117,11 @@ class JudgeModel:
         }
         asked |= {key: getattr(request, key) for key in (*keys, "tool_choice", "thinking")}
         if self.form is not None:
+            tools = tool_form.offered(request)
             grammar = tool_grammar.grammar(self.form, request)
             asked |= {
-                "messages": _messages(tool_form.messages(self.form, request)),
-                "tools": tool_form.template_tools(self.form, request) or [],
+                "messages": _messages(tool_form.messages(self.form, request.messages, tools)),
+                "tools": tool_form.template_tools(self.form, tools) or [],
                 "shape": {"grammar": grammar} if grammar else asked["shape"],
             }
         answer = self.judge.ask("chat", asked)

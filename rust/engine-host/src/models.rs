@@ -13,7 +13,7 @@ use tea_core::llm::backend::{
     EmbedRequest, FinishReason, Message, Normalize, OnText, ToolCall,
 };
 use tea_core::llm::tool_calls::{self, TextBeforeCalls};
-use tea_core::llm::tool_form::ToolForm;
+use tea_core::llm::tool_form::{self, ToolForm};
 use tea_core::llm::tool_grammar;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
@@ -32,9 +32,10 @@ impl JudgeModel {
         let mut asked = request.to_value().as_map().cloned().unwrap_or_default();
         asked.shift_remove("prompt");
         if let Some(form) = self.1 {
-            let tools = form.template_tools(request);
-            asked.insert("messages".into(), messages(&form.messages(request)));
-            asked.insert("tools".into(), Value::list(tools));
+            let tools = tool_form::offered(request);
+            let told = form.messages(&request.messages, tools);
+            asked.insert("messages".into(), messages(&told));
+            asked.insert("tools".into(), Value::list(form.template_tools(tools)));
             if let Some(grammar) = tool_grammar::grammar(form, request) {
                 let shape = Value::record([("grammar", grammar.into())]);
                 asked.insert("shape".into(), shape);

@@ -3,9 +3,11 @@
 use chrono::{DateTime, NaiveDateTime};
 use js_sys::Date;
 use tea_core::errors::{Error, Kind};
-use tea_core::llm::backend::{Message, Role};
+use tea_core::llm::backend::Tool;
 use tea_core::llm::chat_template::ChatTemplate;
+use tea_core::llm::parameters;
 use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
+use tea_core::llm::tool_form::ToolForm;
 use tea_core::value::json;
 use tea_core::value::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -15,7 +17,10 @@ use crate::host::thrown;
 
 /// A model's own chat template.
 #[wasm_bindgen]
-pub struct Template(ChatTemplate);
+pub struct Template {
+    template: ChatTemplate,
+    form: ToolForm,
+}
 
 #[wasm_bindgen]
 impl Template {
@@ -26,28 +31,38 @@ impl Template {
     #[wasm_bindgen(constructor)]
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Template, JsValue> {
         let template = ChatTemplate::new(source, bos_token, eos_token, now);
-        template.map(Template).map_err(|error| thrown(&error))
+        let form = ToolForm::of_template(source);
+        template.map(|template| Template { template, form }).map_err(|error| thrown(&error))
     }
 
-    /// The text that the model is to go on with; `messages` is a JSON list of `{role, content}`.
+    /// The text that the model is to go on with; `messages` and `tools`, those that the model may
+    /// call, are JSON lists as a request has them.
     ///
     /// # Errors
     /// An `EngineError`, `ModelError`: the template refuses the messages, fails, or leaves out a
     /// text.
-    pub fn render(&self, messages: &str) -> Result<String, JsValue> {
-        let wrong = |why: String| thrown(&Error::new(Kind::Action, format!("messages: {why}")));
-        let list = json::read(messages).map_err(|error| wrong(error.to_string()))?;
-        let messages: Option<Vec<Message>> =
-            list.as_list().unwrap_or_default().iter().map(message).collect();
-        let messages = messages.ok_or_else(|| wrong("a role or a text is missing".into()))?;
-        self.0.render(&messages).map_err(|error| thrown(&error))
+    pub fn render(&self, messages: &str, tools: &str) -> Result<String, JsValue> {
+        let message = |value: &Value| value.as_map().and_then(parameters::message);
+        let (messages, tools) = (all(messages, message)?, all(tools, Tool::from_value)?);
+        let told = self.form.messages(&messages, &tools);
+        let text = self.template.render(&told, &self.form.template_tools(&tools));
+        text.map_err(|error| thrown(&error))
+    }
+
+    /// The form of the calls that the model makes, which its answer is read by.
+    #[wasm_bindgen(getter, js_name = toolForm)]
+    #[must_use]
+    pub fn tool_form(&self) -> String {
+        self.form.word().into()
     }
 }
 
-fn message(value: &Value) -> Option<Message> {
-    let map = value.as_map()?;
-    let role = map.get("role").and_then(Value::as_text).and_then(Role::from_word)?;
-    Some(Message::new(role, map.get("content").and_then(Value::as_text)?))
+/// The elements of a JSON list.
+fn all<T>(text: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, JsValue> {
+    let wrong = |why: String| thrown(&Error::new(Kind::Action, format!("the request: {why}")));
+    let list = json::read(text).map_err(|error| wrong(error.to_string()))?;
+    let found: Option<Vec<T>> = list.as_list().unwrap_or_default().iter().map(read).collect();
+    found.ok_or_else(|| wrong("a part of it is missing".into()))
 }
 
 /// The text of an answer, up to the first stop text.

@@ -88,6 +88,9 @@ impl PageModel {
         let mut answer = reply(&found)?;
         if let Some(form) = ToolForm::from_word(&text(&found, "tool_form")) {
             answer = tool_calls::read(form, request, answer)?;
+            if let Some(on_text) = on_text.filter(|_| !answer.content.is_empty()) {
+                on_text(&answer.content);
+            }
         }
         answer.held_to(request.shape.as_ref(), Kind::Model)
     }

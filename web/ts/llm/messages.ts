@@ -2,7 +2,7 @@ import type { Sampling } from '../spec.js';
 
 /** What the engine asks of a model: see the crate's model.rs. */
 export interface ChatRequest extends Sampling {
-  readonly messages: readonly { readonly role: string; readonly content: string }[];
+  readonly messages: readonly unknown[];
   /** Only where a prompt without a system text was given: plain text for a model without template. */
   readonly prompt: string | null;
   readonly seed: number | null;
@@ -10,6 +10,7 @@ export interface ChatRequest extends Sampling {
   /** What the answer is held to: a key of a call with its value. */
   readonly shape: Readonly<Record<string, unknown>> | null;
   readonly tools: readonly unknown[];
+  readonly tool_choice: string;
   readonly thinking: boolean | null;
   /** The context that the workflow wants, in tokens. */
   readonly n_ctx: number | null;
@@ -21,6 +22,8 @@ export interface ChatReply {
   readonly finish_reason: 'stop' | 'length';
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
+  /** How the engine is to read calls of tools in the text; not there where there are no tools. */
+  readonly tool_form?: string;
 }
 
 export interface EmbedReply {

@@ -50,6 +50,7 @@ export class PageModel {
     signal: AbortSignal,
   ): Promise<ChatReply> {
     refuseWhatIsNotDone(request);
+    const calls = offered(request).length > 0;
     const answer = this.#inTurn(async () => {
       const loaded = await this.#ready(false, request.n_ctx, signal);
       const prompt = this.#prompt(request, loaded);
@@ -61,10 +62,11 @@ export class PageModel {
           request,
           request.n_ctx ?? this.#context,
           text,
-          onText,
+          calls ? undefined : onText, // the engine sends what is beside the calls
           signal,
         );
-        return { ...ended, model: this.name };
+        const form = calls ? this.#template?.toolForm : undefined;
+        return { ...ended, model: this.name, ...(form && { tool_form: form }) };
       } catch (error) {
         throw this.#explained(error, loaded, signal);
       } finally {
@@ -149,12 +151,14 @@ export class PageModel {
   #prompt(request: ChatRequest, loaded: Loaded): string {
     const { bosToken, eosToken } = this.#head;
     const source = this.#head.chatTemplate ?? this.#source.chatTemplate;
+    const tools = offered(request);
     let text: string;
     if (source !== undefined) {
       this.#template ??= new this.#engine.Template(source, bosToken, eosToken);
-      const messages = withoutControl(request.messages, this.#head.controlTokens);
-      text = this.#template.render(JSON.stringify(messages));
-    } else if (request.prompt !== null) {
+      const json = (data: unknown): string =>
+        JSON.stringify(withoutControl(data, this.#head.controlTokens));
+      text = this.#template.render(json(request.messages), json(tools));
+    } else if (request.prompt !== null && tools.length === 0) {
       text = request.prompt;
     } else {
       throw new Fault(
@@ -190,10 +194,14 @@ async function ended(loading: Promise<Loaded>): Promise<void> {
   await loaded?.wllama.exit();
 }
 
-function refuseWhatIsNotDone({ shape, tools, thinking }: ChatRequest): void {
+/** The tools that the model may call. */
+function offered({ tools, tool_choice }: ChatRequest): readonly unknown[] {
+  return tool_choice === 'none' ? [] : tools;
+}
+
+function refuseWhatIsNotDone({ shape, thinking }: ChatRequest): void {
   const asked = {
     'hold an answer to a shape': shape !== null,
-    'call tools': tools.length > 0,
     'switch thinking': thinking !== null,
   };
   for (const [what, isAsked] of Object.entries(asked)) {

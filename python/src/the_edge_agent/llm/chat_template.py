@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError as JinjaError
@@ -16,6 +17,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from the_edge_agent.errors import ModelError
+from the_edge_agent.llm import tool_form
 from the_edge_agent.llm.backend import Message
 
 # {% generation %} marks the model's own words for training and has no effect here. A comment
@@ -57,9 +59,16 @@ class ChatTemplate:
         except JinjaError as error:
             raise ModelError(f"the model's chat template is damaged: {error}") from error
 
-    def render(self, messages: tuple[Message, ...], *, thinking: bool | None = None) -> str:
+    def render(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        thinking: bool | None = None,
+    ) -> str:
         """Return the text that the model is to go on with.
 
+        ``tools`` are what it may call, each in OpenAI's frame, for a template that knows tools.
         ``thinking`` is the template's switch, where it has one; None leaves it alone.
 
         A template that refuses or ignores the system text gets it at the head of the first
@@ -69,25 +78,28 @@ class ChatTemplate:
             ModelError: the template refuses the order of roles, fails, or leaves out a text.
         """
         folded = _fold_system(messages)
+        given: dict[str, Any] = {"tools": tools or None}
+        if thinking is not None:
+            given["enable_thinking"] = thinking
         try:
-            text = self._render(messages, thinking)
+            text = self._render(messages, given)
         except ModelError:
             if folded is None:
                 raise
         else:
-            ignored = self._ignored(messages, text, thinking)
+            ignored = self._ignored(messages, text, given)
             if ignored is None:
                 return text
             if folded is None or ignored.role != "system":
                 raise _left_out(ignored)
-        text = self._render(folded, thinking)
-        ignored = self._ignored(folded, text, thinking)
+        text = self._render(folded, given)
+        ignored = self._ignored(folded, text, given)
         if ignored is not None:
             raise _left_out(ignored)
         return text
 
     def _ignored(
-        self, messages: tuple[Message, ...], text: str, thinking: bool | None
+        self, messages: tuple[Message, ...], text: str, given: Mapping[str, Any]
     ) -> Message | None:
         """Return a message that makes no difference to ``text``, which they were rendered to.
 
@@ -98,26 +110,24 @@ class ChatTemplate:
         for number, message in enumerate(messages):
             if message.role == "assistant" or message.content.strip() in text:
                 continue
-            other = Message(message.role, _OTHER_TEXT)
+            other = replace(message, content=_OTHER_TEXT)
+            others = (*messages[:number], other, *messages[number + 1 :])
             try:
-                others = (*messages[:number], other, *messages[number + 1 :])
-                if self._render(others, thinking) != text:
+                if self._render(others, given) != text:
                     continue
             except ModelError:
                 pass
             return message
         return None
 
-    def _render(self, messages: tuple[Message, ...], thinking: bool | None) -> str:
-        switch = {} if thinking is None else {"enable_thinking": thinking}
+    def _render(self, messages: tuple[Message, ...], given: Mapping[str, Any]) -> str:
         try:
             return self._template.render(
-                messages=[{"role": each.role, "content": each.content} for each in messages],
+                messages=[_message_data(each) for each in messages],
                 add_generation_prompt=True,
-                tools=None,
                 documents=None,
                 **self._tokens,
-                **switch,
+                **given,
             )
         except _RefusedError as error:
             raise ModelError(
@@ -128,6 +138,18 @@ class ChatTemplate:
             raise ModelError(
                 f"the model's chat template failed: {type(error).__name__}: {error}"
             ) from error
+
+
+def _message_data(message: Message) -> dict[str, Any]:
+    """Return a message as templates take it: what it lacks is left out."""
+    data: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        data["tool_calls"] = [tool_form.call_data(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        data["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        data["name"] = message.name
+    return data
 
 
 def _fold_system(messages: tuple[Message, ...]) -> tuple[Message, ...] | None:

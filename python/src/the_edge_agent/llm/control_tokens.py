@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from the_edge_agent.llm.backend import Message
 
@@ -29,17 +30,25 @@ class Part:
 
 
 class Placeholders:
-    """Stands in for the control tokens in the texts of ``messages``."""
+    """Stands in for the control tokens in the texts of ``messages`` and ``tools``."""
 
-    def __init__(self, messages: tuple[Message, ...], control_texts: ControlTexts) -> None:
+    def __init__(
+        self,
+        messages: tuple[Message, ...],
+        control_texts: ControlTexts,
+        tools: list[dict[str, Any]] | None = None,
+    ) -> None:
+        calls = [call.arguments for message in messages for call in message.tool_calls]
         texts = [message.content for message in messages]
+        texts += [text for value in (*calls, tools) for text in _texts_in(value)]
         self._control_texts = control_texts
         found = {control for text in texts for control in control_texts(text)}
         hidden = [control for control in found if not _THINKING.search(control)]
         used = set().union(*texts) if hidden else set()
         spare = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
         self._placeholders = dict(zip(_longest_first(hidden), spare, strict=False))
-        self.messages = tuple(replace(each, content=self._hide(each.content)) for each in messages)
+        self.messages = tuple(map(self._hidden, messages))
+        self.tools: list[dict[str, Any]] | None = self._hide(tools)
 
     def parts(self, prompt: str) -> Iterator[Part]:
         """Split ``prompt``, rendered from ``messages``, and put the control tokens back as text.
@@ -67,15 +76,38 @@ class Placeholders:
         if special:
             yield Part(special, special=True)
 
-    def _hide(self, text: str) -> str:
-        for control, placeholder in self._placeholders.items():
-            text = text.replace(control, placeholder)
-        return text
+    def _hidden(self, message: Message) -> Message:
+        calls = tuple(
+            replace(call, arguments=self._hide(call.arguments)) for call in message.tool_calls
+        )
+        return replace(message, content=self._hide(message.content), tool_calls=calls)
+
+    def _hide(self, value: Any) -> Any:
+        """Return a text, or JSON data, with placeholders in its texts."""
+        if isinstance(value, dict):
+            return {self._hide(key): self._hide(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._hide(each) for each in value]
+        if isinstance(value, str):
+            for control, placeholder in self._placeholders.items():
+                value = value.replace(control, placeholder)
+        return value
 
     def _restore(self, text: str) -> str:
         for control, placeholder in self._placeholders.items():
             text = text.replace(placeholder, control)
         return text
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in (*value, *value.values()):
+            yield from _texts_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts_in(each)
 
 
 def _longest_first(controls: Collection[str]) -> list[str]:

@@ -9,7 +9,16 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from the_edge_agent.errors import ActionError, ModelError
-from the_edge_agent.llm import bindings, gguf, memory, model_file, model_path, repack
+from the_edge_agent.llm import (
+    bindings,
+    gguf,
+    memory,
+    model_file,
+    model_path,
+    repack,
+    tool_calls,
+    tool_grammar,
+)
 from the_edge_agent.llm.backend import (
     BackendFactory,
     BackendName,
@@ -26,9 +35,11 @@ from the_edge_agent.llm.decode_loop import DecodeLoop, Job
 from the_edge_agent.llm.memory import CacheType, LowMemory
 from the_edge_agent.llm.model import Model, Stopped
 from the_edge_agent.llm.sequence import Generation, Sequence
-from the_edge_agent.llm.shape import Shape
+from the_edge_agent.llm.shape import Lark, Shape
 from the_edge_agent.llm.stop_flag import StopFlag
 from the_edge_agent.llm.threads import default_threads
+from the_edge_agent.llm.tool_calls import TextBeforeCalls
+from the_edge_agent.llm.tool_form import offered
 
 if TYPE_CHECKING:
     from the_edge_agent.llm.embedding import Embedder
@@ -96,16 +107,6 @@ def local_factory(
     return make
 
 
-def _refuse_what_is_not_done(request: ChatRequest) -> None:
-    asked = {
-        "call tools": bool(request.tools)
-        or any(each.role == "tool" or each.tool_calls for each in request.messages),
-    }
-    for what, is_asked in asked.items():
-        if is_asked:
-            raise ActionError(f"the local model cannot {what} yet")
-
-
 class LocalBackend:
     """A model file that answers. Computing happens in a thread of its own, see ``DecodeLoop``."""
 
@@ -133,13 +134,28 @@ class LocalBackend:
         Raises:
             ModelError, LimitError, ActionError: see ``Sequence`` and ``Model``.
         """
-        _refuse_what_is_not_done(request)
+        if request.shape is not None and offered(request):
+            raise ActionError(
+                "a local model cannot hold an answer to a shape and call tools in it",
+                hint="ask twice, or give a tool the schema as its parameters",
+            )
+
+        before: TextBeforeCalls | None = None
 
         def sequence(context: Context) -> Sequence:
+            nonlocal before
             model = self._loaded()
-            matcher = None if request.shape is None else self._begin_matcher(request.shape)
+            if on_text is not None and offered(request):
+                before = TextBeforeCalls(model.tool_form, on_text)
+            grammar = tool_grammar.grammar(model.tool_form, request)
+            shape = request.shape if grammar is None else Lark(grammar)
             return Sequence(
-                bindings.load(), model, request, on_text, n_ctx=context.n_ctx, matcher=matcher
+                bindings.load(),
+                model,
+                request,
+                on_text if before is None else before.feed,
+                n_ctx=context.n_ctx,
+                matcher=None if shape is None else self._begin_matcher(shape),
             )
 
         done = await self._outcome(self._get_loop().answer(sequence))
@@ -152,6 +168,9 @@ class LocalBackend:
             completion_tokens=done.completion_tokens,
             reasoning=done.reasoning,
         )
+        reply = tool_calls.read(self._loaded().tool_form, request, reply)
+        if before is not None:
+            before.finish(reply.content)
         return reply.held_to(request.shape, ModelError)
 
     async def embed(self, request: EmbedRequest) -> EmbedReply:

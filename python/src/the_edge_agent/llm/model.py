@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.errors import ActionError, LimitError, ModelError
-from the_edge_agent.llm import gguf, model_file
-from the_edge_agent.llm.backend import Message
+from the_edge_agent.llm import gguf, model_file, tool_form
+from the_edge_agent.llm.backend import Message, Tool
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.mapping import Mapping
 from the_edge_agent.llm.model_path import Found
 from the_edge_agent.llm.thinking import Thinking
 from the_edge_agent.llm.thinking import marks as find_marks
+from the_edge_agent.llm.tool_form import ToolForm
 
 if TYPE_CHECKING:
     from the_edge_agent.llm.chat_template import ChatTemplate
@@ -121,11 +122,13 @@ class Model:
         prompt: str | None,
         n_ctx: int,
         *,
+        tools: tuple[Tool, ...] = (),
         thinking: bool | None = None,
     ) -> list[int]:
         """Return the tokens that the answer goes on from, with at most one BOS at their head.
 
-        ``prompt`` is completed as it stands when the model has no chat template.
+        ``prompt`` is completed as it stands when the model has no chat template. ``tools`` are
+        those that the model may call.
 
         Raises:
             ModelError: there is no chat template and no such prompt, or the template fails.
@@ -139,8 +142,8 @@ class Model:
                 hint="shorten the prompt",
             )
         if self._template_text is not None:
-            tokens = self._chat_tokens(messages, thinking)
-        elif prompt is not None:
+            tokens = self._chat_tokens(messages, tools, thinking)
+        elif prompt is not None and not tools:
             tokens = self.tokenize(prompt, special=True)
         else:
             raise ModelError(
@@ -212,11 +215,22 @@ class Model:
         count = self._c.llama_token_to_piece(self.vocabulary, token, buffer, size, 0, False)
         return buffer.raw[:count] if count >= 0 else self.text_of(token, -count)
 
-    def _chat_tokens(self, messages: tuple[Message, ...], thinking: bool | None) -> list[int]:
+    @property
+    def tool_form(self) -> ToolForm:
+        """The form of the calls that the model makes."""
+        return tool_form.of_template(self._template_text or "")
+
+    def _chat_tokens(
+        self, messages: tuple[Message, ...], tools: tuple[Tool, ...], thinking: bool | None
+    ) -> list[int]:
         from the_edge_agent.llm.control_tokens import Placeholders
 
-        hidden = Placeholders(messages, self._control_texts)
-        text = self._chat_template().render(hidden.messages, thinking=thinking)
+        hidden = Placeholders(
+            tool_form.messages(self.tool_form, messages, tools),
+            self._control_texts,
+            tool_form.template_tools(self.tool_form, tools),
+        )
+        text = self._chat_template().render(hidden.messages, tools=hidden.tools, thinking=thinking)
         return [
             token
             for part in hidden.parts(text)

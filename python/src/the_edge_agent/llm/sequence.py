@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from the_edge_agent.errors import LimitError
+from the_edge_agent.llm import tool_form
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.cache import Slot
@@ -61,7 +62,11 @@ class Sequence:
             ActionError: the prompt is empty.
         """
         self.tokens = model.prompt_tokens(
-            request.messages, request.prompt, n_ctx, thinking=request.thinking
+            request.messages,
+            request.prompt,
+            n_ctx,
+            tools=tool_form.offered(request),
+            thinking=request.thinking,
         )
         self.prompt = len(self.tokens)
         room = n_ctx - request.max_tokens

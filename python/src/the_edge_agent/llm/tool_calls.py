@@ -9,7 +9,7 @@ from typing import Any
 
 from the_edge_agent.errors import LimitError, ModelError, TeaError
 from the_edge_agent.llm.backend import ChatReply, ChatRequest, ToolCall
-from the_edge_agent.llm.tool_form import ToolForm, is_offered
+from the_edge_agent.llm.tool_form import ToolForm, offered
 from the_edge_agent.schema import validate
 from the_edge_agent.value import json_reader
 
@@ -27,7 +27,7 @@ def read(form: ToolForm, request: ChatRequest, reply: ChatReply) -> ChatReply:
         LimitError: ``max_tokens`` cut a call, or the answer before the call that it must have.
         ModelError: a call is damaged, of no tool that there is, or there is none.
     """
-    if not is_offered(request):
+    if not offered(request):
         return reply
     try:
         content, found = _READERS[form](reply.content)

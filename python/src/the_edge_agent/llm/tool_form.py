@@ -44,26 +44,28 @@ def of_template(source: str) -> ToolForm:
     return ToolForm.JSON
 
 
-def is_offered(request: ChatRequest) -> bool:
-    """Whether the model may call a tool."""
-    return bool(request.tools) and request.tool_choice != "none"
+def offered(request: ChatRequest) -> tuple[Tool, ...]:
+    """Return the tools that the model may call."""
+    return () if request.tool_choice == "none" else request.tools
 
 
-def template_tools(form: ToolForm, request: ChatRequest) -> list[dict[str, Any]] | None:
+def template_tools(form: ToolForm, tools: tuple[Tool, ...]) -> list[dict[str, Any]] | None:
     """Return the tools for the chat template; None where it is not the one to write them."""
-    if form is ToolForm.JSON or not is_offered(request):
+    if form is ToolForm.JSON or not tools:
         return None
-    return [{"type": "function", "function": tool_data(tool)} for tool in request.tools]
+    return [{"type": "function", "function": tool_data(tool)} for tool in tools]
 
 
-def messages(form: ToolForm, request: ChatRequest) -> tuple[Message, ...]:
+def messages(
+    form: ToolForm, given: tuple[Message, ...], tools: tuple[Tool, ...]
+) -> tuple[Message, ...]:
     """Return the conversation for the chat template: in our own form it has no tools left."""
     if form is not ToolForm.JSON:
-        return request.messages
+        return given
     told: list[Message] = []
     names: dict[str, str] = {}
     after_result = False
-    for message in request.messages:
+    for message in given:
         names |= {call.id: call.name for call in message.tool_calls}
         said, is_result = _as_text(message, names), message.role == "tool"
         # Most templates want user and assistant in turns.
@@ -71,8 +73,8 @@ def messages(form: ToolForm, request: ChatRequest) -> tuple[Message, ...]:
             said = replace(said, content=f"{told.pop().content}\n\n{said.content}")
         told.append(said)
         after_result = is_result
-    if is_offered(request):
-        lines = "\n".join(json_text(tool_data(tool)) for tool in request.tools)
+    if tools:
+        lines = "\n".join(json_text(tool_data(tool)) for tool in tools)
         prompt = TOOLS_PROMPT.replace("{tools}", lines)
         if told[0].role == "system":
             prompt = f"{told.pop(0).content}\n\n{prompt}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from the_edge_agent.llm.backend import ChatRequest
-from the_edge_agent.llm.tool_form import ToolForm, is_offered
+from the_edge_agent.llm.tool_form import ToolForm, offered
 from the_edge_agent.schema import held
 from the_edge_agent.value.value import json_text
 
@@ -54,7 +54,7 @@ _OTHER_KEYS = frozenset({"additionalProperties", "patternProperties", "unevaluat
 
 def grammar(form: ToolForm, request: ChatRequest) -> str | None:
     """Return what holds the answer to a request; None where no tool may be called."""
-    if not is_offered(request):
+    if not offered(request):
         return None
     rules, choice = _RULES[form], request.tool_choice
     tools = [tool for tool in request.tools if choice in ("auto", "required", tool.name)]

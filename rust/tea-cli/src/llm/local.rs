@@ -7,9 +7,13 @@ use tea_core::actions::LocalFuture;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
-    EmbedRequest, OnText, Role,
+    EmbedRequest, OnText,
 };
 use tea_core::llm::model_path::Found;
+use tea_core::llm::shape::Shape;
+use tea_core::llm::tool_calls::{self, TextBeforeCalls};
+use tea_core::llm::tool_form::offered;
+use tea_core::llm::tool_grammar;
 use tea_core::value::{Map, Value};
 
 use super::decide::{self, Decision};
@@ -137,7 +141,16 @@ impl LocalBackend {
         // First: what cannot be loaded is said before what cannot be asked.
         loaded.decode_loop.open().result(None).await?;
         let question = loaded.question(request, on_text.is_some())?;
-        let done = loaded.decode_loop.answer(question).result(on_text).await?;
+        let form = loaded.prompter.tool_form();
+        let calls = !offered(request).is_empty();
+        let before = on_text.filter(|_| calls).map(|on_text| TextBeforeCalls::new(form, on_text));
+        let feed = |piece: &str| {
+            if let Some(before) = &before {
+                before.feed(piece);
+            }
+        };
+        let sent: Option<OnText<'_>> = if before.is_some() { Some(&feed) } else { on_text };
+        let done = loaded.decode_loop.answer(question).result(sent).await?;
         if self.verbose {
             report(&done);
         }
@@ -151,6 +164,10 @@ impl LocalBackend {
             reasoning: None,
             tool_calls: Vec::new(),
         };
+        let reply = tool_calls::read(form, request, reply)?;
+        if let Some(before) = &before {
+            before.finish(&reply.content);
+        }
         reply.held_to(request.shape.as_ref(), Kind::Model)
     }
 
@@ -160,7 +177,7 @@ impl LocalBackend {
         loaded.decode_loop.open().result(None).await?;
         let Loaded { prompter, model, n_ctx, .. } = loaded;
         let prompt = request.prompt.as_deref();
-        let prompt = prompter.tokens(model, &request.messages, prompt, *n_ctx)?;
+        let prompt = prompter.tokens(model, &request.messages, &[], prompt, *n_ctx)?;
         let decision = Decision::new(model, prompt, request, *n_ctx)?;
         let scores = loaded.decode_loop.decide(decision).result(None).await?;
         Ok(decide::reply(request, &scores))
@@ -205,11 +222,11 @@ impl Backend for LocalBackend {
 }
 
 fn refuse_what_is_not_done(request: &ChatRequest) -> Result<(), Error> {
-    let tells_of_tools = |message: &tea_core::llm::backend::Message| {
-        message.role == Role::Tool || !message.tool_calls.is_empty()
-    };
-    let calls = !request.tools.is_empty() || request.messages.iter().any(tells_of_tools);
-    let asked = [("call tools", calls), ("switch thinking", request.thinking.is_some())];
+    let both = request.shape.is_some() && !offered(request).is_empty();
+    let asked = [
+        ("hold an answer to a shape and call tools in it", both),
+        ("switch thinking", request.thinking.is_some()),
+    ];
     match asked.into_iter().find(|(_, is_asked)| *is_asked) {
         Some((what, _)) => {
             Err(Error::new(Kind::Action, format!("the local model cannot {what} yet")))
@@ -284,8 +301,12 @@ impl LocalBackend {
 impl Loaded {
     fn question(&self, request: &ChatRequest, streams: bool) -> Result<Question, Error> {
         let prompt = request.prompt.as_deref();
-        let tokens = self.prompter.tokens(&self.model, &request.messages, prompt, self.n_ctx)?;
-        let grammar = request.shape.as_ref().map(matcher::grammar).transpose()?;
+        let (messages, tools) = (&request.messages, offered(request));
+        let tokens = self.prompter.tokens(&self.model, messages, tools, prompt, self.n_ctx)?;
+        let calls = tool_grammar::grammar(self.prompter.tool_form(), request);
+        let calls = calls.map(|grammar| Shape::Lark(grammar.into()));
+        let grammar =
+            calls.as_ref().or(request.shape.as_ref()).map(matcher::grammar).transpose()?;
         let matcher = grammar.map(|grammar| self.matchers.begin(grammar)).transpose()?;
         Question::new(tokens, request, matcher, streams, self.n_ctx)
     }

@@ -5,9 +5,10 @@ use std::cell::OnceCell;
 use chrono::Local;
 
 use tea_core::errors::{Error, Kind};
-use tea_core::llm::backend::Message;
+use tea_core::llm::backend::{Message, Tool};
 use tea_core::llm::chat_template::ChatTemplate;
 use tea_core::llm::control_tokens::Placeholders;
+use tea_core::llm::tool_form::ToolForm;
 
 use crate::llama::{Model, Special, Token};
 
@@ -30,9 +31,16 @@ impl Prompter {
         Prompter { name, source, template: OnceCell::new(), bos }
     }
 
+    /// The form of the calls that the model makes.
+    #[must_use]
+    pub fn tool_form(&self) -> ToolForm {
+        ToolForm::of_template(self.source.as_deref().unwrap_or_default())
+    }
+
     /// The tokens that the answer goes on from, with at most one BOS at their head.
     ///
-    /// `prompt` is completed as it stands when the model has no chat template.
+    /// `prompt` is completed as it stands when the model has no chat template. `tools` are those that
+    /// the model may call.
     ///
     /// # Errors
     /// `ModelError`: there is no chat template and no such prompt, or the template fails.
@@ -42,6 +50,7 @@ impl Prompter {
         &self,
         model: &Model,
         messages: &[Message],
+        tools: &[Tool],
         prompt: Option<&str>,
         n_ctx: u32,
     ) -> Result<Vec<Token>, Error> {
@@ -53,8 +62,8 @@ impl Prompter {
             );
             return Err(Error::new(Kind::Limit, message).hint("shorten the prompt"));
         }
-        let tokens = match (&self.source, prompt) {
-            (Some(source), _) => self.chat_tokens(model, source, messages)?,
+        let tokens = match (&self.source, prompt.filter(|_| tools.is_empty())) {
+            (Some(source), _) => self.chat_tokens(model, source, messages, tools)?,
             (None, Some(prompt)) => model.tokenize(prompt, Special::Parsed)?,
             (None, None) => {
                 return Err(Error::new(
@@ -75,10 +84,14 @@ impl Prompter {
         model: &Model,
         source: &str,
         messages: &[Message],
+        tools: &[Tool],
     ) -> Result<Vec<Token>, Error> {
+        let form = ToolForm::of_template(source);
+        let messages = form.messages(messages, tools);
         let control_texts = |text: &str| model.control_texts(text);
-        let (hidden, messages) = Placeholders::hide(messages, control_texts)?;
-        let text = self.template(model, source)?.render(&messages)?;
+        let (hidden, messages, tools) =
+            Placeholders::hide(&messages, &form.template_tools(tools), control_texts)?;
+        let text = self.template(model, source)?.render(&messages, &tools)?;
         let mut tokens = Vec::new();
         for part in hidden.parts(&text, control_texts)? {
             let special = if part.special { Special::Parsed } else { Special::None };

@@ -71,6 +71,15 @@ pub struct Tool {
 }
 
 impl Tool {
+    /// The tool that a map of these keys describes.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<Tool> {
+        let map = value.as_map()?;
+        let text = |key: &str| map.get(key).and_then(Value::as_text).map(Arc::<str>::from);
+        let parameters = map.get("parameters")?.clone();
+        Some(Tool { name: text("name")?, description: text("description")?, parameters })
+    }
+
     /// As requests have it.
     #[must_use]
     pub fn to_value(&self) -> Value {

@@ -6,11 +6,13 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDateTime;
+use indexmap::IndexMap;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{context, AutoEscape, Environment, ErrorKind};
 
 use super::backend::{Message, Role};
+use super::tool_form;
 use crate::errors::{Error, Kind};
 use crate::value::json::{self, Style};
 use crate::value::text::strip;
@@ -68,25 +70,26 @@ impl ChatTemplate {
     /// The text that the model is to go on with.
     ///
     /// A template that refuses or ignores the system text gets it at the head of the first user
-    /// turn, which is what templates of such models do when they do anything.
+    /// turn, which is what templates of such models do when they do anything. `tools` are what
+    /// the model may call, each in OpenAI's frame, for a template that knows tools.
     ///
     /// # Errors
     /// `ModelError`: the template refuses the order of roles, fails, or leaves out a text.
-    pub fn render(&self, messages: &[Message]) -> Result<String, Error> {
+    pub fn render(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
         let folded = fold_system(messages);
-        let error = match self.render_whole(messages) {
+        let error = match self.render_whole(messages, tools) {
             Ok(text) => return Ok(text),
             Err(error) => error,
         };
         match folded {
-            Some(folded) => self.render_whole(&folded),
+            Some(folded) => self.render_whole(&folded, tools),
             None => Err(error),
         }
     }
 
-    fn render_whole(&self, messages: &[Message]) -> Result<String, Error> {
-        let text = self.render_once(messages)?;
-        match self.ignored(messages, &text) {
+    fn render_whole(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
+        let text = self.render_once(messages, tools)?;
+        match self.ignored(messages, tools, &text) {
             Some(message) => Err(left_out(message)),
             None => Ok(text),
         }
@@ -97,27 +100,33 @@ impl ChatTemplate {
     /// A template may take words out on purpose, such as `/no_think`: then another text in the
     /// message's place gives another result. Answers are not looked at: templates take the
     /// reasoning out of earlier ones.
-    fn ignored<'m>(&self, messages: &'m [Message], text: &str) -> Option<&'m Message> {
+    fn ignored<'m>(
+        &self,
+        messages: &'m [Message],
+        tools: &[Value],
+        text: &str,
+    ) -> Option<&'m Message> {
         let is_ignored = |number: usize, message: &Message| {
             if message.role == Role::Assistant || text.contains(strip(&message.content)) {
                 return false;
             }
             let mut others = messages.to_vec();
-            others[number] = Message::new(message.role, OTHER_TEXT);
-            self.render_once(&others).map_or(true, |other| other == text)
+            others[number].content = OTHER_TEXT.into();
+            self.render_once(&others, tools).map_or(true, |other| other == text)
         };
         let mut numbered = messages.iter().enumerate();
         numbered.find(|(number, message)| is_ignored(*number, message)).map(|(_, message)| message)
     }
 
-    fn render_once(&self, messages: &[Message]) -> Result<String, Error> {
-        let messages: Vec<minijinja::Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.word(), content => &*message.content })
-            .collect();
+    fn render_once(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
+        let messages: Vec<_> = messages.iter().map(|each| given(&message_data(each))).collect();
         let none = minijinja::Value::from(());
+        let tools = match tools {
+            [] => none.clone(),
+            tools => tools.iter().map(given).collect(),
+        };
         let given = context! {
-            messages, add_generation_prompt => true, tools => none.clone(), documents => none,
+            messages, add_generation_prompt => true, tools, documents => none,
             bos_token => self.bos_token.as_str(), eos_token => self.eos_token.as_str(),
         };
         if let Ok(mut refusal) = self.refusal.lock() {
@@ -137,6 +146,32 @@ impl ChatTemplate {
                 }
             }
         })
+    }
+}
+
+/// A message as templates take it: what it lacks is left out.
+fn message_data(message: &Message) -> Value {
+    let mut data = message.to_value().as_map().cloned().unwrap_or_default();
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().map(tool_form::framed_call).collect();
+        data.insert("tool_calls".into(), Value::list(calls));
+    }
+    Value::map(data)
+}
+
+/// JSON data as the template language has it.
+fn given(value: &Value) -> minijinja::Value {
+    match value {
+        Value::Bool(truth) => (*truth).into(),
+        Value::Int(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Text(text) => (**text).into(),
+        Value::List(items) => items.iter().map(given).collect(),
+        Value::Map(map) => {
+            let items = map.iter().map(|(key, item)| (minijinja::Value::from(&**key), given(item)));
+            minijinja::Value::from_object(items.collect::<IndexMap<_, _>>())
+        }
+        _ => ().into(),
     }
 }
 

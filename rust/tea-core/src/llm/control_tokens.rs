@@ -4,8 +4,11 @@
 //! letters, a placeholder stands for them while the template is rendered, and what the template
 //! makes of that stretch is tokenized as plain text.
 
+use std::sync::Arc;
+
 use super::backend::Message;
 use crate::errors::Error;
+use crate::value::{Map, Value};
 
 /// Templates look for these marks, to take the reasoning out of earlier answers.
 const THINKING: [&str; 2] = ["think", "thought"];
@@ -21,40 +24,55 @@ pub struct Part {
     pub special: bool,
 }
 
-/// Stands in for the control tokens in the texts of a conversation.
+/// Stands in for the control tokens in the texts of a conversation and of tools.
 pub struct Placeholders {
     pairs: Vec<(String, String)>, // control token and placeholder, the longest token first
 }
 
 impl Placeholders {
-    /// Hide the control tokens of `messages`; `control_texts` are those that a text has in it.
+    /// Hide the control tokens of `messages` and `tools`; `control_texts` are those that a text has
+    /// in it.
     ///
     /// # Errors
     /// Those of `control_texts`.
     pub fn hide(
         messages: &[Message],
+        tools: &[Value],
         control_texts: impl Fn(&str) -> Result<Vec<String>, Error>,
-    ) -> Result<(Placeholders, Vec<Message>), Error> {
+    ) -> Result<(Placeholders, Vec<Message>, Vec<Value>), Error> {
+        let mut texts: Vec<&str> = messages.iter().map(|message| &*message.content).collect();
+        for call in messages.iter().flat_map(|message| &message.tool_calls) {
+            texts.extend(call.arguments.keys().map(|key| &**key));
+            call.arguments.values().for_each(|value| texts_in(value, &mut texts));
+        }
+        tools.iter().for_each(|tool| texts_in(tool, &mut texts));
         let mut hidden = Vec::new();
-        for message in messages {
-            hidden.extend(control_texts(&message.content)?);
+        for text in &texts {
+            hidden.extend(control_texts(text)?);
         }
         hidden.retain(|control| {
             let small = control.to_lowercase();
             !THINKING.iter().any(|mark| small.contains(mark))
         });
         longest_first(&mut hidden);
-        let is_used = |mark: &char| messages.iter().any(|each| each.content.contains(*mark));
+        let is_used = |mark: &char| texts.iter().any(|text| text.contains(*mark));
         let spare = (PRIVATE_USE..=char::MAX).filter(|mark| !is_used(mark));
         let pairs: Vec<_> = hidden.into_iter().zip(spare.map(String::from)).collect();
+        let replaced = |text: &str| -> Arc<str> {
+            let hide =
+                |text: String, (control, mark): &(String, String)| text.replace(control, mark);
+            pairs.iter().fold(text.to_string(), hide).into()
+        };
         let messages = messages.iter().map(|each| {
-            let replaced = pairs.iter().fold(each.content.to_string(), |text, (control, mark)| {
-                text.replace(control, mark)
-            });
-            Message { content: replaced.into(), ..each.clone() }
+            let mut message = Message { content: replaced(&each.content), ..each.clone() };
+            for call in &mut message.tool_calls {
+                call.arguments = with_texts(&call.arguments, &replaced);
+            }
+            message
         });
         let messages = messages.collect();
-        Ok((Placeholders { pairs }, messages))
+        let tools = tools.iter().map(|tool| with_text(tool, &replaced)).collect();
+        Ok((Placeholders { pairs }, messages, tools))
     }
 
     /// Split `prompt`, rendered from the messages, and put the control tokens back as text.
@@ -94,6 +112,31 @@ impl Placeholders {
     }
 }
 
+fn texts_in<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
+    match value {
+        Value::Text(text) => texts.push(text),
+        Value::List(items) => items.iter().for_each(|item| texts_in(item, texts)),
+        Value::Map(map) => {
+            texts.extend(map.keys().map(|key| &**key));
+            map.values().for_each(|item| texts_in(item, texts));
+        }
+        _ => {}
+    }
+}
+
+fn with_text(value: &Value, text: &dyn Fn(&str) -> Arc<str>) -> Value {
+    match value {
+        Value::Text(own) => Value::Text(text(own)),
+        Value::List(items) => Value::list(items.iter().map(|item| with_text(item, text)).collect()),
+        Value::Map(map) => Value::map(with_texts(map, text)),
+        other => other.clone(),
+    }
+}
+
+fn with_texts(map: &Map, text: &dyn Fn(&str) -> Arc<str>) -> Map {
+    map.iter().map(|(key, item)| (text(key), with_text(item, text))).collect()
+}
+
 fn longest_first(controls: &mut Vec<String>) {
     controls.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     controls.dedup();
@@ -130,7 +173,8 @@ mod tests {
 
     fn hide(texts: &[&str]) -> (Placeholders, Vec<Message>) {
         let messages: Vec<_> = texts.iter().map(|text| Message::new(Role::User, *text)).collect();
-        Placeholders::hide(&messages, controls).unwrap()
+        let (hidden, messages, _) = Placeholders::hide(&messages, &[], controls).unwrap();
+        (hidden, messages)
     }
 
     fn part(text: &str, special: bool) -> Part {

@@ -139,7 +139,8 @@ fn texts(value: &Value) -> Vec<Arc<str>> {
 }
 
 /// The message that a checked map describes.
-pub(crate) fn message(given: &Map) -> Option<Message> {
+#[must_use]
+pub fn message(given: &Map) -> Option<Message> {
     let text = |key: &str| given.get(key).and_then(Value::as_text).map(Arc::<str>::from);
     let calls = given.get("tool_calls").and_then(Value::as_list).unwrap_or_default();
     Some(Message {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::backend::{ChatReply, ChatRequest, FinishReason, OnText, ToolCall, ToolChoice};
-use super::tool_form::{is_offered, ToolForm};
+use super::tool_form::{offered, ToolForm};
 use crate::errors::{Error, Kind};
 use crate::schema::validate;
 use crate::value::text::strip;
@@ -23,7 +23,7 @@ pub(super) type Named = (Arc<str>, Value);
 /// `LimitError`: `max_tokens` cut a call, or the answer before the call that it must have.
 /// `ModelError`: a call is damaged, of no tool that there is, or there is none.
 pub fn read(form: ToolForm, request: &ChatRequest, reply: ChatReply) -> Result<ChatReply, Error> {
-    if !is_offered(request) {
+    if offered(request).is_empty() {
         return Ok(reply);
     }
     let was_cut = reply.finish_reason == FinishReason::Length;

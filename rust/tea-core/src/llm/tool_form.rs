@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::backend::{ChatRequest, Message, Role, Tool, ToolChoice};
+use super::backend::{ChatRequest, Message, Role, Tool, ToolCall, ToolChoice};
 use crate::spec::{TOOLS_PROMPT, TOOL_RESULT_PROMPT};
 use crate::value::{json, Value};
 
@@ -69,23 +69,23 @@ impl ToolForm {
 
     /// The tools for the chat template; none where it is not the one to write them.
     #[must_use]
-    pub fn template_tools(self, request: &ChatRequest) -> Vec<Value> {
-        if self == ToolForm::Json || !is_offered(request) {
-            return Vec::new();
+    pub fn template_tools(self, tools: &[Tool]) -> Vec<Value> {
+        match self {
+            ToolForm::Json => Vec::new(),
+            _ => tools.iter().map(framed).collect(),
         }
-        request.tools.iter().map(framed).collect()
     }
 
     /// The conversation for the chat template: in our own form it has no tools left.
     #[must_use]
-    pub fn messages(self, request: &ChatRequest) -> Vec<Message> {
+    pub fn messages(self, given: &[Message], tools: &[Tool]) -> Vec<Message> {
         if self != ToolForm::Json {
-            return request.messages.clone();
+            return given.to_vec();
         }
         let mut told: Vec<Message> = Vec::new();
         let mut names = HashMap::new();
         let mut after_result = false;
-        for message in &request.messages {
+        for message in given {
             names.extend(message.tool_calls.iter().map(|call| (&call.id, &call.name)));
             let said = as_text(message, &names);
             let is_result = message.role == Role::Tool;
@@ -97,9 +97,9 @@ impl ToolForm {
             }
             after_result = is_result;
         }
-        if is_offered(request) {
+        if !tools.is_empty() {
             let lines: Vec<_> =
-                request.tools.iter().map(|tool| json::write(&tool.to_value(), None)).collect();
+                tools.iter().map(|tool| json::write(&tool.to_value(), None)).collect();
             let mut prompt = TOOLS_PROMPT.replace("{tools}", &lines.join("\n"));
             if told.first().is_some_and(|first| first.role == Role::System) {
                 prompt = format!("{}\n\n{prompt}", told.remove(0).content);
@@ -110,16 +110,33 @@ impl ToolForm {
     }
 }
 
-/// Whether the model may call a tool.
+/// The tools that the model may call.
 #[must_use]
-pub fn is_offered(request: &ChatRequest) -> bool {
-    !request.tools.is_empty() && request.tool_choice != ToolChoice::None
+pub fn offered(request: &ChatRequest) -> &[Tool] {
+    match request.tool_choice {
+        ToolChoice::None => &[],
+        _ => &request.tools,
+    }
 }
 
 /// A tool in OpenAI's frame, as chat templates and APIs take it.
 #[must_use]
 pub fn framed(tool: &Tool) -> Value {
     Value::record([("type", "function".into()), ("function", tool.to_value())])
+}
+
+/// A call as chat templates take it.
+#[must_use]
+pub fn framed_call(call: &ToolCall) -> Value {
+    let function = Value::record([
+        ("name", Value::Text(call.name.clone())),
+        ("arguments", Value::map(call.arguments.clone())),
+    ]);
+    Value::record([
+        ("type", "function".into()),
+        ("id", Value::Text(call.id.clone())),
+        ("function", function),
+    ])
 }
 
 /// Whether `source` has `name` as a word.

@@ -3,7 +3,7 @@
 //! Where the model may answer in words, the text is free until it begins like a call.
 
 use super::backend::{ChatRequest, ToolChoice};
-use super::tool_form::{is_offered, ToolForm};
+use super::tool_form::{offered, ToolForm};
 use crate::schema::held;
 use crate::value::{json, Map, Value};
 
@@ -41,7 +41,7 @@ const OTHER_KEYS: [&str; 3] =
 /// What holds the answer to a request; None where no tool may be called.
 #[must_use]
 pub fn grammar(form: ToolForm, request: &ChatRequest) -> Option<String> {
-    if !is_offered(request) {
+    if offered(request).is_empty() {
         return None;
     }
     let rules = match form {
