@@ -60,9 +60,7 @@ def test_a_damaged_file_is_refused_with_its_cause(tmp_path: Path, damage: Damage
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_every_type_of_ggml_is_read_to_the_last_byte_of_its_block(
-    tmp_path: Path, kind: str
-) -> None:
+def test_every_type_of_ggml_is_read_to_its_last_byte(tmp_path: Path, kind: str) -> None:
     reader.read(write(tmp_path, one_block(kind)))
     with pytest.raises(ModelError, match="cut off"):
         reader.read(write(tmp_path, one_block(kind)[:-1]))

@@ -35,7 +35,7 @@ def rendered(family: str, conversation: str) -> str:
 
 
 @pytest.mark.parametrize("family", DATA["families"])
-def test_tools_calls_and_results_render_to_the_documented_format(family: str) -> None:
+def test_tools_calls_and_results_render_as_documented(family: str) -> None:
     facts = DATA["families"][family]
     for conversation, expected in facts["renders"].items():
         assert rendered(family, conversation) == expected
@@ -53,7 +53,7 @@ def test_the_form_of_a_template_is_seen_in_its_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", DATA["other"])
-def test_a_template_of_another_form_is_not_taken_for_a_known_one(source: str) -> None:
+def test_a_template_of_another_form_is_not_known(source: str) -> None:
     assert tool_form.of_template(source) is ToolForm.JSON
 
 

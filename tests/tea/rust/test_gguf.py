@@ -27,7 +27,7 @@ def read(program: Path, home: Path, model: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_every_type_of_ggml_is_read_to_the_last_byte_of_its_block(
+def test_every_type_of_ggml_is_read_to_its_last_byte(
     program: Path, tmp_path: Path, kind: str
 ) -> None:
     assert read(program, tmp_path, one_block(kind)) == (0, "")

@@ -12,7 +12,7 @@ from the_edge_agent.template.filters.table import FILTERS, TESTS
 SPEC = read()
 
 
-def test_the_python_engine_has_the_filters_and_tests_of_the_table() -> None:
+def test_python_has_the_filters_and_tests_of_the_table() -> None:
     assert list(FILTERS) == [each.name for each in SPEC.filters]
     assert list(TESTS) == [each.name for each in SPEC.tests]
 

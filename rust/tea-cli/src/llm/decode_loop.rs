@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs llama.cpp and a model"]
-    fn a_beginning_that_questions_share_is_computed_once_and_answers_stay_for_the_next_turn() {
+    fn a_shared_beginning_is_computed_once_and_answers_stay() {
         let model = model();
         let decode_loop = started(&model, 2048);
         let shared = "You are a helpful assistant that answers in one word. ".repeat(8);
@@ -522,7 +522,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs llama.cpp and a model"]
-    fn a_choice_may_begin_with_another_and_a_single_one_needs_no_sampling() {
+    fn a_choice_may_begin_with_another() {
         let model = model();
         let texts = ["Yes.", "Yes. \"é\"\n", "Y", "Yes, a cat is an animal."];
         let choices =
@@ -541,7 +541,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs llama.cpp and a model"]
-    fn choices_scored_together_have_the_likelihoods_that_they_have_alone() {
+    fn choices_scored_together_are_as_likely_as_alone() {
         let model = model();
         let decode_loop = started(&model, 1024);
         let prompt = model.tokenize(ASKED, Special::Parsed).unwrap();
@@ -563,7 +563,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs llama.cpp and a model"]
-    fn looked_up_continuations_change_no_answer_and_copies_are_looked_up() {
+    fn looked_up_continuations_change_no_answer() {
         let model = model();
         let copy = "red, green, blue, old, new, red, green, blue, old, new, red, green, blue";
         for prompt in PROMPTS[..3].iter().chain([&copy]) {

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_followed_the_same_tokens_last_is_proposed_and_more_of_it_when_it_was_right() {
+    fn what_followed_the_same_tokens_last_is_proposed() {
         let mut lookup = PromptLookup::default();
         let mut tokens: Vec<Token> = vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2];
         assert_eq!(lookup.propose(&tokens), [3, 4]);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_continuation_that_never_comes_true_is_not_proposed_for_long() {
+    fn what_never_comes_true_is_not_proposed_for_long() {
         let mut lookup = PromptLookup::default();
         let mut tokens: Vec<Token> = Vec::new();
         let mut proposed = 0;

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likeliest_come_in_order_and_the_first_of_equals_goes_first() {
+    fn the_likeliest_come_in_order_and_equals_as_they_stand() {
         let logits = [1.0, f32::NAN, 3.0, 9.0, 2.0, 3.0, f32::NEG_INFINITY, 0.0];
         assert_eq!(likeliest(&logits, 1), [2]);
         assert_eq!(likeliest(&logits, 3), [2, 5, 4]);
