@@ -71,7 +71,7 @@ for number in range(count):
         file.write(data)
     way = noise.choice((["read", "text"], ["read", "text"], ["--appimage-extract"]))
     try:
-        done = subprocess.run([runtime, *way], env=env, capture_output=True, timeout=20, cwd="/tmp")
+        done = subprocess.run([runtime, *way], env=env, capture_output=True, timeout=60, cwd="/tmp")
         code, text = done.returncode, done.stdout.decode(errors="replace")
         good_output = code == 0 and (way[0] != "read" or text == wanted)
         fine = good_output or 120 <= code <= 127

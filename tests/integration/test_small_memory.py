@@ -29,6 +29,7 @@ SLOW = "weights are not repacked, which is slower: a copy of them does not fit"
 READ_AGAIN = "it is read again for each token, which is slow"
 LONG = "word " * 600  # more than the 512 tokens that are computed at a time
 MODEL_ERROR = 3
+LIMIT_ERROR = 1
 
 # The most anonymous memory that the program has, as the kernel counts it every 20 ms.
 WATCH = """
@@ -146,6 +147,22 @@ def test_a_context_that_does_not_fit_is_refused_with_one(machine: Machine) -> No
     fits = re.search(r"a context of ([\d,]+) tokens would fit", said)
     assert fits is not None, said
     assert machine.answer(memory, n_ctx=int(fits[1].replace(",", ""))).exit_code == 0
+
+
+@pytest.mark.parametrize("kib", [120_000, 250_000])
+def test_a_limit_of_addresses_is_the_reason_that_is_given(machine: Machine, kib: int) -> None:
+    limited = ("sh", "-c", f'ulimit -v {kib}; exec "$@"', "sh")
+    assert machine.run(machine.file, "--version", n_ctx=CONTEXT).exit_code == 0  # unpacks
+    done = machine.run(*limited, machine.file, "run", "-", n_ctx=CONTEXT)
+    assert done.exit_code == MODEL_ERROR
+    assert re.search("cannot allocate memory|insufficient memory", done.stderr.decode().lower())
+
+
+def test_a_prompt_longer_than_any_context_is_refused_unread(machine: Machine) -> None:
+    ask = f"head -c 15000000 /dev/zero | tr '\\0' x | {machine.file} chat -"
+    done = machine.run("sh", "-c", ask, n_ctx=CONTEXT)
+    assert done.exit_code == LIMIT_ERROR
+    assert "more than a context of 8192 tokens can hold" in done.stderr.decode()
 
 
 @pytest.mark.large

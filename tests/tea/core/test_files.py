@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from the_edge_agent import files
 from the_edge_agent.errors import WorkflowFailed
 
 from .engine import play
@@ -44,6 +45,20 @@ def test_a_failed_write_leaves_the_old_file_alone(
     assert isinstance(played.error, WorkflowFailed)
     assert "No space left" in played.error.message
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+def test_a_link_put_in_after_the_check_is_not_followed(tmp_path: Path) -> None:
+    """What is opened is the path that was checked, which has no links."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.txt").write_text("secret")
+    (tmp_path / "folder").symlink_to("outside")
+    (tmp_path / "a.txt").symlink_to("outside/a.txt")
+    for checked in (tmp_path / "folder/a.txt", tmp_path / "a.txt"):
+        with pytest.raises(OSError):
+            files.read(checked)
+    with pytest.raises(OSError):
+        files.write(tmp_path / "folder/a.txt", b"mine")
+    assert (tmp_path / "outside/a.txt").read_text() == "secret"
 
 
 OUTSIDE = ["../secret", "/etc/passwd", "link/secret", "in/../../secret", "in/up/../secret"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.tea.llm.gguf_cases import DAMAGES, TYPES, WHOLE, Damage, one_block
 from tests.tea.llm.gguf_files import WEIGHTS, gguf
 from the_edge_agent.errors import ModelError
 from the_edge_agent.llm import gguf as reader
+from the_edge_agent.llm.model_file import Extent
 
 
 def write(folder: Path, data: bytes, name: str = "m.gguf") -> Path:
@@ -78,6 +80,15 @@ def test_a_missing_file_is_an_error_of_the_model(tmp_path: Path) -> None:
 def test_a_folder_is_an_error_of_the_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         reader.read(tmp_path)
+
+
+def test_what_cannot_be_mapped_is_an_error_of_the_model(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(ModelError, match="cannot be read"):
+            reader.read(tmp_path, Extent(descriptor, 0, 100))
+    finally:
+        os.close(descriptor)
 
 
 def test_the_parts_of_a_split_model_count_as_one(tmp_path: Path) -> None:

@@ -142,7 +142,10 @@ def read(path: Path, extent: Extent | None = None) -> Gguf:
             damaged, a part is missing, or the file cannot be read.
     """
     if extent is not None:
-        return _read_extent(path, extent)
+        try:
+            return _read_extent(path, extent)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
     heads = [_read_one(part) for part in parts(path)]
     return Gguf(
         path=heads[0].path,
@@ -162,7 +165,11 @@ def _read_one(path: Path) -> Gguf:
         hint = "all parts of a split model must be in one folder" if _PART.match(path.name) else ""
         raise ModelError(f"model file {path} does not exist", hint=hint) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"model file {path} cannot be read: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"model file {path} cannot be read: {error}")
 
 
 def _read_extent(path: Path, extent: Extent) -> Gguf:
