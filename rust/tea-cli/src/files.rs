@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn a_link_put_in_after_the_check_is_not_followed() {
+        let folder = Folder::new();
+        let secret = folder.write("outside/a.txt", "secret");
+        symlink("outside", folder.path().join("folder")).unwrap();
+        symlink("outside/a.txt", folder.path().join("a.txt")).unwrap();
+        assert!(read(&folder.path().join("folder/a.txt")).is_err());
+        assert!(read(&folder.path().join("a.txt")).is_err());
+        assert!(put(&folder.path().join("folder/a.txt"), b"mine", false).is_err());
+        assert_eq!(fs::read(secret).unwrap(), b"secret");
+    }
+
+    #[test]
     fn a_replaced_file_keeps_its_mode_and_leaves_nothing() {
         let folder = Folder::new();
         let path = folder.write("a.txt", "old");
