@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from the_edge_agent.spec import EXIT_FAILED, EXIT_MODEL, EXIT_OUTPUT, EXIT_USAGE
 
@@ -130,4 +131,5 @@ class WorkflowFailed(TeaError):
         self.action = action
         self.cause = cause
         self.retry_count = retry_count
+        self.state: dict[str, Any] | None = None  # what the run had reached, with __error__
         self.exit_code = EXIT_MODEL if isinstance(cause, ModelError) else EXIT_FAILED

@@ -619,6 +619,7 @@ COMMANDS: Mapping[str, Command] = {
         Option("secrets", "a JSON map, seen as secrets.…", value="JSON|@FILE"),
         Option("secrets-env", "every environment variable that begins with PREFIX, as secrets.… without it", value="PREFIX"),
         Option("strict", "warnings about the file are errors"),
+        Option("heartbeat", "say on stderr when each node is done"),
         Option("fail-on-state", "exit with 1 when the final state has this value; may be repeated", value="KEY=VALUE", repeated=True),
         Option("allow-path", "let file.read and file.write reach below DIR too; may be repeated", value="DIR", repeated=True),
         Option("gguf", "a model file, or a folder with one", value="PATH"),

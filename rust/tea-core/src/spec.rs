@@ -853,6 +853,7 @@ pub const COMMANDS: &[Command] = &[
         CommandOption { name: "secrets", help: "a JSON map, seen as secrets.…", value: "JSON|@FILE", words: &[] },
         CommandOption { name: "secrets-env", help: "every environment variable that begins with PREFIX, as secrets.… without it", value: "PREFIX", words: &[] },
         CommandOption { name: "strict", help: "warnings about the file are errors", value: "", words: &[] },
+        CommandOption { name: "heartbeat", help: "say on stderr when each node is done", value: "", words: &[] },
         CommandOption { name: "fail-on-state", help: "exit with 1 when the final state has this value; may be repeated", value: "KEY=VALUE", words: &[] },
         CommandOption { name: "allow-path", help: "let file.read and file.write reach below DIR too; may be repeated", value: "DIR", words: &[] },
         CommandOption { name: "gguf", help: "a model file, or a folder with one", value: "PATH", words: &[] },

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from the_edge_agent.cli import output, signals, streams, values
 from the_edge_agent.cli.registry import backends, registry
 from the_edge_agent.cli.target import look_at
-from the_edge_agent.errors import InvalidFile, UsageError
+from the_edge_agent.errors import InvalidFile, UsageError, WorkflowFailed
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import EXIT_FAILED
 from the_edge_agent.workflow.load import load
@@ -27,7 +28,7 @@ def run_command(options: Namespace) -> int:
     """Run the workflow of ``options.file`` and return the exit code.
 
     Raises:
-        TeaError: anything that is wrong; nothing is written then.
+        TeaError: anything that is wrong. Of a run that fails ``-o`` gets the state it has reached.
     """
     given = values.json_map("--input", options.input)
     secrets = values.secrets(options.secrets, options.secrets_env, os.environ)
@@ -43,7 +44,12 @@ def run_command(options: Namespace) -> int:
             streams.say(f"{warning.place}: warning: {warning.message}")
     streams.keep_stdout()
     signals.shield_system()
-    state = signals.run(run(workflow, given, host))
+    try:
+        state = signals.run(run(workflow, given, host))
+    except WorkflowFailed as failed:
+        if target is not None and failed.state is not None:
+            target.write(output.to_json(failed.state, indent=2) + "\n")
+        raise
     document = output.to_json(state, indent=2)
     if target is not None:
         target.write(document + "\n")
@@ -60,7 +66,10 @@ def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Wo
         roots.insert(1, Path(options.file).parent)
     actions = registry(backends(options, log), roots)
     workflow = load(text, options.file, actions=actions, source=source(options.file))
+    emit: Callable[[Event], None]
     emit = _on_stream if options.stream else _on_stderr if options.verbose else _nowhere
+    if options.heartbeat:
+        emit = _with_heartbeat(emit, time.monotonic)
     host = Host(
         actions=actions,
         env=os.environ,
@@ -87,6 +96,21 @@ def _on_stream(event: Event) -> None:
 def _on_stderr(event: Event) -> None:
     if event["type"] == "node_complete":
         streams.say(f"node {event['node']} done")
+
+
+def _with_heartbeat(
+    emit: Callable[[Event], None], now: Callable[[], float]
+) -> Callable[[Event], None]:
+    """Return an ``emit`` that also says on stderr which nodes are done, and when."""
+    start = now()
+
+    def beat(event: Event) -> None:
+        emit(event)
+        if event["type"] == "node_complete":
+            branch = f" [{event['index']}]" if "index" in event else ""
+            streams.say(f"{now() - start:.1f} s: node {event['node']}{branch} done")
+
+    return beat
 
 
 def _nowhere(_event: object) -> None:

@@ -101,11 +101,13 @@ class _Run:
 
     async def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._emit({"type": "start", "workflow": self._workflow.name})
+        state: dict[str, Any] = {}
         try:
             state = self._begin(given)
             await self._walk(state)
         except WorkflowFailed as failed:
             data = _error_data(failed)
+            failed.state = {**state, "__error__": data}
             self._emit({"type": "error", "node": failed.node, "error": data})
             raise
         except TeaError as error:

@@ -67,6 +67,8 @@ pub struct RunOptions {
     pub secrets_env: Option<String>,
     #[arg(long)]
     pub strict: bool,
+    #[arg(long)]
+    pub heartbeat: bool,
     #[arg(long, value_parser = text())]
     pub fail_on_state: Vec<String>,
     #[arg(long)]

@@ -3,11 +3,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Instant;
 
 use tea_core::actions::LocalFuture;
-use tea_core::errors::InvalidFile;
+use tea_core::errors::{InvalidFile, Kind, RunError};
 use tea_core::run::events::Event;
-use tea_core::run::{run, Host, RunInput};
+use tea_core::run::{run_on, Host, RunInput};
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use tea_core::workflow::load;
@@ -28,7 +29,7 @@ const EXIT_FAILED: u8 = 1;
 /// Run the workflow of `options.file`; returns the exit code.
 ///
 /// # Errors
-/// Anything that is wrong; no state is written then.
+/// Anything that is wrong. Of a run that fails `-o` gets the state it has reached.
 pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let env = Rc::new(values::environment());
     let input = values::json_map("--input", options.input.as_deref())?;
@@ -53,10 +54,20 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
             streams::say(&format!("{}: warning: {}", warning.place, warning.message));
         }
     }
-    let host = Terminal { stream: options.stream, verbose: options.model.verbose };
+    let heartbeat = options.heartbeat.then(Instant::now);
+    let host = Terminal { stream: options.stream, verbose: options.model.verbose, heartbeat };
     let given = RunInput { input, env: (*env).clone(), secrets: Value::map(secrets) };
-    let state = block_on(run(&workflow, given, &actions, &host))?;
+    let mut state = Map::new();
+    let ended = block_on(run_on(&workflow, given, &actions, &host, &mut state));
     let document = json::write(&Value::map(state.clone()), Some(2)) + "\n";
+    if let Err(error) = ended {
+        let has_failed =
+            matches!(&error, RunError::Node(failure) if failure.cause.kind != Kind::Interrupted);
+        if let Some(target) = target.filter(|_| has_failed) {
+            target.write(document.as_bytes())?;
+        }
+        return Err(error.into());
+    }
     match target {
         Some(target) => target.write(document.as_bytes())?,
         None if !options.stream => streams::answer(&document),
@@ -79,6 +90,21 @@ fn roots(options: &RunOptions) -> Vec<PathBuf> {
 struct Terminal {
     stream: bool,
     verbose: bool,
+    /// When the run began, where each node is to be told of.
+    heartbeat: Option<Instant>,
+}
+
+impl Terminal {
+    fn beat(&self, event: &Event) {
+        let (branch, event) = match event {
+            Event::Branch(index, event) => (format!(" [{index}]"), &**event),
+            event => (String::new(), event),
+        };
+        if let (Some(start), Event::NodeComplete { node, .. }) = (self.heartbeat, event) {
+            let seconds = start.elapsed().as_secs_f64();
+            streams::say(&format!("{seconds:.1} s: node {node}{branch} done"));
+        }
+    }
 }
 
 impl Host for Terminal {
@@ -88,6 +114,7 @@ impl Host for Terminal {
         } else if let (true, Event::NodeComplete { node, .. }) = (self.verbose, event) {
             streams::say(&format!("node {node} done"));
         }
+        self.beat(event);
     }
 
     fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {

@@ -112,7 +112,7 @@ impl<'w> Run<'w> {
         let begun = given.and_then(|given| self.inner(workflow, given));
         let (inner, mut own) =
             begun.map_err(|error| Fault::Node(self.failed(&node.name, "subgraph", error)))?;
-        inner.walk_on(&mut own).await?;
+        inner.walk(&mut own).await?;
         Ok(Outcome { update: own, result: Value::Null, jump: None })
     }
 

@@ -54,16 +54,39 @@ pub async fn run(
     actions: &Registry,
     host: &dyn Host,
 ) -> Result<Map, RunError> {
+    let mut state = Map::new();
+    run_on(workflow, given, actions, host, &mut state).await.map(|()| state)
+}
+
+/// The same; `state` has what was reached when it ends, of a node that failed with `__error__`.
+///
+/// # Errors
+/// As for `run`.
+pub async fn run_on(
+    workflow: &Workflow,
+    given: RunInput,
+    actions: &Registry,
+    host: &dyn Host,
+    state: &mut Map,
+) -> Result<(), RunError> {
     host.emit(&Event::Start(workflow.name.clone()));
-    let run = Run::new(workflow, given, actions, host, Map::new());
-    let ended = match run {
-        Ok((run, state)) => run.walk(state).await,
+    let ended = match Run::new(workflow, given, actions, host, Map::new()) {
+        Ok((run, begun)) => {
+            *state = begun;
+            match run.walk(state).await {
+                Ok(()) => Ok(()),
+                Err(Fault::Node(failure) | Fault::Run(failure)) => Err(RunError::Node(failure)),
+            }
+        }
         Err(error) => Err(RunError::Setup(error)),
     };
     match &ended {
-        Ok(state) => host.emit(&Event::Complete(state.clone())),
-        Err(RunError::Node(failure)) => host
-            .emit(&Event::Error { node: Some(failure.node.clone()), error: error_data(failure) }),
+        Ok(()) => host.emit(&Event::Complete(state.clone())),
+        Err(RunError::Node(failure)) => {
+            let error = error_data(failure);
+            state.extend(error_update(failure));
+            host.emit(&Event::Error { node: Some(failure.node.clone()), error });
+        }
         Err(RunError::Setup(error)) => {
             let message = Value::text(&error.message);
             let data = [("type", Value::text(error.kind.word())), ("message", message)];
@@ -158,14 +181,7 @@ impl<'w> Run<'w> {
         Ok((run, state))
     }
 
-    async fn walk(&self, mut state: Map) -> Result<Map, RunError> {
-        match self.walk_on(&mut state).await {
-            Ok(()) => Ok(state),
-            Err(Fault::Node(failure) | Fault::Run(failure)) => Err(failure.into()),
-        }
-    }
-
-    async fn walk_on(&self, state: &mut Map) -> Result<(), Fault> {
+    async fn walk(&self, state: &mut Map) -> Result<(), Fault> {
         let name = route::entry(self.workflow, &self.scope(state));
         let name = name.map_err(|error| Fault::Node(self.failed(START, "", error)))?;
         self.follow(name.into(), END, state).await
