@@ -72,7 +72,14 @@ class Rig:
         request = ChatRequest(messages, texts[0] if raw else None, **fields)
         says = on_text or self.streamed.append
         return self.loop.answer(
-            lambda context: Sequence(self.llama, self.model, request, says, n_ctx=context.n_ctx)
+            lambda context: Sequence(
+                self.llama,
+                self.model,
+                request,
+                says,
+                n_ctx=context.n_ctx,
+                can_cut=context.can_cut,
+            )
         )
 
     def ask(self, *texts: str, **fields: Any) -> Generation:
@@ -493,3 +500,43 @@ def test_a_held_answer_begins_after_the_thoughts(tmp_path: Path) -> None:
     done = job.future.result(timeout=10)
     assert (done.text, done.reasoning, done.finish_reason) == ("abcde", "hm", "stop")
     assert (done.completion_tokens, done.fed) == (len("hm</think>abcde"), 2)
+
+
+COPY = "the quick brown fox jumps over the lazy dog; "
+
+
+def test_what_repeats_the_prompt_is_computed_together(tmp_path: Path) -> None:
+    c = FakeC(says=COPY.encode() + b"quick quack")
+    rig = Rig(tmp_path, c)
+    done = rig.ask(COPY, temperature=0)
+    assert done.text == COPY + "quick quack"
+    assert done.looked_up > len(COPY) // 2
+    assert len(c.computed) < len(done.text) - done.looked_up // 2
+    said = [BOS, *tokens_of(f"u:{COPY};{done.text}".encode())]
+    assert c.caches[0] == said
+    assert rig.ask(COPY, temperature=0.5).looked_up == 0
+
+
+@pytest.mark.parametrize("limit", [3, 20, 21, 22, 23, 24, 25, 26])
+def test_an_answer_that_is_looked_up_keeps_to_its_limit(tmp_path: Path, limit: int) -> None:
+    rig = Rig(tmp_path, FakeC(says=COPY.encode()))
+    done = rig.ask(COPY, temperature=0, max_tokens=limit)
+    assert (done.text, done.completion_tokens, done.finish_reason) == (
+        COPY[:limit],
+        limit,
+        "length",
+    )
+    assert len(rig.c.caches[0]) == done.prompt_tokens + limit - 1
+
+
+def test_a_stop_string_ends_what_is_looked_up(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FakeC(says=COPY.encode()))
+    done = rig.ask(COPY, temperature=0, stop=("lazy",))
+    assert (done.text, done.finish_reason) == (COPY[: COPY.index("lazy")], "stop")
+    assert len(rig.c.caches[0]) <= done.prompt_tokens + done.completion_tokens
+
+
+def test_a_cache_that_cannot_go_back_ends_the_look_up(tmp_path: Path) -> None:
+    says = b"the quick red ox; the quick brown cat; the quick blue elk"
+    rig = Rig(tmp_path, FakeC(says=says, can_cut=False))
+    assert rig.ask(COPY, temperature=0).text == says.decode()

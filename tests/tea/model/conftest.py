@@ -47,6 +47,18 @@ class Asker:
     def ask(self, prompt: str, **fields: Any) -> ChatReply:
         return self.run(self.begin(prompt, **fields))
 
+    def forget(self) -> None:
+        """Empty the cache: how much of a prompt is computed at a time makes a difference too."""
+        loop = self.backend._get_loop()
+
+        def cut() -> None:
+            loop.context()
+            assert loop._cache is not None
+            for slot in loop._cache._slots:
+                loop._cache.cut(slot, 0)
+
+        self.run(self.backend._outcome(loop.run(cut)))
+
     def close(self) -> None:
         self.backend.close()
         self._runner.close()

@@ -79,7 +79,8 @@ class Context:
         # A recurrent state is kept for each sequence, whether it is used or not.
         recurrent = self._c.llama_model_is_recurrent(model.handle)
         hybrid = self._c.llama_model_is_hybrid(model.handle)
-        self.sequences = 1 if recurrent or hybrid else SEQUENCES
+        self.can_cut = not (recurrent or hybrid)
+        self.sequences = SEQUENCES if self.can_cut else 1
         params = self._c.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = BATCH

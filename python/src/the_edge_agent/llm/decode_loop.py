@@ -254,7 +254,7 @@ class DecodeLoop:
         batch = context.batch
         batch.count = 0
         for answer in self._live:
-            answer.sequence.put_into(batch)
+            answer.sequence.put_into(batch, is_alone=len(self._live) == 1)
         adaptive = self._adaptive if self._adapts else None
         context.set_threads(adaptive.threads if adaptive else self._n_threads)
         result = context.compute()
@@ -267,7 +267,7 @@ class DecodeLoop:
             sequence = answer.sequence
             answering = sequence.answering
             try:
-                sequence.advance(context)
+                sequence.advance(cache)
             except BaseException as error:  # of whoever reads the text: other answers go on
                 self._end(cache, answer, error)
             else:

@@ -155,6 +155,7 @@ class LocalBackend:
                 request,
                 on_text if before is None else before.feed,
                 n_ctx=context.n_ctx,
+                can_cut=context.can_cut,
                 matcher=None if shape is None else self._begin_matcher(shape),
             )
 
@@ -217,8 +218,8 @@ class LocalBackend:
     def _report(self, done: Generation) -> None:
         if self._log is not None:
             computed = done.prompt_tokens - done.reused
-            sampled = done.completion_tokens - done.fed
-            kinds = f" ({sampled} sampled, {done.fed} fed)" if done.fed else ""
+            sampled = done.completion_tokens - done.fed - done.looked_up
+            kinds = f" ({sampled} sampled, {done.fed} fed, {done.looked_up} looked up)"
             self._log(
                 f"prompt: {done.prompt_tokens} tokens, {done.reused} of them kept,"
                 f" {computed / done.prompt_seconds:.1f} a second; answer:"

@@ -12,10 +12,11 @@ from the_edge_agent.errors import LimitError
 from the_edge_agent.llm import tool_form
 from the_edge_agent.llm.backend import ChatRequest, FinishReason
 from the_edge_agent.llm.bindings import Llama
-from the_edge_agent.llm.cache import Slot
+from the_edge_agent.llm.cache import Cache, Slot
 from the_edge_agent.llm.context import Batch, Context
 from the_edge_agent.llm.memory import BATCH
 from the_edge_agent.llm.model import Model
+from the_edge_agent.llm.prompt_lookup import PromptLookup
 from the_edge_agent.llm.sampler import Sampler
 from the_edge_agent.llm.stop_sequence_buffer import StopSequenceBuffer
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Generation:
     """What came of one request. Times in seconds; ``reused`` tokens were in the cache already.
 
-    ``fed`` tokens of the answer were forced by its shape, and not sampled.
+    ``fed`` tokens of the answer were forced by its shape, and not sampled; ``looked_up`` ones
+    were computed together, see ``PromptLookup``.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Generation:
     completion_tokens: int
     reused: int
     fed: int
+    looked_up: int
     prompt_seconds: float
     answer_seconds: float
 
@@ -52,9 +55,12 @@ class Sequence:
         on_text: Callable[[str], None] | None,
         *,
         n_ctx: int,
+        can_cut: bool = False,
         matcher: Future[Matcher] | None = None,
     ) -> None:
         """Make the prompt's tokens; ``matcher`` holds the answer to its shape.
+
+        ``can_cut``: the cache can forget tokens at the end.
 
         Raises:
             LimitError: the prompt and the longest answer do not fit into ``n_ctx`` tokens.
@@ -83,13 +89,16 @@ class Sequence:
         self._matcher = matcher
         self._is_held = False  # whether the matcher has begun
         self._thinking = model.thinking(self.tokens)
+        looks_up = request.temperature == 0 and matcher is None and can_cut
+        self._lookup = PromptLookup() if looks_up else None
         self._answer = StopSequenceBuffer(request.stop, on_text)
         self._reason: FinishReason | None = None
-        self._count = self._reused = self._fed = 0
+        self._count = self._reused = self._fed = self._looked_up = 0
         self._started = self._computed = 0.0
         self.answering = False  # whether the prompt is computed
         self.slot = Slot(-1)
         self._batched: list[int] = []
+        self._proposed: list[int] = []
         self._row, self._due = 0, False
 
     def begin(self, slot: Slot) -> None:
@@ -102,14 +111,26 @@ class Sequence:
         """Give the sampler's memory back."""
         self._sampler.close()
 
-    def put_into(self, batch: Batch) -> None:
-        """Add the tokens to compute next to ``batch``, as many as it has room for."""
+    def put_into(self, batch: Batch, *, is_alone: bool) -> None:
+        """Add the tokens to compute next to ``batch``, as many as it has room for.
+
+        ``is_alone``: no other sequence is computed.
+        """
         done = self.slot.tokens
         self._batched = self.tokens[len(done) : len(done) + BATCH - batch.count]
         self._due = len(done) + len(self._batched) == len(self.tokens)
-        self._row = batch.add(self.slot.id, len(done), self._batched, self._due)
+        self._proposed = []
+        if self._lookup is not None and self._due and self.answering and is_alone:
+            room = self.longest - len(self.tokens) - 1
+            self._proposed = self._lookup.propose(self.tokens, room)
+        self._row = batch.add(
+            self.slot.id,
+            len(done),
+            [*self._batched, *self._proposed] if self._proposed else self._batched,
+            len(self._proposed) + 1 if self._due else 0,
+        )
 
-    def advance(self, context: Context) -> None:
+    def advance(self, cache: Cache) -> None:
         """Take note that the batch was computed, and sample what follows if that is due."""
         self.slot.tokens += self._batched
         if not self._due:
@@ -117,10 +138,32 @@ class Sequence:
         if not self.answering:
             self.answering = True
             self._computed = perf_counter()
-        if self._matcher is None:
+        context = cache.context
+        if self._proposed:
+            self._verify(cache)
+        elif self._matcher is None:
             self._take(self._sampler.sample(context, self._row))
         elif not self._thinks(context):
             self._take_held(context, self._matcher.result())
+
+    def _verify(self, cache: Cache) -> None:
+        """Sample as if the proposed tokens had come one by one, up to the first that is another."""
+        assert self._lookup is not None
+        slot, accepted = self.slot, 0
+        computed = len(slot.tokens)
+        slot.tokens += self._proposed
+        for row, proposed in enumerate([*self._proposed, None], self._row):
+            token = self._sampler.sample(cache.context, row)
+            self._take(token)
+            if self._reason is not None or token != proposed:
+                break
+            accepted += 1
+        self._lookup.judge(len(self._proposed), accepted)
+        self._looked_up += accepted
+        if accepted < len(self._proposed):
+            cache.cut(slot, computed + accepted)
+        if not self._lookup.pays or not slot.tokens:  # it does not pay, or nothing can be cut off
+            self._lookup = None
 
     def _thinks(self, context: Context) -> bool:
         """Take a token of what is thought before a held answer; return False when that begins."""
@@ -192,6 +235,7 @@ class Sequence:
             completion_tokens=self._count,
             reused=self._reused,
             fed=self._fed,
+            looked_up=self._looked_up,
             prompt_seconds=self._computed - self._started,
             answer_seconds=perf_counter() - self._computed,
         )
