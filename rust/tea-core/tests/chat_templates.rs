@@ -57,7 +57,7 @@ fn every_conversation_renders_as_its_family_documents() {
         let (bos, eos) = (facts["bos"].as_text().unwrap(), facts["eos"].as_text().unwrap());
         let template = ChatTemplate::new(&source.unwrap(), bos, eos, moment).unwrap();
         let rendered = |name: &str| -> Result<String, Error> {
-            template.render(&messages(&map(data, "conversations")[name]), &[])
+            template.render(&messages(&map(data, "conversations")[name]), &[], None)
         };
         for (name, text) in map(facts, "renders") {
             assert_eq!(rendered(name).unwrap(), text.as_text().unwrap(), "{family}: {name}");
@@ -88,7 +88,7 @@ fn templates_have_the_extras_of_the_publishers_tools() {
         ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = 4 %}{% endfor %}{{ ns.n }}x", "4x"),
         ("{% macro m(a, b='q') %}{{ a }}{{ b }}{% endmacro %}{{ m('x') }}", "xq"),
     ] {
-        assert_eq!(compiled(source).render(&user("x"), &[]).as_deref(), Ok(text), "{source}");
+        assert_eq!(compiled(source).render(&user("x"), &[], None).as_deref(), Ok(text), "{source}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_refused_system_text_goes_to_the_first_user_turn() {
          {% endif %}[{{ m.content }}]{% endfor %}",
         "{% for m in messages if m.role != 'system' %}[{{ m.content }}]{% endfor %}",
     ] {
-        assert_eq!(compiled(source).render(&turns, &[]).as_deref(), Ok("[Be brief.\n\nHi]"));
+        assert_eq!(compiled(source).render(&turns, &[], None).as_deref(), Ok("[Be brief.\n\nHi]"));
     }
 }
 
@@ -118,7 +118,7 @@ fn words_that_a_template_takes_out_on_purpose_are_not_missed() {
         ("Be brief. /no_think", "[Be brief.][Hi]<think></think>"),
     ] {
         let turns = [Message::new(Role::System, system), Message::new(Role::User, "Hi")];
-        assert_eq!(template.render(&turns, &[]).as_deref(), Ok(text));
+        assert_eq!(template.render(&turns, &[], None).as_deref(), Ok(text));
     }
 }
 
@@ -131,10 +131,19 @@ fn a_template_that_fails_or_loses_a_text_is_a_model_error() {
         ("{{ messages.x.y }}", "chat template failed"),
         ("{{ strftime_now('%Q') }}", "chat template failed"),
     ] {
-        let error = compiled(source).render(&user("x"), &[]).unwrap_err();
+        let error = compiled(source).render(&user("x"), &[], None).unwrap_err();
         assert!(error.message.contains(said), "{error}");
         assert_eq!(error.kind.word(), "ModelError");
     }
     let damaged = ChatTemplate::new("{% if %}", "", "", moment).err().unwrap();
     assert!(damaged.message.contains("damaged"), "{damaged}");
+}
+
+#[test]
+fn thinking_is_switched_where_it_is_asked_for() {
+    let source = "{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}\
+                  {{ messages[0].content }}";
+    let shown = [None, Some(true), Some(false)]
+        .map(|thinking| compiled(source).render(&user("x"), &[], thinking).unwrap().to_lowercase());
+    assert_eq!(shown, ["x", "truex", "falsex"]);
 }

@@ -63,7 +63,7 @@ fn tools_calls_and_results_render_to_the_documented_format() {
             ChatTemplate::new(&source(family), "<|begin_of_text|>", "<|eot_id|>", moment).unwrap();
         let rendered = |conversation: &str| -> Result<String, Error> {
             let turns = conversations[conversation].as_list().unwrap();
-            template.render(&turns.iter().map(message).collect::<Vec<_>>(), &tools)
+            template.render(&turns.iter().map(message).collect::<Vec<_>>(), &tools, None)
         };
         let facts = facts.as_map().unwrap();
         for (conversation, expected) in facts["renders"].as_map().unwrap() {

@@ -45,7 +45,7 @@ impl Template {
         let message = |value: &Value| value.as_map().and_then(parameters::message);
         let (messages, tools) = (all(messages, message)?, all(tools, Tool::from_value)?);
         let told = self.form.messages(&messages, &tools);
-        let text = self.template.render(&told, &self.form.template_tools(&tools));
+        let text = self.template.render(&told, &self.form.template_tools(&tools), None);
         text.map_err(|error| thrown(&error))
     }
 

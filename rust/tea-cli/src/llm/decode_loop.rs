@@ -404,6 +404,7 @@ mod tests {
     use std::collections::HashSet;
     use tea_core::llm::backend::FinishReason;
     use tea_core::llm::shape::Shape;
+    use tea_core::llm::thinking::Marks;
     use tea_core::spec::Sampling;
     use tea_core::value::json;
 
@@ -434,6 +435,7 @@ mod tests {
             seed: Some(1),
             stop: Vec::new(),
             matcher: None,
+            marks: None,
             streams: false,
         }
     }
@@ -581,6 +583,26 @@ mod tests {
                 assert!(looked_up.looked_up > 8, "{looked_up:?}");
             }
         }
+    }
+
+    #[test]
+    #[ignore = "needs llama.cpp and a model"]
+    fn a_held_answer_begins_after_the_thoughts() {
+        let model = model();
+        let shape = Shape::Choices(vec!["yes".into(), "no".into()]);
+        let matcher = Matchers::new(model.clone()).begin(matcher::grammar(&shape).unwrap());
+        // The model does not think by itself: its prompt ends within the thoughts, and a text that
+        // it goes on with ends them.
+        let prompt = "a b c </think> a b c </think> a b c </think> <think> a b c </think> a b c \
+                      </think> <think> a b";
+        let question = Question {
+            marks: Marks::of_template("</think>"),
+            matcher: Some(matcher.unwrap()),
+            ..question(&model, prompt, 48)
+        };
+        let answer = block_on(started(&model, 512).answer(question).result(None)).unwrap();
+        assert!(["yes", "no"].contains(&answer.text.as_str()), "{answer:?}");
+        assert!(answer.reasoning.as_deref().unwrap().starts_with('c'), "{answer:?}");
     }
 
     #[test]

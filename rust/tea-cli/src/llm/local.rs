@@ -11,6 +11,7 @@ use tea_core::llm::backend::{
 };
 use tea_core::llm::model_path::Found;
 use tea_core::llm::shape::Shape;
+use tea_core::llm::thinking::Marks;
 use tea_core::llm::tool_calls::{self, TextBeforeCalls};
 use tea_core::llm::tool_form::offered;
 use tea_core::llm::tool_grammar;
@@ -93,6 +94,7 @@ struct Loaded {
     model: Arc<Model>,
     prompter: Prompter,
     matchers: Arc<Matchers>,
+    marks: Option<Marks>,
     decode_loop: DecodeLoop,
     n_ctx: u32,
 }
@@ -161,7 +163,7 @@ impl LocalBackend {
             prompt_tokens: done.prompt_tokens as u64,
             completion_tokens: done.completion_tokens as u64,
             data: None,
-            reasoning: None,
+            reasoning: done.reasoning,
             tool_calls: Vec::new(),
         };
         let reply = tool_calls::read(form, request, reply)?;
@@ -177,7 +179,8 @@ impl LocalBackend {
         loaded.decode_loop.open().result(None).await?;
         let Loaded { prompter, model, n_ctx, .. } = loaded;
         let prompt = request.prompt.as_deref();
-        let prompt = prompter.tokens(model, &request.messages, &[], prompt, *n_ctx)?;
+        let prompt =
+            prompter.tokens(model, &request.messages, &[], prompt, request.thinking, *n_ctx)?;
         let decision = Decision::new(model, prompt, request, *n_ctx)?;
         let scores = loaded.decode_loop.decide(decision).result(None).await?;
         Ok(decide::reply(request, &scores))
@@ -222,17 +225,11 @@ impl Backend for LocalBackend {
 }
 
 fn refuse_what_is_not_done(request: &ChatRequest) -> Result<(), Error> {
-    let both = request.shape.is_some() && !offered(request).is_empty();
-    let asked = [
-        ("hold an answer to a shape and call tools in it", both),
-        ("switch thinking", request.thinking.is_some()),
-    ];
-    match asked.into_iter().find(|(_, is_asked)| *is_asked) {
-        Some((what, _)) => {
-            Err(Error::new(Kind::Action, format!("the local model cannot {what} yet")))
-        }
-        None => Ok(()),
+    if request.shape.is_some() && !offered(request).is_empty() {
+        let message = "the local model cannot hold an answer to a shape and call tools in it yet";
+        return Err(Error::new(Kind::Action, message));
     }
+    Ok(())
 }
 
 impl LocalBackend {
@@ -251,6 +248,7 @@ impl LocalBackend {
         let model = Model::load(library, found, loading, head.architecture())?;
         let template = head.chat_template().map(str::to_string);
         let template = template.or_else(|| found.chat_template.clone());
+        let marks = template.as_deref().and_then(Marks::of_template);
         let model = Arc::new(model);
         let computing = LoopOptions {
             n_ctx,
@@ -262,6 +260,7 @@ impl LocalBackend {
         Ok(Loaded {
             prompter: Prompter::new(&model, head.name(), template),
             matchers: Matchers::new(model.clone()),
+            marks,
             decode_loop: DecodeLoop::new(model.clone(), computing)?,
             head,
             model,
@@ -302,13 +301,20 @@ impl Loaded {
     fn question(&self, request: &ChatRequest, streams: bool) -> Result<Question, Error> {
         let prompt = request.prompt.as_deref();
         let (messages, tools) = (&request.messages, offered(request));
-        let tokens = self.prompter.tokens(&self.model, messages, tools, prompt, self.n_ctx)?;
+        let tokens = self.prompter.tokens(
+            &self.model,
+            messages,
+            tools,
+            prompt,
+            request.thinking,
+            self.n_ctx,
+        )?;
         let calls = tool_grammar::grammar(self.prompter.tool_form(), request);
         let calls = calls.map(|grammar| Shape::Lark(grammar.into()));
         let grammar =
             calls.as_ref().or(request.shape.as_ref()).map(matcher::grammar).transpose()?;
         let matcher = grammar.map(|grammar| self.matchers.begin(grammar)).transpose()?;
-        Question::new(tokens, request, matcher, streams, self.n_ctx)
+        Question::new(tokens, request, matcher, self.marks, streams, self.n_ctx)
     }
 }
 

@@ -52,6 +52,7 @@ impl Prompter {
         messages: &[Message],
         tools: &[Tool],
         prompt: Option<&str>,
+        thinking: Option<bool>,
         n_ctx: u32,
     ) -> Result<Vec<Token>, Error> {
         let size: usize = messages.iter().map(|message| message.content.len()).sum();
@@ -63,7 +64,7 @@ impl Prompter {
             return Err(Error::new(Kind::Limit, message).hint("shorten the prompt"));
         }
         let tokens = match (&self.source, prompt.filter(|_| tools.is_empty())) {
-            (Some(source), _) => self.chat_tokens(model, source, messages, tools)?,
+            (Some(source), _) => self.chat_tokens(model, source, messages, tools, thinking)?,
             (None, Some(prompt)) => model.tokenize(prompt, Special::Parsed)?,
             (None, None) => {
                 return Err(Error::new(
@@ -85,13 +86,14 @@ impl Prompter {
         source: &str,
         messages: &[Message],
         tools: &[Tool],
+        thinking: Option<bool>,
     ) -> Result<Vec<Token>, Error> {
         let form = ToolForm::of_template(source);
         let messages = form.messages(messages, tools);
         let control_texts = |text: &str| model.control_texts(text);
         let (hidden, messages, tools) =
             Placeholders::hide(&messages, &form.template_tools(tools), control_texts)?;
-        let text = self.template(model, source)?.render(&messages, &tools)?;
+        let text = self.template(model, source)?.render(&messages, &tools, thinking)?;
         let mut tokens = Vec::new();
         for part in hidden.parts(&text, control_texts)? {
             let special = if part.special { Special::Parsed } else { Special::None };

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tea_core::errors::{Error, Kind};
 use tea_core::llm::backend::{ChatRequest, FinishReason};
 use tea_core::llm::stop_sequence_buffer::StopSequenceBuffer;
+use tea_core::llm::thinking::{Marks, Thoughts};
 use tea_core::spec::Sampling;
 
 use super::cache::Cache;
@@ -20,6 +21,8 @@ use crate::llama::{Model, Token};
 pub struct Generation {
     /// The answer.
     pub text: String,
+    /// What the model thought before it.
+    pub reasoning: Option<String>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Tokens of the prompt.
@@ -50,6 +53,8 @@ pub struct Question {
     pub stop: Vec<Arc<str>>,
     /// What holds the answer to its shape.
     pub matcher: Option<PendingMatcher>,
+    /// What is around the model's thoughts; None: it has none.
+    pub marks: Option<Marks>,
     /// Whether the text is wanted as it comes.
     pub streams: bool,
 }
@@ -63,6 +68,7 @@ impl Question {
         prompt: Vec<Token>,
         request: &ChatRequest,
         matcher: Option<PendingMatcher>,
+        marks: Option<Marks>,
         streams: bool,
         n_ctx: u32,
     ) -> Result<Question, Error> {
@@ -77,7 +83,7 @@ impl Question {
                 .hint("shorten the prompt, lower max_tokens, or raise settings.llm.n_ctx"));
         }
         let (sampling, stop) = (request.sampling, request.stop.clone());
-        Ok(Question { prompt, sampling, seed: request.seed, stop, matcher, streams })
+        Ok(Question { prompt, sampling, seed: request.seed, stop, matcher, marks, streams })
     }
 
     /// How many tokens prompt and answer may come to.
@@ -103,6 +109,7 @@ pub struct Sequence {
     lookup: Option<PromptLookup>,
     draft: Vec<Token>, // that may follow, to be verified
     looked_up: usize,  // tokens of the answer that were
+    thoughts: Option<Thoughts>,
     answer: StopSequenceBuffer<'static>,
     finish_reason: Option<FinishReason>,
     reused: usize,
@@ -130,7 +137,11 @@ impl Sequence {
         // At other temperatures a draw decides, and not what is likeliest.
         let looks_up = question.sampling.temperature == 0.0 && model.rolls_back();
         let lookup = looks_up.then(PromptLookup::default);
+        let thoughts = question
+            .marks
+            .map(|marks| Thoughts::new(marks, &tail(&model, &question.prompt, marks)));
         Ok(Sequence {
+            thoughts,
             slot,
             reply,
             model,
@@ -172,7 +183,9 @@ impl Sequence {
         if let Some(made) = pending.poll(wait) {
             self.question.matcher = None;
             self.matcher = Some(made?);
-            self.feed_forced()?;
+            if !self.thoughts.as_ref().is_some_and(Thoughts::may_go_on) {
+                self.feed_forced()?;
+            }
         }
         Ok(())
     }
@@ -236,13 +249,24 @@ impl Sequence {
     }
 
     fn choose_next(&mut self, cache: &mut Cache, row: usize) -> Result<(), Error> {
-        let token = match cache.context.logits(row) {
-            Some(logits) => self.choose(logits)?,
-            None => None,
-        };
-        let Some(token) = token else {
-            return Err(Error::new(Kind::Model, "the model computes no numbers: it is damaged"));
-        };
+        let damaged = || Error::new(Kind::Model, "the model computes no numbers: it is damaged");
+        let logits = cache.context.logits(row).ok_or_else(damaged)?;
+        self.sampler.penalize(logits);
+        let may_think = self.thoughts.as_ref().is_some_and(Thoughts::may_go_on);
+        if self.matcher.is_some() && may_think {
+            let token = self.sampler.sample(logits, |_| true).ok_or_else(damaged)?;
+            if self.thinks_with(token) {
+                self.push(token);
+                return Ok(());
+            }
+            // The answer itself begins here.
+            let known = self.tokens.len();
+            self.feed_forced()?;
+            if self.has_ended() || self.tokens.len() > known {
+                return Ok(());
+            }
+        }
+        let token = self.choose(logits)?.ok_or_else(damaged)?;
         if self.model.ends(token) {
             self.finish_reason = Some(FinishReason::Stop);
             return Ok(());
@@ -254,9 +278,16 @@ impl Sequence {
         self.feed_forced()
     }
 
+    /// Whether `token` is a thought, which no shape holds; else the held answer begins. The end of
+    /// the answer is none.
+    fn thinks_with(&mut self, token: Token) -> bool {
+        let Some(thoughts) = &mut self.thoughts else { return false };
+        let piece = written(&self.model, token, self.question.marks);
+        thoughts.goes_on_with(&piece)
+    }
+
     /// Choose freely, and again among what the shape allows where it does not allow that.
-    fn choose(&mut self, logits: &mut [f32]) -> Result<Option<Token>, Error> {
-        self.sampler.penalize(logits);
+    fn choose(&mut self, logits: &[f32]) -> Result<Option<Token>, Error> {
         let token = self.sampler.sample(logits, |_| true);
         let (Some(matcher), Some(free)) = (&mut self.matcher, token) else { return Ok(token) };
         if matcher.accepts(free)? {
@@ -289,7 +320,11 @@ impl Sequence {
         self.tokens.push(token);
         self.sampler.accept(token);
         let said = self.answer.said().len();
-        if self.answer.feed(&self.model.piece(token)) {
+        let piece = match &mut self.thoughts {
+            Some(thoughts) => thoughts.feed(&written(&self.model, token, self.question.marks)),
+            None => self.model.piece(token),
+        };
+        if self.answer.feed(&piece) {
             self.finish_reason = Some(FinishReason::Stop);
         } else if self.tokens.len() >= self.question.longest() {
             self.finish_reason = Some(FinishReason::Length);
@@ -311,6 +346,9 @@ impl Sequence {
         let now = Instant::now();
         let computed = self.computed.unwrap_or(now);
         let said = self.answer.said().len();
+        let (held, reasoning) =
+            self.thoughts.take().map_or_else(Default::default, Thoughts::finish);
+        self.answer.feed(&held);
         let answer = std::mem::replace(&mut self.answer, StopSequenceBuffer::new(&[], None));
         let text = answer.finish();
         if self.question.streams {
@@ -319,6 +357,7 @@ impl Sequence {
         let prompt_tokens = self.question.prompt.len();
         self.reply.settle(Ok(Generation {
             text,
+            reasoning,
             finish_reason: self.finish_reason.unwrap_or(FinishReason::Stop),
             prompt_tokens,
             completion_tokens: self.tokens.len() - prompt_tokens,
@@ -335,5 +374,29 @@ impl Sequence {
         if self.question.streams && !text.is_empty() {
             self.reply.say(text);
         }
+    }
+}
+
+/// Tokens at a prompt's end that may hold marks of thinking.
+const MARKED: usize = 16;
+
+fn tail(model: &Model, prompt: &[Token], marks: Marks) -> String {
+    let tokens = &prompt[prompt.len().saturating_sub(MARKED)..];
+    let bytes: Vec<u8> =
+        tokens.iter().flat_map(|token| written(model, *token, Some(marks))).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The bytes of a token, and of a mark that is no text its name.
+fn written(model: &Model, token: Token, marks: Option<Marks>) -> Vec<u8> {
+    let piece = model.piece(token);
+    if !piece.is_empty() {
+        return piece;
+    }
+    let name = model.token_text(token);
+    if marks.is_some_and(|marks| marks.has(&name)) {
+        name.into_bytes()
+    } else {
+        piece
     }
 }

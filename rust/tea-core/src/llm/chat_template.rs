@@ -71,25 +71,36 @@ impl ChatTemplate {
     ///
     /// A template that refuses or ignores the system text gets it at the head of the first user
     /// turn, which is what templates of such models do when they do anything. `tools` are what
-    /// the model may call, each in OpenAI's frame, for a template that knows tools.
+    /// the model may call, each in OpenAI's frame, for a template that knows tools. `thinking`
+    /// is its switch, where it has one; None leaves it alone.
     ///
     /// # Errors
     /// `ModelError`: the template refuses the order of roles, fails, or leaves out a text.
-    pub fn render(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        thinking: Option<bool>,
+    ) -> Result<String, Error> {
         let folded = fold_system(messages);
-        let error = match self.render_whole(messages, tools) {
+        let error = match self.render_whole(messages, tools, thinking) {
             Ok(text) => return Ok(text),
             Err(error) => error,
         };
         match folded {
-            Some(folded) => self.render_whole(&folded, tools),
+            Some(folded) => self.render_whole(&folded, tools, thinking),
             None => Err(error),
         }
     }
 
-    fn render_whole(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
-        let text = self.render_once(messages, tools)?;
-        match self.ignored(messages, tools, &text) {
+    fn render_whole(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        thinking: Option<bool>,
+    ) -> Result<String, Error> {
+        let text = self.render_once(messages, tools, thinking)?;
+        match self.ignored(messages, tools, thinking, &text) {
             Some(message) => Err(left_out(message)),
             None => Ok(text),
         }
@@ -104,6 +115,7 @@ impl ChatTemplate {
         &self,
         messages: &'m [Message],
         tools: &[Value],
+        thinking: Option<bool>,
         text: &str,
     ) -> Option<&'m Message> {
         let is_ignored = |number: usize, message: &Message| {
@@ -112,13 +124,18 @@ impl ChatTemplate {
             }
             let mut others = messages.to_vec();
             others[number].content = OTHER_TEXT.into();
-            self.render_once(&others, tools).map_or(true, |other| other == text)
+            self.render_once(&others, tools, thinking).map_or(true, |other| other == text)
         };
         let mut numbered = messages.iter().enumerate();
         numbered.find(|(number, message)| is_ignored(*number, message)).map(|(_, message)| message)
     }
 
-    fn render_once(&self, messages: &[Message], tools: &[Value]) -> Result<String, Error> {
+    fn render_once(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        thinking: Option<bool>,
+    ) -> Result<String, Error> {
         let messages: Vec<_> = messages.iter().map(|each| given(&message_data(each))).collect();
         let none = minijinja::Value::from(());
         let tools = match tools {
@@ -128,6 +145,10 @@ impl ChatTemplate {
         let given = context! {
             messages, add_generation_prompt => true, tools, documents => none,
             bos_token => self.bos_token.as_str(), eos_token => self.eos_token.as_str(),
+        };
+        let given = match thinking {
+            Some(enable_thinking) => context! { enable_thinking, ..given },
+            None => given,
         };
         if let Ok(mut refusal) = self.refusal.lock() {
             *refusal = None;

@@ -12,6 +12,7 @@ mod openai_request;
 pub mod parameters;
 pub mod shape;
 pub mod stop_sequence_buffer;
+pub mod thinking;
 pub mod tool_calls;
 pub mod tool_form;
 pub mod tool_grammar;
