@@ -17,11 +17,15 @@ from the_edge_agent.value.value import json_text
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """``free``: an answer may also be words. ``call`` has braces for a tool's name."""
+    """``free``: an answer may also be words. ``more``: a call after the first.
+
+    ``call`` is what goes before and after arguments.
+    """
 
     held: str
     free: str
     calls: str
+    more: str
     call: tuple[str, str]
 
 
@@ -31,22 +35,26 @@ _RULES = {
         free="start: FREE | mark calls\n"
         "FREE: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/\n"
         'mark[suffix="<tool_call>"]: /(?s:.*)/',
-        calls=r'calls: call ("\n<tool_call>" call)*',
+        calls="calls: call MORE",
+        more=r'("\n<tool_call>" call)',
         call=(r'"\n{\"name\": \"NAME\", \"arguments\": "', r'"}\n</tool_call>"'),
     ),
     ToolForm.LLAMA3: _Rules(
         held="start: calls",
         free='start: FREE | calls\nFREE: /(?s:.*)/ & ~/(?s:\\s*\\{\\s*"name".*)/',
         calls="calls: call",
+        more="",
         call=(r'"{\"name\": \"NAME\", \"parameters\": "', '"}"'),
     ),
     ToolForm.JSON: _Rules(
         held="start: calls",
         free='start: FREE | calls\nFREE: /(?s:.*)/ & ~/(?s:\\s*\\{\\s*"tool_calls".*)/',
-        calls=r'calls: "{\"tool_calls\": [" call (", " call)* "]}"',
+        calls=r'calls: "{\"tool_calls\": [" call MORE "]}"',
+        more='(", " call)',
         call=(r'"{\"name\": \"NAME\", \"arguments\": "', '"}"'),
     ),
 }
+MOST_CALLS = 8  # of one answer: small models repeat themselves without end
 # JSON on one line, as models write it.
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _OTHER_KEYS = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
@@ -60,7 +68,8 @@ def grammar(form: ToolForm, request: ChatRequest) -> str | None:
     tools = [tool for tool in request.tools if choice in ("auto", "required", tool.name)]
     head, tail = rules.call
     names = [f"call_{number}" for number in range(len(tools))]
-    lines = [rules.free if choice == "auto" else rules.held, rules.calls]
+    more = f"{rules.more}{{0,{MOST_CALLS - 1}}}" if choice in ("auto", "required") else ""
+    lines = [rules.free if choice == "auto" else rules.held, rules.calls.replace("MORE", more)]
     lines += [f"call: {' | '.join(names)}"]
     for name, tool in zip(names, tools, strict=True):
         lines += [f"{name}: {head.replace('NAME', tool.name)} {name}_arguments {tail}"]

@@ -7,11 +7,13 @@ use super::tool_form::{offered, ToolForm};
 use crate::schema::held;
 use crate::value::{json, Map, Value};
 
-/// `free`: an answer may also be words. `call` is what goes before and after the arguments.
+/// `free`: an answer may also be words; `more`: a call after the first; `call` is what goes before
+/// and after the arguments.
 struct Rules {
     held: &'static str,
     free: &'static str,
     calls: &'static str,
+    more: &'static str,
     call: (&'static str, &'static str),
 }
 
@@ -20,21 +22,26 @@ const HERMES: Rules = Rules {
     free: "start: FREE | mark calls\n\
            FREE: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/\n\
            mark[suffix=\"<tool_call>\"]: /(?s:.*)/",
-    calls: r#"calls: call ("\n<tool_call>" call)*"#,
+    calls: "calls: call MORE",
+    more: r#"("\n<tool_call>" call)"#,
     call: (r#""\n{\"name\": \"NAME\", \"arguments\": ""#, r#""}\n</tool_call>""#),
 };
 const LLAMA3: Rules = Rules {
     held: "start: calls",
     free: "start: FREE | calls\nFREE: /(?s:.*)/ & ~/(?s:\\s*\\{\\s*\"name\".*)/",
     calls: "calls: call",
+    more: "",
     call: (r#""{\"name\": \"NAME\", \"parameters\": ""#, r#""}""#),
 };
 const JSON: Rules = Rules {
     held: "start: calls",
     free: "start: FREE | calls\nFREE: /(?s:.*)/ & ~/(?s:\\s*\\{\\s*\"tool_calls\".*)/",
-    calls: r#"calls: "{\"tool_calls\": [" call (", " call)* "]}""#,
+    calls: r#"calls: "{\"tool_calls\": [" call MORE "]}""#,
+    more: r#"(", " call)"#,
     call: (r#""{\"name\": \"NAME\", \"arguments\": ""#, r#""}""#),
 };
+/// Of one answer: small models repeat themselves without end.
+const MOST_CALLS: usize = 8;
 const OTHER_KEYS: [&str; 3] =
     ["additionalProperties", "patternProperties", "unevaluatedProperties"];
 
@@ -57,7 +64,11 @@ pub fn grammar(form: ToolForm, request: &ChatRequest) -> Option<String> {
     let free = request.tool_choice == ToolChoice::Auto;
     let names: Vec<String> = (0..tools.len()).map(|number| format!("call_{number}")).collect();
     let mut lines = vec![if free { rules.free } else { rules.held }.to_string()];
-    lines.push(rules.calls.into());
+    let more = match request.tool_choice {
+        ToolChoice::Named(_) => String::new(),
+        _ => format!("{}{{0,{}}}", rules.more, MOST_CALLS - 1),
+    };
+    lines.push(rules.calls.replace("MORE", &more));
     lines.push(format!("call: {}", names.join(" | ")));
     let (head, tail) = rules.call;
     for (name, tool) in names.iter().zip(tools) {
