@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Engine:
         self.name = name
         self._command = command
         self._program = program
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._heard = b""  # of the lines that it has begun
 
     def faults(self, case: Case, root: Path) -> list[str]:
         """Play a case in ``root`` and return what is not as it should be."""
@@ -121,11 +122,12 @@ class Engine:
 
     def _say(self, what: str, value: Any) -> None:
         if self._process is None or self._process.poll() is not None:
+            self._heard = b""
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                encoding="utf-8",
+                bufsize=0,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'python/src'}"},
             )
@@ -133,17 +135,18 @@ class Engine:
 
     def _write(self, value: dict[str, Any]) -> None:
         assert self._process and self._process.stdin
-        self._process.stdin.write(json.dumps(value) + "\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(json.dumps(value).encode() + b"\n")
 
     def _hear(self) -> dict[str, Any]:
         assert self._process and self._process.stdout
-        timer = threading.Timer(DEADLINE, self._process.kill)
-        timer.start()
-        line = self._process.stdout.readline()
-        timer.cancel()
-        if not line:
-            raise EngineEndedError(f"{self.name} ended with {self._process.wait()}")
+        while b"\n" not in self._heard:
+            if not select.select([self._process.stdout], [], [], DEADLINE)[0]:
+                self._process.kill()
+            part = os.read(self._process.stdout.fileno(), 1_000_000)
+            if not part:
+                raise EngineEndedError(f"{self.name} ended with {self._process.wait()}")
+            self._heard += part
+        line, _, self._heard = self._heard.partition(b"\n")
         heard: dict[str, Any] = json.loads(line)
         return heard
 
