@@ -11,6 +11,8 @@ Request = dict[str, Any]
 Reply = dict[str, Any]
 Answer = dict[str, Any]
 
+_OF_A_PAGE = ("prompt", "n_ctx", "held_to")  # what the engine in a page says besides
+
 
 class Models:
     """The models of a case, which note each request in ``outcome``."""
@@ -32,7 +34,7 @@ class Models:
 
     def chat(self, asked: Request) -> Answer:
         """Return pieces of an answer, and the whole reply or an error. ``reply`` is JSON."""
-        seen = {key: value for key, value in asked.items() if key not in ("prompt", "n_ctx")}
+        seen = {key: value for key, value in asked.items() if key not in _OF_A_PAGE}
         seen |= seen.pop("shape") or {}
         reply = self._next("local", {"backend": "local", **seen})
         if reply is None or "error" in reply:

@@ -14,8 +14,11 @@ use tea_core::llm::backend::{
     Backend, BackendName, ChatReply, ChatRequest, DecideReply, DecideRequest, EmbedReply,
     EmbedRequest, FinishReason, OnText, ToolCall,
 };
+use tea_core::llm::shape::Shape;
 use tea_core::llm::tool_calls;
 use tea_core::llm::tool_form::ToolForm;
+use tea_core::schema::check::pointer;
+use tea_core::schema::gbnf;
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
 use wasm_bindgen::closure::Closure;
@@ -30,6 +33,33 @@ pub struct PageModel {
     pub host: Host,
     /// The context that the file wants, in tokens.
     pub n_ctx: Option<u32>,
+}
+
+/// The fields of llama.cpp's server that hold an answer to a shape.
+fn held_to(shape: &Shape) -> Value {
+    let (key, value) = match shape {
+        Shape::JsonObject => ("json_schema", Value::record([("type", "object".into())])),
+        Shape::JsonSchema(schema) => ("json_schema", gbnf::schema(schema).unwrap_or(Value::Null)),
+        Shape::Choices(texts) => ("grammar", gbnf::choices(texts).into()),
+        // The registry refuses them.
+        Shape::Regex(_) | Shape::Lark(_) => return Value::Null,
+    };
+    Value::record([(key, value)])
+}
+
+/// What the model in a page cannot hold an answer to.
+fn refuse(request: &ChatRequest) -> Result<(), Error> {
+    let wrong = |what: String| Err(Error::new(Kind::Action, what));
+    match &request.shape {
+        Some(Shape::JsonSchema(schema)) => match gbnf::problem(schema) {
+            Some((path, message)) => wrong(format!("schema: {}: {message}", pointer(&path))),
+            None => Ok(()),
+        },
+        Some(Shape::Regex(_) | Shape::Lark(_)) => {
+            wrong("an answer cannot be held to a regex or a grammar in a page".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Pieces of an answer that have come and are not yet given on.
@@ -57,7 +87,10 @@ impl PageModel {
     fn request_data(&self, request: &ChatRequest) -> Value {
         let mut data = request.to_value();
         if let Value::Map(map) = &mut data {
-            Arc::make_mut(map).insert("n_ctx".into(), self.n_ctx());
+            let map = Arc::make_mut(map);
+            map.insert("n_ctx".into(), self.n_ctx());
+            let held_to = request.shape.as_ref().map_or(Value::Null, held_to);
+            map.insert("held_to".into(), held_to);
         }
         data
     }
@@ -67,6 +100,7 @@ impl PageModel {
         request: &ChatRequest,
         on_text: Option<OnText<'_>>,
     ) -> Result<ChatReply, Error> {
+        refuse(request)?;
         let asked = json::write(&self.request_data(request), None);
         let pieces = Rc::new(Pieces::default());
         let sink = pieces.clone();

@@ -167,6 +167,32 @@ nodes:
 `;
 
 describe('a loaded model', () => {
+  test('is held to a schema, a map and choices', async () => {
+    const page = await open();
+    await create(page);
+    const shaped = (shape: string): string =>
+      chat(shape).replace('temperature: 0', 'temperature: 1\n      seed: 3').replace('24', '80');
+    const schema = `schema:
+        type: object
+        additionalProperties: false
+        required: [capital, people, found, kind]
+        properties:
+          capital: {type: string, maxLength: 12}
+          people: {type: integer, minimum: 1, maximum: 99}
+          found: {type: string, format: date}
+          kind: {$ref: "#/$defs/kind"}
+        $defs: {kind: {type: ["null", string], maxLength: 4}}`;
+    const data = (await ask(page, shaped(schema))).data as Record<string, unknown>;
+    expect(Object.keys(data)).toEqual(['capital', 'people', 'found', 'kind']);
+    expect(data.people).toSatisfy((n: number) => Number.isInteger(n) && n >= 1 && n <= 99);
+    expect(data.found).toMatch(/^\d{4}-\d\d-\d\d$/);
+
+    const choices = `choices: ['say "a"', 'say "ab"']`;
+    expect((await ask(page, shaped(choices))).choice).toMatch(/^say "ab?"$/);
+    const pattern = String.raw`schema: {type: string, pattern: '^(no|yes)\.{2}$'}`;
+    expect((await ask(page, shaped(pattern))).data).toMatch(/^(no|yes)\.\.$/);
+  });
+
   test('streams, stops, counts and goes on as the other engines do', async () => {
     const page = await open();
     await create(page);

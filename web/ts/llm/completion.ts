@@ -87,6 +87,7 @@ function sampling(request: ChatRequest) {
     ...Object.fromEntries(names.map((name) => [name, request[name]])),
     samplers: SAMPLERS,
     seed: request.seed ?? ANY_SEED,
+    ...request.held_to,
     cache_prompt: true, // what a conversation has in common with its last turn is kept
     return_progress: true,
     timings_per_token: true,

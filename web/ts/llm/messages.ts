@@ -7,8 +7,8 @@ export interface ChatRequest extends Sampling {
   readonly prompt: string | null;
   readonly seed: number | null;
   readonly stop: readonly string[];
-  /** What the answer is held to: a key of a call with its value. */
-  readonly shape: Readonly<Record<string, unknown>> | null;
+  /** What the answer is held to, as fields of llama.cpp's server. */
+  readonly held_to: { readonly json_schema?: unknown; readonly grammar?: string } | null;
   readonly tools: readonly unknown[];
   readonly tool_choice: string;
   readonly thinking: boolean | null;

@@ -199,9 +199,8 @@ function offered({ tools, tool_choice }: ChatRequest): readonly unknown[] {
   return tool_choice === 'none' ? [] : tools;
 }
 
-function refuseWhatIsNotDone({ shape, thinking }: ChatRequest): void {
+function refuseWhatIsNotDone({ thinking }: ChatRequest): void {
   const asked = {
-    'hold an answer to a shape': shape !== null,
     'switch thinking': thinking !== null,
   };
   for (const [what, isAsked] of Object.entries(asked)) {

@@ -1,6 +1,7 @@
 //! JSON Schema (2020-12): the keywords that spec/schema.toml lists.
 
 pub mod check;
+pub mod gbnf;
 pub mod held;
 pub mod pattern;
 pub mod satisfiable;

@@ -52,6 +52,20 @@ pub fn search(pattern: &str) -> Result<String, String> {
     Ok(texts.join("|"))
 }
 
+/// A pattern that is bound to both ends, with groups as llama.cpp's grammars take them; None of any
+/// other.
+#[must_use]
+pub(super) fn for_gbnf(pattern: &str) -> Option<String> {
+    let mut reader = Reader::new(pattern);
+    reader.group = "(";
+    let branches = reader.read().ok()?;
+    if !branches.iter().all(|branch| branch.begins && branch.ends) {
+        return None;
+    }
+    let texts: Vec<String> = branches.into_iter().map(|branch| branch.text).collect();
+    Some(format!("^({})$", texts.join("|")))
+}
+
 /// One of several that a pattern chooses from.
 struct Branch {
     text: String,
@@ -71,11 +85,13 @@ enum Item {
 struct Reader {
     pattern: Vec<char>,
     at: usize,
+    /// How a group begins.
+    group: &'static str,
 }
 
 impl Reader {
     fn new(pattern: &str) -> Reader {
-        Reader { pattern: pattern.chars().collect(), at: 0 }
+        Reader { pattern: pattern.chars().collect(), at: 0, group: "(?:" }
     }
 
     fn read(mut self) -> Result<Vec<Branch>, String> {
@@ -157,7 +173,7 @@ impl Reader {
             }
             let size = size(&branches);
             let texts: Vec<String> = branches.into_iter().map(|branch| branch.text).collect();
-            return Ok((format!("(?:{})", texts.join("|")), size));
+            return Ok((format!("{}{})", self.group, texts.join("|")), size));
         }
         if self.takes("[") {
             return Ok((self.class()?, 1));
