@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from tasks.base.errors import CatalogError
-from tasks.spec.table import Command, Key, Option, Table
+from tasks.spec.table import Command, Key, Keyword, Option, Table
 
 _PART = re.compile(
     r"(<!-- generated: (?P<name>[a-z._-]+) -->\n).*?(<!-- end of generated -->\n)", re.DOTALL
@@ -31,7 +31,9 @@ def fill(name: str, text: str, table: Table) -> str:
 
 def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in lines)
+    return "".join(
+        f"| {' | '.join(row)} |\n".replace("|  |", "| |").replace("|  |", "| |") for row in lines
+    )
 
 
 def _keys(keys: Iterable[Key], prefix: str = "") -> str:
@@ -80,6 +82,23 @@ def _actions(table: Table) -> str:
     )
 
 
+def _keywords(table: Table) -> str:
+    """Which answers are held to which keyword; those that change nothing stand below."""
+
+    def is_plain(keyword: Keyword) -> bool:
+        return not keyword.message and keyword.takes in ("dialect", "text", "any", "list", "flag")
+
+    rows = (
+        (f"`{each.name}`", *("yes" if engine in each.held else "" for engine in ("local", "page")))
+        for each in table.keywords
+        if not is_plain(each)
+    )
+    others = ", ".join(f"`{each.name}`" for each in table.keywords if is_plain(each))
+    return _rows(("keyword", "held to in Python and Rust", "in a page"), rows) + (
+        f"\nThese change nothing: {others}.\n"
+    )
+
+
 def _filters(table: Table) -> str:
     return _rows(
         ("filter", "gives"), ((f"`{each.signature}`", each.help) for each in table.filters)
@@ -114,6 +133,8 @@ _PARTS: Mapping[str, Callable[[Table], str]] = {
     "settings": _settings,
     "error_handling": lambda table: _keys(table.levels["error_handling"].keys),
     "retry": lambda table: _keys(table.levels["retry"].keys),
+    "keywords": _keywords,
+    "formats": lambda table: ", ".join(f"`{name}`" for name in table.formats) + ".\n",
     "filters": _filters,
     "tests": _tests,
     "run": lambda table: _command(table, "run"),

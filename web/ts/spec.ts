@@ -29,4 +29,5 @@ export type ErrorType =
   | 'TemplateError'
   | 'FileError'
   | 'LimitError'
+  | 'SchemaError'
   | 'ActionError';

@@ -106,6 +106,10 @@ class LimitError(TeaError):
     """A limit is reached: too many node runs, loop passes, or too much text."""
 
 
+class SchemaError(TeaError):
+    """The input or the final state is not what the workflow's schema describes."""
+
+
 class ActionError(TeaError):
     """An action was given parameters that it cannot use, or failed in a way of its own."""
 

@@ -97,11 +97,13 @@ FILE = Level(
         "settings": ValueType("settings", "a map"),
         "nodes": ValueType("nodes", "a list of one or more"),
         "edges": ValueType("edges", "a list"),
+        "input_schema": ValueType("map", "a map"),
+        "output_schema": ValueType("map", "a map"),
         "data": ValueType("map", "a map"),
         "config": ValueType("config", "a map"),
     },
     {"observability": "", "endpoint": "", "metadata": ""},
-    frozenset({"imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
+    frozenset({"imports", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"}),
 )
 CONFIG = Level(
     "config",
@@ -516,7 +518,7 @@ KEYWORDS: Mapping[str, Keyword] = {
     "description": Keyword("text", frozenset({"local", "page"}), ""),
     "default": Keyword("any", frozenset({"local", "page"}), ""),
     "examples": Keyword("list", frozenset({"local", "page"}), ""),
-    "deprecated": Keyword("flag", frozenset(), ""),
+    "deprecated": Keyword("flag", frozenset({"local", "page"}), ""),
     "readOnly": Keyword("flag", frozenset({"local", "page"}), ""),
     "writeOnly": Keyword("flag", frozenset({"local", "page"}), ""),
     "type": Keyword("types", frozenset({"local", "page"}), "is not of the type {wanted}"),

@@ -77,6 +77,8 @@ pub enum Kind {
     Limit,
     /// An action was given parameters that it cannot use, or failed in a way of its own.
     Action,
+    /// The input or the final state is not what the workflow's schema describes.
+    Schema,
     /// The user stopped the run; nothing in a workflow handles that. Exit code 130.
     Interrupted,
 }
@@ -93,6 +95,7 @@ impl Kind {
             Kind::File => "FileError",
             Kind::Limit => "LimitError",
             Kind::Action => "ActionError",
+            Kind::Schema => "SchemaError",
             Kind::Interrupted => "Interrupted",
         }
     }

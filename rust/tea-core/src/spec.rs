@@ -249,11 +249,13 @@ pub const FILE: Level = Level {
         ("settings", ValueType { kind: Kind::Settings, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("nodes", ValueType { kind: Kind::Nodes, expected: "a list of one or more", least: None, most: None, above: None, words: &[] }),
         ("edges", ValueType { kind: Kind::Edges, expected: "a list", least: None, most: None, above: None, words: &[] }),
+        ("input_schema", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
+        ("output_schema", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("data", ValueType { kind: Kind::Map, expected: "a map", least: None, most: None, above: None, words: &[] }),
         ("config", ValueType { kind: Kind::Config, expected: "a map", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("metadata", "")],
-    unsupported: &["imports", "input_schema", "output_schema", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
+    unsupported: &["imports", "extends", "includes", "secrets", "tools", "triggers", "schedule", "memory", "checkpoint", "agents"],
 };
 
 /// The keys of config.
@@ -741,7 +743,7 @@ pub const KEYWORDS: &[Keyword] = &[
     Keyword { name: "description", takes: "text", held_locally: true, held_in_page: true, message: "" },
     Keyword { name: "default", takes: "any", held_locally: true, held_in_page: true, message: "" },
     Keyword { name: "examples", takes: "list", held_locally: true, held_in_page: true, message: "" },
-    Keyword { name: "deprecated", takes: "flag", held_locally: false, held_in_page: false, message: "" },
+    Keyword { name: "deprecated", takes: "flag", held_locally: true, held_in_page: true, message: "" },
     Keyword { name: "readOnly", takes: "flag", held_locally: true, held_in_page: true, message: "" },
     Keyword { name: "writeOnly", takes: "flag", held_locally: true, held_in_page: true, message: "" },
     Keyword { name: "type", takes: "types", held_locally: true, held_in_page: true, message: "is not of the type {wanted}" },

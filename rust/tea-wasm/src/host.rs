@@ -88,7 +88,7 @@ pub(crate) fn field(thrown: &JsValue, name: &str) -> String {
     Reflect::get(thrown, &name.into()).ok().and_then(|value| value.as_string()).unwrap_or_default()
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Model,
     Kind::Api,
     Kind::Timeout,
@@ -96,6 +96,7 @@ const KINDS: [Kind; 8] = [
     Kind::File,
     Kind::Limit,
     Kind::Action,
+    Kind::Schema,
     Kind::Interrupted,
 ];
 

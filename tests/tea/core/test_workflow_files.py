@@ -37,7 +37,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("2:10", "got 1.0"),
         ("3:14", "expected text"),
     ],
-    "imports: []\ninput_schema: {}\nconfig: {interrupt_before: [a]}\nnodes: [{name: a}]": [
+    "imports: []\nextends: {}\nconfig: {interrupt_before: [a]}\nnodes: [{name: a}]": [
         ("1:1", "is not supported here"),
         ("2:1", "is not supported here"),
         ("3:10", "is not supported here"),

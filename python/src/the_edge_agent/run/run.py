@@ -24,7 +24,7 @@ from the_edge_agent.run.code_actions import CodeActions
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import Template, render_map, render_tree
 from the_edge_agent.value.value import describe, to_data
-from the_edge_agent.workflow import code, retry, settings
+from the_edge_agent.workflow import code, io_schema, retry, settings
 from the_edge_agent.workflow.branches import CONCURRENCY, RESULTS, is_concurrency
 from the_edge_agent.workflow.model import (
     END,
@@ -122,8 +122,20 @@ class _Run:
         base = {"env": self._host.env, "variables": self._workflow.variables}
         self._settings |= settings.render(self._workflow.settings, base)
         self._masker = Masker(self._host.secrets, self._settings, self._host.env)
-        state: dict[str, Any] = self._clean({**self._workflow.initial_state, **given})
+        state: dict[str, Any] = self._clean(self._start(given))
         return state
+
+    def _start(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state at the start, once the input is what the workflow takes."""
+        state = {**self._workflow.initial_state, **given}
+        schema = self._workflow.input_schema
+        if schema is None:
+            return state
+        known = schema.get("properties", {})
+        taken = {key: value for key, value in state.items() if key in given or key in known}
+        taken = io_schema.with_defaults(schema, taken)
+        io_schema.refuse("input_schema", schema, taken)
+        return {**state, **taken}
 
     async def _walk(self, state: dict[str, Any]) -> None:
         try:
@@ -131,6 +143,11 @@ class _Run:
         except TeaError as error:
             raise self._failed(START, "", error) from error
         await self._follow(name, END, state)
+        if self._workflow.output_schema is not None:
+            try:
+                io_schema.refuse("output_schema", self._workflow.output_schema, state)
+            except TeaError as error:
+                raise self._failed(END, "", error) from error
 
     async def _follow(self, name: str, end: str, state: dict[str, Any]) -> None:
         """Run nodes from ``name`` on until ``end`` is next, or the run ends."""

@@ -9,6 +9,8 @@ from the_edge_agent.schema import check, pattern, satisfiable
 from the_edge_agent.schema.check import Problem, subschemas
 from the_edge_agent.spec import FORMATS, KEYWORDS
 
+# Another version of JSON Schema reads some keywords in another way.
+_LEFT_OUT = ("$schema", "$id", "deprecated")
 _HINT = "values are only checked against it; with backend: api it may stand here"
 
 
@@ -40,6 +42,8 @@ def for_decoding(schema: Any) -> Any:
         return schema
     written: dict[str, Any] = {}
     for key, value in schema.items():
+        if key in _LEFT_OUT:
+            continue
         match KEYWORDS[key].takes:
             case "schema":
                 written[key] = for_decoding(value)

@@ -12,10 +12,11 @@ from typing import Any
 from the_edge_agent import spec
 from the_edge_agent.actions.registry import Registry
 from the_edge_agent.errors import FileError, InvalidFile, Location
+from the_edge_agent.schema import check
 from the_edge_agent.suggest import nearest
 from the_edge_agent.template.template import SCOPES
 from the_edge_agent.value.value import describe
-from the_edge_agent.workflow import settings
+from the_edge_agent.workflow import io_schema, settings
 from the_edge_agent.workflow.condition import Condition
 from the_edge_agent.workflow.diagnostics import Diagnostics
 from the_edge_agent.workflow.model import (
@@ -34,7 +35,15 @@ from the_edge_agent.workflow.nodes import NodeReader
 from the_edge_agent.workflow.subgraphs import Source
 from the_edge_agent.workflow.transitions import read_condition
 from the_edge_agent.yaml import document
-from the_edge_agent.yaml.document import MappingNode, Scalar, SequenceNode, Value, plain, shown
+from the_edge_agent.yaml.document import (
+    MappingNode,
+    Scalar,
+    SequenceNode,
+    Value,
+    place_at,
+    plain,
+    shown,
+)
 
 Edges = dict[str, tuple[Rule, ...]]
 
@@ -98,6 +107,8 @@ def _read(
         description=_text(value, "description"),
         version=_text(value, "version"),
         initial_state=plain(initial_state) if initial_state else {},
+        input_schema=_schema(value, "input_schema", diagnostics),
+        output_schema=_schema(value, "output_schema", diagnostics),
         variables=variables,
         data=plain(data_table) if data_table else {},
         settings=tree,
@@ -112,6 +123,17 @@ def _read(
         _warn_unreachable(workflow, diagnostics)
     warnings = sorted(diagnostics.warnings, key=lambda warning: warning.place)
     return replace(workflow, warnings=tuple(warnings))
+
+
+def _schema(value: MappingNode, key: str, diagnostics: Diagnostics) -> dict[str, Any] | None:
+    table = diagnostics.table(value, key)
+    if table is None:
+        return None
+    schema, problems = io_schema.read(plain(table))
+    for path, message in problems:
+        place = place_at(table, path) or table.place
+        diagnostics.problem(place, f"{key}: {check.pointer(path)}: {message}")
+    return schema
 
 
 def _refuse_infinity(value: Value, diagnostics: Diagnostics) -> None:

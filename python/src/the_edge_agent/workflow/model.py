@@ -124,6 +124,8 @@ class Workflow:
     description: str | None
     version: str | None
     initial_state: dict[str, Any]
+    input_schema: dict[str, Any] | None
+    output_schema: dict[str, Any] | None
     variables: dict[str, Any]
     data: dict[str, Any]  # constants, too
     settings: dict[str, Any]

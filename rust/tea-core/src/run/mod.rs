@@ -18,6 +18,7 @@ use crate::run::events::Event;
 use crate::spec;
 use crate::template::Scope;
 use crate::value::{Map, Value};
+use crate::workflow::io_schema;
 use crate::workflow::model::{Node, Workflow, END, START};
 use crate::workflow::retry::{Mode, Policy, RetryOverrides};
 use crate::workflow::settings;
@@ -147,8 +148,7 @@ impl<'w> Run<'w> {
         let rendered = settings::render(&workflow.settings, &base);
         settings.extend(rendered.map_err(|error| hidden(&masker, error))?);
         let masker = Masker::new(&given.secrets, &settings, &environment);
-        let mut state = workflow.initial_state.clone();
-        state.extend(given.input);
+        let state = start(workflow, given.input).map_err(|error| hidden(&masker, error))?;
         let state = into_map(Value::map(state).to_data(Some(&*masker))?);
         let handling = settings.get("error_handling").and_then(Value::as_map);
         let handling = handling.into_iter().flatten();
@@ -184,7 +184,10 @@ impl<'w> Run<'w> {
     async fn walk(&self, state: &mut Map) -> Result<(), Fault> {
         let name = route::entry(self.workflow, &self.scope(state));
         let name = name.map_err(|error| Fault::Node(self.failed(START, "", error)))?;
-        self.follow(name.into(), END, state).await
+        self.follow(name.into(), END, state).await?;
+        let Some(schema) = &self.workflow.output_schema else { return Ok(()) };
+        let checked = io_schema::refuse("output_schema", schema, &Value::map(state.clone()));
+        checked.map_err(|error| Fault::Node(self.failed(END, "", error)))
     }
 
     /// The run of a subgraph as a part of this one, and its state at the start.
@@ -326,6 +329,26 @@ impl<'w> Run<'w> {
         let cause = hidden(&self.masker, error);
         Failure { node: node.into(), action: action.into(), cause, retry_count: 0 }
     }
+}
+
+/// The state at the start, once the input is what the workflow takes.
+fn start(workflow: &Workflow, input: Map) -> Result<Map, Error> {
+    let mut state = workflow.initial_state.clone();
+    let Some(schema) = &workflow.input_schema else {
+        state.extend(input);
+        return Ok(state);
+    };
+    let known = schema.as_map().and_then(|schema| schema.get("properties"));
+    let known = known.and_then(Value::as_map);
+    let is_taken =
+        |key: &str| input.contains_key(key) || known.is_some_and(|all| all.contains_key(key));
+    let mut taken = state.clone();
+    taken.extend(input.clone());
+    taken.retain(|key, _| is_taken(key));
+    let taken = io_schema::with_defaults(schema, &Value::map(taken));
+    io_schema::refuse("input_schema", schema, &taken)?;
+    state.extend(into_map(taken));
+    Ok(state)
 }
 
 /// The error with no secret in its message.

@@ -53,7 +53,8 @@ pub fn for_decoding(schema: &Value) -> Value {
     let mut written = Map::new();
     for (key, value) in map {
         let inner = match keyword(key).map_or("", |keyword| keyword.takes) {
-            "format" => continue,
+            "format" | "dialect" => continue,
+            _ if matches!(&**key, "$id" | "deprecated") => continue,
             "schema" => for_decoding(value),
             "schemas" => {
                 Value::list(value.as_list().unwrap_or_default().iter().map(for_decoding).collect())

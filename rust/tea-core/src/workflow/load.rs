@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use crate::actions::Registry;
 use crate::errors::{Error, InvalidFile, Kind, Location, Problem};
+use crate::schema::check::pointer;
 use crate::spec;
 use crate::suggest::nearest;
 use crate::template::SCOPES;
@@ -15,6 +16,7 @@ use crate::value::{Map, Value};
 use crate::workflow::condition::Condition;
 use crate::workflow::context::Context;
 use crate::workflow::diagnostics::Diagnostics;
+use crate::workflow::io_schema;
 use crate::workflow::model::{Body, Fork, Node, Rule, Step, Workflow, END, START};
 use crate::workflow::settings;
 use crate::workflow::subgraphs::{Load, Source, Unloadable};
@@ -114,6 +116,8 @@ fn read(
         description: text("description"),
         version: text("version"),
         initial_state,
+        input_schema: schema(table, "input_schema", diagnostics),
+        output_schema: schema(table, "output_schema", diagnostics),
         variables,
         data: constants,
         settings,
@@ -137,6 +141,18 @@ fn read(
     workflow.warnings = std::mem::take(&mut diagnostics.warnings);
     workflow.warnings.sort_by(|a, b| a.place.cmp(&b.place));
     Some(workflow)
+}
+
+/// The schema of `key`.
+fn schema(table: &Mapping, key: &str, diagnostics: &mut Diagnostics) -> Option<Value> {
+    let place = &table.get(key)?.place;
+    let table = diagnostics.table(table, key)?;
+    let (schema, problems) = io_schema::read(table.plain());
+    for (path, message) in problems {
+        let place = table.place_at(&path).unwrap_or(place);
+        diagnostics.problem(place, format!("{key}: {}: {message}", pointer(&path)), "");
+    }
+    Some(schema)
 }
 
 /// The map of `key`, which is JSON data.

@@ -4,6 +4,7 @@ pub(crate) mod branches;
 pub mod condition;
 pub(crate) mod context;
 pub(crate) mod diagnostics;
+pub(crate) mod io_schema;
 pub mod load;
 pub mod model;
 pub(crate) mod nodes;

@@ -157,6 +157,10 @@ pub struct Workflow {
     pub version: Option<String>,
     /// The state at the start.
     pub initial_state: Map,
+    /// What a run takes, as a JSON Schema.
+    pub input_schema: Option<Value>,
+    /// What a run gives, as a JSON Schema.
+    pub output_schema: Option<Value>,
     /// Constants.
     pub variables: Map,
     /// Constants, too.
