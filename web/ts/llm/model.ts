@@ -200,10 +200,6 @@ function offered({ tools, tool_choice }: ChatRequest): readonly unknown[] {
 }
 
 function refuseWhatIsNotDone({ thinking }: ChatRequest): void {
-  const asked = {
-    'switch thinking': thinking !== null,
-  };
-  for (const [what, isAsked] of Object.entries(asked)) {
-    if (isAsked) throw new Fault('ActionError', `the model in the page cannot ${what} yet`);
-  }
+  if (thinking !== null)
+    throw new Fault('ActionError', 'the model in the page cannot switch thinking yet');
 }
