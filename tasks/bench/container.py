@@ -300,10 +300,17 @@ def logged_rate(result: Timed, tokens: int = ANSWER_TOKENS) -> float:
     Raises:
         BenchFailed: the answer was shorter than asked for.
     """
-    found = re.search(rf"answer: {tokens} tokens, ([\d.]+) a second", result.stderr)
+    found = re.search(rf"answer: {tokens} tokens(?: \([^)]*\))?, ([\d.]+) a second", result.stderr)
     if found is None:
         raise BenchFailed(f"no answer of {tokens} tokens", hint=result.stderr[-200:])
     return float(found[1]) * (tokens - 1) / tokens
+
+
+def logged_answers(result: Timed) -> list[tuple[int, float]]:
+    """Tokens and seconds of each answer, as the program's log says."""
+    pattern = r"answer: (\d+) tokens(?: \([^)]*\))?, ([\d.]+) a second"
+    found = re.findall(pattern, result.stderr)
+    return [(int(tokens), int(tokens) / float(rate)) for tokens, rate in found if float(rate)]
 
 
 def cpu_backend(text: str) -> str:

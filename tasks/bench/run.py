@@ -18,7 +18,7 @@ from tasks.base import arguments, console
 from tasks.base.build_step import BuildStep, digest_of_files
 from tasks.base.errors import UnknownName, UsageError
 from tasks.base.paths import BUILD, DIST, DOCKER, ROOT
-from tasks.bench import builds, fetch, memory, pack, report, speed
+from tasks.bench import builds, fetch, memory, pack, report, shapes, speed
 from tasks.bench.container import Bench
 from tasks.bench.report import BenchRow, Figure, Goal
 from tasks.build import bundle
@@ -59,6 +59,7 @@ def size(bench: Bench) -> Iterator[BenchRow]:
 GROUPS: dict[str, Callable[[Bench], Iterator[BenchRow]]] = {
     "size": size,
     **speed.GROUPS,
+    "shapes": shapes.shapes,
     "memory": memory.memory,
     "pack": pack.bundled,
     "pack-large": pack.large,

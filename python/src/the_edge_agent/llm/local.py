@@ -219,12 +219,13 @@ class LocalBackend:
         if self._log is not None:
             computed = done.prompt_tokens - done.reused
             sampled = done.completion_tokens - done.fed - done.looked_up
-            kinds = f" ({sampled} sampled, {done.fed} fed, {done.looked_up} looked up)"
+            how = f" ({sampled} sampled, {done.fed} fed, {done.looked_up} looked up)"
+            how = how if sampled < done.completion_tokens else ""
             self._log(
                 f"prompt: {done.prompt_tokens} tokens, {done.reused} of them kept,"
                 f" {computed / done.prompt_seconds:.1f} a second; answer:"
-                f" {done.completion_tokens} tokens,"
-                f" {done.completion_tokens / done.answer_seconds:.1f} a second{kinds}\n"
+                f" {done.completion_tokens} tokens{how},"
+                f" {done.completion_tokens / done.answer_seconds:.1f} a second\n"
             )
 
     def _embed(self, texts: tuple[str, ...]) -> tuple[tuple[tuple[float, ...], ...], int]:
