@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -107,12 +108,13 @@ def test_an_invalid_file_is_exit_code_2_with_every_problem(tmp_path: Path) -> No
     assert any(line.startswith("w.yaml:4:") and "nme" in line for line in lines)
 
 
-def test_a_failed_workflow_is_exit_code_1_and_writes_nothing(tmp_path: Path) -> None:
-    (tmp_path / "out.json").write_text("before")
+def test_a_failed_workflow_is_exit_code_1_and_keeps_its_state(tmp_path: Path) -> None:
     done = tea(tmp_path, "run", write(tmp_path, FAILS), "-i", '{"zero": 0}', "-o", "out.json")
     assert (done.returncode, done.stdout) == (1, b"")
     assert "node divide" in done.stderr.decode()
-    assert (tmp_path / "out.json").read_text() == "before"
+    state = json.loads((tmp_path / "out.json").read_text())
+    assert state["zero"] == 0
+    assert state["__error__"]["node"] == "divide"
 
 
 def test_the_state_goes_to_a_file_whole(tmp_path: Path) -> None:
@@ -282,3 +284,29 @@ def test_validate_can_answer_in_json(tmp_path: Path) -> None:
     assert (done.returncode, first["valid"], second["valid"]) == (2, False, True)
     assert second == {"file": "good.yaml", "valid": True, "problems": []}
     assert {"line", "column", "severity", "message", "hint"} == set(first["problems"][0])
+
+
+def test_branches_ask_an_api_at_the_same_time(tmp_path: Path, api: Api) -> None:
+    together = threading.Barrier(3)  # broken where one request waits for another's answer
+
+    def meet(handler: Handler) -> None:
+        together.wait(timeout=10)
+        answer(chat("yes"))(handler)
+
+    api.scripts = [meet]
+    file = write(
+        tmp_path,
+        f"""\
+settings: {{llm: {{backend: api, api_base: "{api.url}", model: m}}}}
+nodes:
+  - name: each
+    type: dynamic_parallel
+    items: [a, b, c]
+    max_concurrency: 3
+    action: {{uses: llm.call, with: {{prompt: "{{{{ item }}}}"}}, output: said}}
+""",
+    )
+    done = tea(tmp_path, "run", file)
+    results = json.loads(done.stdout)["parallel_results"]
+    assert [result["state"]["item"] for result in results] == ["a", "b", "c"]
+    assert [result["state"]["said"]["content"] for result in results] == ["yes"] * 3

@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use rustix::termios::{tcgetattr, tcsetattr, OptionalActions};
 
@@ -99,6 +100,9 @@ impl Wake for Unpark {
     }
 }
 
+/// How long a Ctrl-C and a time that runs out may go unnoticed.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The result of `work`. This thread sleeps while another one computes for it.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
@@ -108,6 +112,6 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
         if let Poll::Ready(result) = work.as_mut().poll(&mut context) {
             return result;
         }
-        thread::park();
+        thread::park_timeout(LOOK);
     }
 }

@@ -118,7 +118,7 @@ impl Host for Terminal {
     }
 
     fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
-        Box::pin(async move { http::sleep(seconds) })
+        Box::pin(http::sleep(seconds))
     }
 
     fn random(&self) -> f64 {

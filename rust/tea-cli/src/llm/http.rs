@@ -1,12 +1,14 @@
-//! The network of the API backend: one request at a time, each in a thread of its own, so that
-//! time that runs out and Ctrl-C end it wherever it is.
+//! The network of the API backend: each request in a thread of its own, so that several can be
+//! under way, and time that runs out and Ctrl-C end them wherever they are.
 
 use std::env;
 use std::fs;
+use std::future::poll_fn;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,8 +27,6 @@ use crate::random;
 use crate::stop;
 
 const CHUNK: usize = 16 * 1024;
-/// How long a Ctrl-C may go unnoticed.
-const LOOK: Duration = Duration::from_millis(50);
 /// Longer waits are not waited for: a thousand years.
 const LONGEST: f64 = 3e10;
 
@@ -39,11 +39,11 @@ impl Http for UreqHttp {
         request: HttpRequest,
         seconds: f64,
     ) -> LocalFuture<'_, Result<Box<dyn HttpResponse>, HttpError>> {
-        Box::pin(async move { Ok(Box::new(Response::wait_for(request, seconds)?) as _) })
+        Box::pin(async move { Ok(Box::new(Response::wait_for(request, seconds).await?) as _) })
     }
 
     fn sleep(&self, seconds: f64) -> LocalFuture<'_, ()> {
-        Box::pin(async move { sleep(seconds) })
+        Box::pin(sleep(seconds))
     }
 
     fn now(&self) -> f64 {
@@ -98,15 +98,13 @@ impl Backend for Stoppable {
 }
 
 /// Wait, or until a stop is asked for.
-pub fn sleep(seconds: f64) {
+pub async fn sleep(seconds: f64) {
     let deadline = Instant::now() + duration(seconds);
-    while !stop::is_requested() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(LOOK));
-    }
+    poll_fn(|_| match stop::is_requested() || Instant::now() >= deadline {
+        true => Poll::Ready(()),
+        false => Poll::Pending, // block_on looks again by itself
+    })
+    .await;
 }
 
 fn duration(seconds: f64) -> Duration {
@@ -121,49 +119,85 @@ enum Part {
     Failed(HttpError),
 }
 
-struct Response {
-    head: http::response::Parts,
+/// Wakes whoever waits for the next part.
+type SharedWaker = Arc<Mutex<Option<Waker>>>;
+
+/// The thread's end of a response.
+struct Sender {
+    parts: SyncSender<Part>,
+    waker: SharedWaker,
+}
+
+impl Sender {
+    /// Whether there is still somebody who listens.
+    fn send(&self, part: Part) -> bool {
+        let is_sent = self.parts.send(part).is_ok();
+        if let Some(waker) = self.waker.lock().ok().and_then(|mut waker| waker.take()) {
+            waker.wake();
+        }
+        is_sent
+    }
+}
+
+/// The other end.
+struct Parts {
     parts: Receiver<Part>,
+    waker: SharedWaker,
     deadline: Instant,
 }
 
+struct Response {
+    head: http::response::Parts,
+    parts: Parts,
+}
+
 impl Response {
-    fn wait_for(request: HttpRequest, seconds: f64) -> Result<Response, HttpError> {
+    async fn wait_for(request: HttpRequest, seconds: f64) -> Result<Response, HttpError> {
         let deadline = Instant::now() + duration(seconds);
         let (sender, parts) = mpsc::sync_channel(16);
+        let waker = SharedWaker::default();
+        let sender = Sender { parts: sender, waker: waker.clone() };
         let started = thread::Builder::new().name("http".into()).spawn(move || {
             let sent = send(request, &sender);
             // Nobody listens any more when the time was over.
-            let _ = sender.send(sent.map_or_else(Part::Failed, |()| Part::End));
+            sender.send(sent.map_or_else(Part::Failed, |()| Part::End));
         });
         started.map_err(|error| HttpError::Invalid(error.to_string()))?;
-        match next(&parts, deadline)? {
-            Part::Head(head) => Ok(Response { head, parts, deadline }),
+        let mut parts = Parts { parts, waker, deadline };
+        match parts.next().await? {
+            Part::Head(head) => Ok(Response { head, parts }),
             Part::Failed(error) => Err(error),
             Part::Chunk(_) | Part::End => Err(HttpError::Invalid("no response".into())),
         }
     }
 }
 
-/// The next part of a response, before `deadline`.
-fn next(parts: &Receiver<Part>, deadline: Instant) -> Result<Part, HttpError> {
-    stop::cancellable(|| loop {
-        // First, for there may always be another part.
-        if stop::is_requested() {
-            return Err(HttpError::Invalid("stopped".into()));
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(HttpError::TimedOut);
-        }
-        match parts.recv_timeout(left.min(LOOK)) {
-            Ok(part) => return Ok(part),
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(HttpError::Connection("the connection was lost".into()));
+impl Parts {
+    /// The next part of a response, before the deadline.
+    async fn next(&mut self) -> Result<Part, HttpError> {
+        let _guard = stop::cancel_guard();
+        poll_fn(|context| {
+            // First, for there may always be another part.
+            if stop::is_requested() {
+                return Poll::Ready(Err(HttpError::Invalid("stopped".into())));
             }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    })
+            if Instant::now() >= self.deadline {
+                return Poll::Ready(Err(HttpError::TimedOut));
+            }
+            if let Ok(mut waker) = self.waker.lock() {
+                *waker = Some(context.waker().clone());
+            }
+            match self.parts.try_recv() {
+                Ok(part) => Poll::Ready(Ok(part)),
+                Err(TryRecvError::Disconnected) => {
+                    let lost = "the connection was lost";
+                    Poll::Ready(Err(HttpError::Connection(lost.into())))
+                }
+                Err(TryRecvError::Empty) => Poll::Pending,
+            }
+        })
+        .await
+    }
 }
 
 impl HttpResponse for Response {
@@ -181,7 +215,7 @@ impl HttpResponse for Response {
 
     fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, HttpError>> {
         Box::pin(async move {
-            match next(&self.parts, self.deadline)? {
+            match self.parts.next().await? {
                 Part::Chunk(data) => Ok(Some(data)),
                 Part::Failed(error) => Err(error),
                 Part::Head(_) | Part::End => Ok(None),
@@ -191,7 +225,7 @@ impl HttpResponse for Response {
 }
 
 /// Send the request, and its response part by part until nobody listens.
-fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError> {
+fn send(request: HttpRequest, parts: &Sender) -> Result<(), HttpError> {
     let address = proxy_for(&request.url, |name| env::var(name).ok());
     let address = address.map_err(HttpError::Invalid)?;
     let proxy = address.as_deref().map(Proxy::new).transpose();
@@ -214,7 +248,7 @@ fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError>
     }
     let response = post.send(&request.body).map_err(|error| through(cause(&error), &address))?;
     let (head, body): (_, Body) = response.into_parts();
-    if parts.send(Part::Head(head)).is_err() {
+    if !parts.send(Part::Head(head)) {
         return Ok(());
     }
     let mut reader = body.into_reader();
@@ -223,7 +257,7 @@ fn send(request: HttpRequest, parts: &SyncSender<Part>) -> Result<(), HttpError>
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => {
-                if parts.send(Part::Chunk(buffer[..count].to_vec())).is_err() {
+                if !parts.send(Part::Chunk(buffer[..count].to_vec())) {
                     return Ok(());
                 }
             }
