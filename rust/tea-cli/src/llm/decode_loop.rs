@@ -243,7 +243,6 @@ impl Worker {
         let Some(mut cache) = self.cache.take() else { return };
         self.end_unwanted(&mut cache);
         self.admit(&mut cache);
-        self.take_matchers(&mut cache, self.live.len(), false);
         if !self.live.is_empty() {
             self.step(&mut cache);
         }
@@ -304,22 +303,9 @@ impl Worker {
         }
     }
 
-    /// Give the first `count` answers the matchers that are ready; `wait` until they are.
-    fn take_matchers(&mut self, cache: &mut Cache, count: usize, wait: bool) {
-        for number in (0..count).rev() {
-            let taken = self.live[number].take_matcher(wait);
-            if taken.is_err() || self.live[number].has_ended() {
-                self.end(cache, number, taken.err());
-            }
-        }
-    }
-
     /// Compute what each sequence needs next, at most a batch, and sample where it is due.
     fn step(&mut self, cache: &mut Cache) {
         let parts = self.fill(cache);
-        if parts.is_empty() {
-            return self.take_matchers(cache, 1, true);
-        }
         self.choose_threads(cache);
         let code = cache.context.decode(&mut self.batch);
         if code != 0 {

@@ -1,6 +1,6 @@
 //! What holds an answer to its shape, token by token: llguidance on the model's own vocabulary.
 
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -189,21 +189,13 @@ impl Matchers {
 pub struct PendingMatcher(Receiver<Result<Matcher, Error>>);
 
 impl PendingMatcher {
-    /// The matcher, or None while it is not ready. With `wait` it is waited for.
-    #[must_use]
-    pub fn poll(&self, wait: bool) -> Option<Result<Matcher, Error>> {
-        let received = if wait {
-            self.0.recv().map_err(|_| TryRecvError::Disconnected)
-        } else {
-            self.0.try_recv()
-        };
-        match received {
-            Ok(made) => Some(made),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
-                Some(Err(Error::new(Kind::Action, "the shape cannot be read")))
-            }
-        }
+    /// The matcher, once it is ready.
+    ///
+    /// # Errors
+    /// `ActionError`: no answer can be held to the shape.
+    pub fn wait(self) -> Result<Matcher, Error> {
+        let made = self.0.recv();
+        made.unwrap_or_else(|_| Err(Error::new(Kind::Action, "the shape cannot be read")))
     }
 }
 

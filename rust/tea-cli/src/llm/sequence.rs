@@ -174,28 +174,10 @@ impl Sequence {
         self.question.seed.is_none()
     }
 
-    /// Take the matcher, when it is ready; `wait` until it is.
-    ///
-    /// # Errors
-    /// `ActionError`: no answer can be held to the shape.
-    pub fn take_matcher(&mut self, wait: bool) -> Result<(), Error> {
-        let Some(pending) = &self.question.matcher else { return Ok(()) };
-        if let Some(made) = pending.poll(wait) {
-            self.question.matcher = None;
-            self.matcher = Some(made?);
-            if !self.thoughts.as_ref().is_some_and(Thoughts::may_go_on) {
-                self.feed_forced()?;
-            }
-        }
-        Ok(())
-    }
-
     /// The tokens to compute after the first `length`, at most `room`, and how many of their rows
     /// are to give logits.
     pub fn todo(&mut self, length: usize, room: usize) -> (Vec<Token>, usize) {
-        // The last token waits for the matcher, which chooses with its result.
-        let ready = self.tokens.len() - usize::from(self.question.matcher.is_some());
-        let end = ready.min(length.saturating_add(room));
+        let end = self.tokens.len().min(length.saturating_add(room));
         let mut tokens = self.tokens.get(length..end).unwrap_or_default().to_vec();
         if length + tokens.len() < self.tokens.len() {
             return (tokens, 0);
@@ -252,17 +234,15 @@ impl Sequence {
         let damaged = || Error::new(Kind::Model, "the model computes no numbers: it is damaged");
         let logits = cache.context.logits(row).ok_or_else(damaged)?;
         self.sampler.penalize(logits);
-        let may_think = self.thoughts.as_ref().is_some_and(Thoughts::may_go_on);
-        if self.matcher.is_some() && may_think {
-            let token = self.sampler.sample(logits, |_| true).ok_or_else(damaged)?;
-            if self.thinks_with(token) {
-                self.push(token);
-                return Ok(());
+        if self.question.matcher.is_some() {
+            if self.thoughts.as_ref().is_some_and(Thoughts::may_go_on) {
+                let token = self.sampler.sample(logits, |_| true).ok_or_else(damaged)?;
+                if self.thinks_with(token) {
+                    self.push(token);
+                    return Ok(());
+                }
             }
-            // The answer itself begins here.
-            let known = self.tokens.len();
-            self.feed_forced()?;
-            if self.has_ended() || self.tokens.len() > known {
+            if self.begin_held()? {
                 return Ok(());
             }
         }
@@ -276,6 +256,16 @@ impl Sequence {
         }
         self.push(token);
         self.feed_forced()
+    }
+
+    /// Begin the part of the answer that the shape holds; returns whether that chose tokens.
+    fn begin_held(&mut self) -> Result<bool, Error> {
+        let known = self.tokens.len();
+        if let Some(pending) = self.question.matcher.take() {
+            self.matcher = Some(pending.wait()?);
+            self.feed_forced()?;
+        }
+        Ok(self.has_ended() || self.tokens.len() > known)
     }
 
     /// Whether `token` is a thought, which no shape holds; else the held answer begins. The end of
