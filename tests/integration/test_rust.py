@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tasks import catalog, images
 from tasks.base.paths import BUILD, ROOT
@@ -77,6 +78,29 @@ def test_both_bundles_give_the_same_tokens_for_the_same_seed(
     ours = answers(rust, temperature)
     assert len({each["content"] for each in ours.values()}) >= len(PROMPTS) - 2
     assert ours == answers(clean, temperature)
+
+
+def shapes(count: int) -> bytes:
+    """A workflow that asks for data of the first schemas; an answer that is cut is an error."""
+    cases = yaml.safe_load((ROOT / "tests/shapes/schemas.yaml").read_text("utf-8"))
+    nodes = []
+    for seed, (name, case) in enumerate(list(cases.items())[:count]):
+        call = {"prompt": case["prompt"], "schema": case["schema"], "seed": seed}
+        call |= {"temperature": 1, "max_tokens": 128}
+        node = {"name": name, "uses": "llm.call", "with": call, "output": name}
+        nodes.append({**node, "on_error": {"mode": "graceful"}})
+    return json.dumps({"nodes": nodes}).encode()
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(40, marks=pytest.mark.large)])
+def test_both_bundles_give_the_same_data_for_the_same_seed(
+    clean: Stranger, rust: Stranger, count: int
+) -> None:
+    ours, theirs = (each.tea("run", "-", stdin=shapes(count)) for each in (rust, clean))
+    assert ours.exit_code == 0, ours.stderr.decode()
+    found = json.loads(ours.stdout)
+    assert sum("data" in answer for answer in found.values()) >= 0.9 * count
+    assert found == json.loads(theirs.stdout)
 
 
 def test_rust_bundle_says_its_implementation_and_backend(rust: Stranger) -> None:
@@ -160,4 +184,4 @@ def test_the_decode_loop_is_right_with_a_model(engine: Engine, model: StoredMode
 
 def test_rust_bundle_costs_little_beside_its_model(rust_bundle: Path) -> None:
     record = json.loads(rust_bundle.with_suffix(".json").read_text())
-    assert record["size_without_model"] <= 12e6
+    assert record["size_without_model"] <= 13.5e6
