@@ -12,6 +12,7 @@ from the_edge_agent.template.template import (
     has_template,
 )
 from the_edge_agent.value.value import describe
+from the_edge_agent.workflow import code
 from the_edge_agent.workflow.model import (
     EachBody,
     Rule,
@@ -27,7 +28,7 @@ from the_edge_agent.yaml.document import (
     plain,
 )
 
-RESULTS = "parallel_results"
+RESULTS = code.RESULTS
 CONCURRENCY = spec.NODE.known["max_concurrency"].expected
 
 

@@ -31,6 +31,7 @@ _MARK = re.compile(r"\s*(?:--\s*(lua)\b|%\s*(prolog)\b)", re.IGNORECASE)
 # What Python never has, at the beginning of a line or at its end.
 _LUA = re.compile(r"^\s*(?:local\s+\w|function\s+\w|--)|\b(?:then|do)\s*$|^\s*end\b", re.MULTILINE)
 _PROLOG = re.compile(r":-|^\s*%|\)\s*\.\s*$", re.MULTILINE)
+RESULTS = "parallel_results"  # a name of its own, as the original has it
 _FUNCTION = "_tea_run"
 _FILE = "<run>"
 
@@ -170,6 +171,8 @@ def run(
         module = parse(source)
         code = _compiled(module)
         names: dict[str, Any] = {"__name__": "run", **_AT_HAND}
+        results = {key: value for key, value in given["state"].items() if key == RESULTS}
+        names.update(results)
         with contextlib.redirect_stdout(sys.stderr):
             if is_function_body(module):
                 exec(code, names)  # noqa: S102 - running the author's code is what it is for
@@ -177,7 +180,7 @@ def run(
             else:
                 names.update(given)
                 exec(code, names)  # noqa: S102
-                result = _new_names(names, given)
+                result = _new_names(names, {**given, **results})
     except TeaError:
         raise  # of an action that the code has called
     except (Exception, SystemExit) as error:
