@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import stat
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -52,17 +50,12 @@ def _question(prompt: str | None) -> str:
     """Return what to ask: the prompt, a blank line and what is piped in, or either alone."""
     asked = None if prompt in (None, values.STDIN) else values.as_typed(prompt)
     parts = [] if asked is None else [asked]
-    if asked is None or _is_piped():
+    if asked is None or values.is_piped():
         parts.append(values.read_text(values.STDIN, MAX_PROMPT))
     text = "\n\n".join(part.rstrip("\n") for part in parts if part.strip())
     if not text:
         raise UsageError("there is no question", hint='try: tea chat "Why is the sky blue?"')
     return text
-
-
-def _is_piped() -> bool:
-    """Return whether standard input is a file or a pipe, and no terminal or other device."""
-    return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
 
 
 def _backend(options: Namespace, settings: Mapping[str, Any]) -> Backend:

@@ -42,6 +42,9 @@ def run_command(options: Namespace) -> int:
     if not options.quiet:
         for warning in workflow.warnings:
             streams.say(f"{warning.place}: warning: {warning.message}")
+    key = workflow.stdin_key
+    if key and key not in given and options.file != values.STDIN and values.is_piped():
+        given[key] = values.read_text(values.STDIN)
     streams.keep_stdout()
     signals.shield_system()
     try:

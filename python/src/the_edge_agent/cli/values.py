@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +32,11 @@ def read_text(name: str, limit: int = -1) -> str:
         raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{shown} is not UTF-8: byte {error.start} does not fit") from error
+
+
+def is_piped() -> bool:
+    """Return whether standard input is a file or a pipe, and no terminal or other device."""
+    return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
 
 
 def as_typed(text: str) -> str:

@@ -32,7 +32,7 @@ _LENGTHS = {
 }
 _KEYS = (
     "type", "required", "default", "description", "min", "max", "min_length", "max_length",
-    "pattern", "choices", "properties", "items",
+    "pattern", "choices", "properties", "items", "stdin",
 )  # fmt: skip
 
 
@@ -53,6 +53,16 @@ def read(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
             found = [(path, text) for path, text in check.problems(schema)]
             problems = [((), f"{check.pointer(path)}: {text}") for path, text in found]
     return schema, problems or list(satisfiable.problems(schema))
+
+
+def of_stdin(given: Mapping[str, Any]) -> str | None:
+    """Return the key of the short form that standard input is read into."""
+    keys = (
+        ()
+        if is_schema(given)
+        else (key for key, field in given.items() if isinstance(field, dict) and field.get("stdin"))
+    )
+    return next(iter(keys), None)
 
 
 def with_defaults(schema: Any, value: Any) -> Any:
@@ -81,6 +91,8 @@ def _map(given: Mapping[str, Any], path: Path, problems: list[Problem]) -> dict[
     required = []
     for name, field in given.items():
         schema["properties"][name] = _field(field, (*path, name), problems)
+        if isinstance(field, dict) and field.get("stdin") is True and of_stdin(given) != name:
+            problems.append(((*path, name, "stdin"), "another key is read from standard input"))
         if isinstance(field, dict) and field.get("required") is True:
             required.append(name)
     return schema | ({"required": required} if required else {})
@@ -114,7 +126,10 @@ def _wrong(field: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     kind = field.get("type", "any")
     if not isinstance(kind, str) or kind not in _TYPES:
         yield (*path, "type"), f"expected one of {', '.join(_TYPES)}"
-    if not isinstance(field.get("required", False), bool):
-        yield (*path, "required"), "expected true or false"
+    for key in ("required", "stdin"):
+        if not isinstance(field.get(key, False), bool):
+            yield (*path, key), "expected true or false"
+    if field.get("stdin") is True and (len(path) > 1 or _TYPES.get(str(kind)) != "string"):
+        yield (*path, "stdin"), "only one text of the input is read from standard input"
     if "properties" in field and not isinstance(field["properties"], dict):
         yield (*path, "properties"), "expected a map"

@@ -109,6 +109,7 @@ def _read(
         initial_state=plain(initial_state) if initial_state else {},
         input_schema=_schema(value, "input_schema", diagnostics),
         output_schema=_schema(value, "output_schema", diagnostics),
+        stdin_key=_stdin_key(value),
         variables=variables,
         data=plain(data_table) if data_table else {},
         settings=tree,
@@ -123,6 +124,11 @@ def _read(
         _warn_unreachable(workflow, diagnostics)
     warnings = sorted(diagnostics.warnings, key=lambda warning: warning.place)
     return replace(workflow, warnings=tuple(warnings))
+
+
+def _stdin_key(value: MappingNode) -> str | None:
+    table = value.get("input_schema")
+    return io_schema.of_stdin(plain(table)) if isinstance(table, MappingNode) else None
 
 
 def _schema(value: MappingNode, key: str, diagnostics: Diagnostics) -> dict[str, Any] | None:

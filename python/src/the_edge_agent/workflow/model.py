@@ -126,6 +126,7 @@ class Workflow:
     initial_state: dict[str, Any]
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
+    stdin_key: str | None  # of the input, what a command reads from standard input
     variables: dict[str, Any]
     data: dict[str, Any]  # constants, too
     settings: dict[str, Any]

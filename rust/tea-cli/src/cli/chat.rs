@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::rc::Rc;
 
 use rustyline::error::ReadlineError;
@@ -57,7 +55,7 @@ pub fn chat_command(options: &ChatOptions) -> Result<u8, Failure> {
 fn question(prompt: Option<&str>) -> Result<String, Failure> {
     let asked = prompt.filter(|text| *text != values::STDIN);
     let piped = match asked {
-        Some(_) if !is_piped() => None,
+        Some(_) if !values::is_piped() => None,
         _ => Some(values::read_start(values::STDIN.as_ref(), Some(MAX_PROMPT))?),
     };
     let parts = asked.into_iter().chain(piped.as_deref());
@@ -70,11 +68,6 @@ fn question(prompt: Option<&str>) -> Result<String, Failure> {
         return Err(Failure::Usage("there is no question".into(), hint.into()));
     }
     Ok(parts.join("\n\n"))
-}
-
-/// Whether standard input is a file or a pipe, and no terminal or other device.
-fn is_piped() -> bool {
-    Path::new("/proc/self/fd/0").metadata().is_ok_and(|facts| !facts.file_type().is_char_device())
 }
 
 /// The options as `settings.llm` would have them, checked.

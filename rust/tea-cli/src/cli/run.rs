@@ -32,7 +32,7 @@ const EXIT_FAILED: u8 = 1;
 /// Anything that is wrong. Of a run that fails `-o` gets the state it has reached.
 pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     let env = Rc::new(values::environment());
-    let input = values::json_map("--input", options.input.as_deref())?;
+    let mut input = values::json_map("--input", options.input.as_deref())?;
     let prefix = options.secrets_env.as_deref();
     let secrets = values::secrets(options.secrets.as_deref(), prefix, &env)?;
     let conditions: Result<Vec<_>, _> =
@@ -56,6 +56,12 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
     }
     let heartbeat = options.heartbeat.then(Instant::now);
     let host = Terminal { stream: options.stream, verbose: options.model.verbose, heartbeat };
+    if let Some(key) = workflow.stdin_key.as_ref().filter(|key| !input.contains_key(&***key)) {
+        if options.file != values::STDIN && values::is_piped() {
+            let text = values::read_text(values::STDIN.as_ref())?;
+            input.insert(key.clone(), text.into());
+        }
+    }
     let given = RunInput { input, env: (*env).clone(), secrets: Value::map(secrets) };
     let mut state = Map::new();
     let ended = block_on(run_on(&workflow, given, &actions, &host, &mut state));

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tea_core::value::json;
@@ -98,4 +100,9 @@ pub fn secrets(option: Option<&OsStr>, prefix: Option<&str>, env: &Map) -> Resul
 pub fn environment() -> Map {
     let text = |part: OsString| part.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name).into(), text(value).into())).collect()
+}
+
+/// Whether standard input is a file or a pipe, and no terminal or other device.
+pub fn is_piped() -> bool {
+    Path::new("/proc/self/fd/0").metadata().is_ok_and(|facts| !facts.file_type().is_char_device())
 }

@@ -28,7 +28,7 @@ const TYPES: [(&str, &str); 14] = [
     ("object", "object"),
     ("any", ""),
 ];
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "type",
     "required",
     "default",
@@ -41,6 +41,7 @@ const KEYS: [&str; 12] = [
     "choices",
     "properties",
     "items",
+    "stdin",
 ];
 /// Errors of a value that are shown.
 const SHOWN: usize = 5;
@@ -75,6 +76,15 @@ pub(crate) fn read(given: Map) -> (Value, Vec<Problem>) {
         problems.extend(satisfiable::problem(&schema));
     }
     (schema, problems)
+}
+
+/// The key of the short form that standard input is read into.
+pub(crate) fn of_stdin(given: &Map) -> Option<Arc<str>> {
+    let is_read = |field: &Value| {
+        field.as_map().and_then(|field| field.get("stdin")).is_some_and(Value::is_true)
+    };
+    let found = given.iter().find(|(_, field)| is_read(field));
+    found.filter(|_| !is_schema(given)).map(|(key, _)| key.clone())
 }
 
 /// The value with the defaults of those keys that it lacks, at any depth.
@@ -119,10 +129,13 @@ fn below(path: &[Arc<str>], key: &str) -> Path {
 fn map(given: &Map, path: &[Arc<str>], problems: &mut Vec<Problem>) -> Map {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for (name, given) in given {
-        properties.insert(name.clone(), field(given, &below(path, name), problems));
-        let flag = given.as_map().and_then(|field| field.get("required"));
-        if flag.and_then(Value::as_bool) == Some(true) {
+    for (name, value) in given {
+        properties.insert(name.clone(), field(value, &below(path, name), problems));
+        if flag(value, "stdin") && of_stdin(given).as_ref() != Some(name) {
+            let place = below(&below(path, name), "stdin");
+            problems.push((place, "another key is read from standard input".into()));
+        }
+        if flag(value, "required") {
             required.push(Value::Text(name.clone()));
         }
     }
@@ -133,6 +146,11 @@ fn map(given: &Map, path: &[Arc<str>], problems: &mut Vec<Problem>) -> Map {
         schema.insert("required".into(), Value::list(required));
     }
     schema
+}
+
+/// Whether a field has a key that is true.
+fn flag(field: &Value, key: &str) -> bool {
+    field.as_map().and_then(|field| field.get(key)).and_then(Value::as_bool) == Some(true)
 }
 
 fn field(given: &Value, path: &[Arc<str>], problems: &mut Vec<Problem>) -> Value {
@@ -198,8 +216,15 @@ fn wrong(field: &Map, path: &[Arc<str>], problems: &mut Vec<Problem>) {
         let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
         problems.push((below(path, "type"), format!("expected one of {}", names.join(", "))));
     }
-    if field.get("required").is_some_and(|flag| flag.as_bool().is_none()) {
-        problems.push((below(path, "required"), "expected true or false".into()));
+    for key in ["required", "stdin"] {
+        if field.get(key).is_some_and(|flag| flag.as_bool().is_none()) {
+            problems.push((below(path, key), "expected true or false".into()));
+        }
+    }
+    let is_read = field.get("stdin").and_then(Value::as_bool) == Some(true);
+    if is_read && (path.len() > 1 || kind(field) != Some("string")) {
+        let message = "only one text of the input is read from standard input";
+        problems.push((below(path, "stdin"), message.into()));
     }
     if field.get("properties").is_some_and(|map| map.as_map().is_none()) {
         problems.push((below(path, "properties"), "expected a map".into()));

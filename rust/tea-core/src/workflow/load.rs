@@ -118,6 +118,10 @@ fn read(
         initial_state,
         input_schema: schema(table, "input_schema", diagnostics),
         output_schema: schema(table, "output_schema", diagnostics),
+        stdin_key: match table.get("input_schema").map(|node| &node.kind) {
+            Some(NodeKind::Mapping(table)) => io_schema::of_stdin(&table.plain()),
+            _ => None,
+        },
         variables,
         data: constants,
         settings,

@@ -159,6 +159,8 @@ pub struct Workflow {
     pub initial_state: Map,
     /// What a run takes, as a JSON Schema.
     pub input_schema: Option<Value>,
+    /// Of the input, what a command reads from standard input.
+    pub stdin_key: Option<Arc<str>>,
     /// What a run gives, as a JSON Schema.
     pub output_schema: Option<Value>,
     /// Constants.
