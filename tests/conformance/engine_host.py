@@ -161,10 +161,7 @@ def _messages(messages: tuple[Message, ...]) -> list[Asked]:
         {
             "role": each.role,
             "content": each.content,
-            "tool_calls": [
-                {"id": call.id, "name": call.name, "arguments": call.arguments}
-                for call in each.tool_calls
-            ],
+            "tool_calls": [call.data() for call in each.tool_calls],
             "tool_call_id": each.tool_call_id,
             "name": each.name,
         }

@@ -164,10 +164,7 @@ def _chat_result(request: ChatRequest, reply: ChatReply, backend: str) -> dict[s
     if isinstance(request.shape, Choices):
         result["choice"] = reply.data
     if request.tools:
-        result["tool_calls"] = [
-            {"id": each.id, "name": each.name, "arguments": each.arguments}
-            for each in reply.tool_calls
-        ]
+        result["tool_calls"] = [each.data() for each in reply.tool_calls]
     if reply.reasoning is not None:
         result["reasoning"] = reply.reasoning
     return result

@@ -66,9 +66,7 @@ async def _run(prepare: Prepare, call: Call) -> dict[str, Any]:
         )
     return {
         "content": reply.content,
-        "tool_calls": [
-            {"id": each.id, "name": each.name, "arguments": each.arguments} for each in calls
-        ],
+        "tool_calls": [each.data() for each in calls],
         "tool_results": results,
         "rounds": rounds,
     }

@@ -50,6 +50,10 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any]
 
+    def data(self) -> dict[str, Any]:
+        """Return it as results have it."""
+        return {"id": self.id, "name": self.name, "arguments": self.arguments}
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
