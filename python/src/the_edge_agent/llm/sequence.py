@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -137,6 +137,8 @@ class Sequence:
             return
         if not self.answering:
             self.answering = True
+            if self._matcher is not None:
+                wait([self._matcher])  # it is made beside the prompt, and counts as that
             self._computed = perf_counter()
         context = cache.context
         if self._proposed:
