@@ -108,9 +108,11 @@ FILE = Level(
 CONFIG = Level(
     "config",
     {
+        "interrupt_before": ValueType("names", "text or a list of texts, none of them empty"),
+        "interrupt_after": ValueType("names", "text or a list of texts, none of them empty"),
     },
     {"observability": "", "endpoint": "", "metadata": "", "max_execution_time": "", "raise_exceptions": "a failure ends the run unless its error handling says otherwise"},
-    frozenset({"interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"}),
+    frozenset({"checkpoint_dir", "checkpoint"}),
 )
 SETTINGS = Level(
     "settings",

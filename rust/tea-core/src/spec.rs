@@ -19,6 +19,8 @@ pub enum Kind {
     Edges,
     /// `config`.
     Config,
+    /// `names`.
+    Names,
     /// `whole`.
     Whole,
     /// `error_handling`.
@@ -27,8 +29,6 @@ pub enum Kind {
     Llm,
     /// `number`.
     Number,
-    /// `names`.
-    Names,
     /// `flag`.
     Flag,
     /// `choice`.
@@ -262,10 +262,11 @@ pub const FILE: Level = Level {
 pub const CONFIG: Level = Level {
     title: "config",
     known: Types(&[
-
+        ("interrupt_before", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
+        ("interrupt_after", ValueType { kind: Kind::Names, expected: "text or a list of texts, none of them empty", least: None, most: None, above: None, words: &[] }),
     ]),
     ignored: &[("observability", ""), ("endpoint", ""), ("metadata", ""), ("max_execution_time", ""), ("raise_exceptions", "a failure ends the run unless its error handling says otherwise")],
-    unsupported: &["interrupt_before", "interrupt_after", "checkpoint_dir", "checkpoint"],
+    unsupported: &["checkpoint_dir", "checkpoint"],
 };
 
 /// The keys of settings.

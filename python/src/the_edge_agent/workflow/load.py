@@ -97,7 +97,7 @@ def _read(
     variables = plain(variables_table) if variables_table else {}
     config = diagnostics.table(value, "config")
     if config is not None:
-        diagnostics.keys(config, spec.CONFIG)
+        _read_config(config, diagnostics)
     tree = settings.read(diagnostics.table(value, "settings"), diagnostics)
     nodes = _nodes(value, diagnostics, reader(variables))
     places, edges, forks = _edges(diagnostics.items(value, "edges"), diagnostics)
@@ -140,6 +140,15 @@ def _schema(value: MappingNode, key: str, diagnostics: Diagnostics) -> dict[str,
         place = place_at(table, path) or table.place
         diagnostics.problem(place, f"{key}: {check.pointer(path)}: {message}")
     return schema
+
+
+def _read_config(table: MappingNode, diagnostics: Diagnostics) -> None:
+    diagnostics.keys(table, spec.CONFIG)
+    for key, of in spec.CONFIG.known.items():
+        entry = diagnostics.value(table, key, of)
+        if entry is not None and plain(entry.value):
+            message = f'"{key}" in config is not supported here: a run cannot be paused'
+            diagnostics.problem(entry.place, message)
 
 
 def _refuse_infinity(value: Value, diagnostics: Diagnostics) -> None:

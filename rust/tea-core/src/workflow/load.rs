@@ -103,7 +103,7 @@ fn read(
     let variables = data(table, "variables", diagnostics);
     let constants = data(table, "data", diagnostics);
     if let Some(config) = diagnostics.table(table, "config") {
-        diagnostics.keys(config, &spec::CONFIG);
+        read_config(config, diagnostics);
     }
     let settings = settings::read(diagnostics.table(table, "settings"), diagnostics);
     let nodes = read_nodes(document, table, diagnostics, actions, engine, subgraph);
@@ -157,6 +157,18 @@ fn schema(table: &Mapping, key: &str, diagnostics: &mut Diagnostics) -> Option<V
         diagnostics.problem(place, format!("{key}: {}: {message}", pointer(&path)), "");
     }
     Some(schema)
+}
+
+fn read_config(table: &Mapping, diagnostics: &mut Diagnostics) {
+    diagnostics.keys(table, &spec::CONFIG);
+    for key in spec::CONFIG.known.keys() {
+        let Some(entry) = diagnostics.value(table, key, &spec::CONFIG) else { continue };
+        if entry.value.plain().as_list().is_none_or(|names| !names.is_empty()) {
+            let message =
+                format!("\"{key}\" in config is not supported here: a run cannot be paused");
+            diagnostics.problem(&entry.place, message, "");
+        }
+    }
 }
 
 /// The map of `key`, which is JSON data.
