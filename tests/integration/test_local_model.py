@@ -22,7 +22,8 @@ import sys
 sys.path.insert(0, {root!r})
 sys.path.append({packages!r})
 import pytest
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/tea/model"]))
+words = ["-q", "-p", "no:cacheprovider", "-o", "pythonpath=", "tests/tea/model"]
+sys.exit(pytest.main(words))
 """
 
 
