@@ -153,10 +153,11 @@ impl<'a> Reader<'a> {
             if self.next() != Some(b'"') {
                 return Err(self.error(NO_NAME));
             }
-            let twice = self.error("duplicate key");
+            let start = self.position;
             let key = self.text_value()?;
             if map.contains_key(&key) {
-                return Err(twice);
+                self.position = start;
+                return Err(self.error("duplicate key"));
             }
             self.skip_space();
             if !self.takes(":") {
