@@ -76,6 +76,11 @@ def test_file_actions_are_not_expected_in_the_browser() -> None:
     assert silent == []
 
 
+def test_commands_are_not_expected_in_the_browser() -> None:
+    silent = [case.name for case in CASES if "command" in case.data and case.runs_on("browser")]
+    assert silent == []
+
+
 def changed(**keys: Any) -> Rule:
     """The good rule with other keys in its case."""
     return Rule("a/b", {**GOOD, "cases": {"one": {**GOOD["cases"]["one"], **keys}}})

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_are_kept_out_of_the_answer_however_the_marks_are_cut() {
+    fn thoughts_are_kept_out_of_the_answer_in_any_pieces() {
         let pieces = ["\n<th", "ink>a <", "b </thi", "nk>", "\n\n", " yes", " <think>"];
         assert_eq!(split("assistant\n", &pieces), both("yes <think>", "a <b"));
         assert_eq!(split("<think>\n", &["a", "</think>\nb"]), both("b", "a"));
