@@ -62,6 +62,44 @@ def write(path: Path, data: bytes, *, make_folders: bool = False) -> None:
         _replace(path.name, folder, data, old)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add a line to a regular file whole or not at all; into a device or FIFO as it is.
+
+    A last line without an end gets one before. Folders that the path needs are made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _folder(path, make=True) as folder:
+        try:
+            mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        access = os.O_RDWR | os.O_CREAT if stat.S_ISREG(mode) else os.O_WRONLY
+        number = os.open(path.name, access | os.O_APPEND | _FILE, 0o666, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(mode):
+            _write_all(number, data)
+            return
+        size = os.fstat(number).st_size
+        if size and os.pread(number, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        try:
+            _write_all(number, data)
+            os.fsync(number)
+        except BaseException:
+            os.ftruncate(number, size)
+            raise
+    finally:
+        os.close(number)
+
+
+def _write_all(number: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(number, left) :]
+
+
 def check_owner(facts: os.stat_result) -> None:
     """Refuse to replace a file that others have a part in, except for root.
 

@@ -506,6 +506,37 @@ ACTIONS: Mapping[str, Parameters] = {
     },
     frozenset({"path", "content"}),
 ),
+    "csv.read": Parameters(
+    {
+        "path": ValueType("name", "text, not empty"),
+        "header": ValueType("flag", "true or false"),
+        "delimiter": ValueType("text", "text"),
+    },
+    frozenset({"path"}),
+),
+    "csv.write": Parameters(
+    {
+        "path": ValueType("name", "text, not empty"),
+        "data": ValueType("list", "a list"),
+        "columns": ValueType("choices", "a list, not empty, of texts, none of them empty or there twice"),
+        "header": ValueType("flag", "true or false"),
+        "delimiter": ValueType("text", "text"),
+    },
+    frozenset({"path", "data"}),
+),
+    "jsonl.read": Parameters(
+    {
+        "path": ValueType("name", "text, not empty"),
+    },
+    frozenset({"path"}),
+),
+    "jsonl.append": Parameters(
+    {
+        "path": ValueType("name", "text, not empty"),
+        "data": ValueType("any", "any value"),
+    },
+    frozenset({"path", "data"}),
+),
 }
 
 # Keywords of JSON Schema.
@@ -625,7 +656,7 @@ COMMANDS: Mapping[str, Command] = {
         Option("strict", "warnings about the file are errors"),
         Option("heartbeat", "say on stderr when each node is done"),
         Option("fail-on-state", "exit with 1 when the final state has this value; may be repeated", value="KEY=VALUE", repeated=True),
-        Option("allow-path", "let file.read and file.write reach below DIR too; may be repeated", value="DIR", repeated=True),
+        Option("allow-path", "let actions on files reach below DIR too; may be repeated", value="DIR", repeated=True),
         Option("gguf", "a model file, or a folder with one", value="PATH"),
         Option("low-memory", "compute with the weights as they lie in the file: slower, and half the memory"),
         Option("backend", "where models run, whatever the workflow says", value="NAME", words=("local", "api", "auto",)),

@@ -62,6 +62,18 @@ impl Files for Disk {
             reason(&error)
         })
     }
+
+    fn append(&self, path: &Path, data: &[u8]) -> Result<(), String> {
+        let mut whole = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|error| reason(&error))?,
+        };
+        if !whole.is_empty() && !whole.ends_with(b"\n") {
+            whole.push(b'\n');
+        }
+        whole.extend(data);
+        Files::write(self, path, &whole)
+    }
 }
 
 /// The parts of a path, the last first.

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -46,6 +46,10 @@ impl Files for OsFiles {
 
     fn write(&self, path: &Path, data: &[u8]) -> Result<(), String> {
         put(path, data, true).map_err(|error| reason(&error))
+    }
+
+    fn append(&self, path: &Path, data: &[u8]) -> Result<(), String> {
+        append(path, data).map_err(|error| reason(&error))
     }
 }
 
@@ -152,6 +156,35 @@ fn put(path: &Path, data: &[u8], make_folders: bool) -> io::Result<()> {
             File::from(openat(&folder, name, flags, Mode::empty())?).write_all(data)
         }
     }
+}
+
+/// Add a line to a regular file whole or not at all; into a device or FIFO as it is. A last line
+/// without an end gets one before. Folders that the path needs are made.
+fn append(path: &Path, data: &[u8]) -> io::Result<()> {
+    let (folder, name) = place(path, true)?;
+    let is_regular = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => true,
+        facts => FileType::from_raw_mode(facts?.st_mode) == FileType::RegularFile,
+    };
+    let access = if is_regular { OFlags::RDWR | OFlags::CREATE } else { OFlags::WRONLY };
+    let flags = access | OFlags::APPEND | FILE;
+    let mut file = File::from(openat(&folder, name, flags, Mode::from_raw_mode(0o666))?);
+    if !is_regular {
+        return file.write_all(data);
+    }
+    let size = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if size > 0 {
+        file.read_exact_at(&mut last, size - 1)?;
+    }
+    let line = if last == *b"\n" { data.to_vec() } else { [b"\n", data].concat() };
+    stop::cancellable(|| {
+        let written = file.write_all(&line).and_then(|()| file.sync_all());
+        if written.is_err() {
+            file.set_len(size)?;
+        }
+        written
+    })
 }
 
 /// Refuse to replace a file that others have a part in, except for root.
@@ -284,6 +317,29 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_line_is_added_after_a_whole_one() {
+        let folder = Folder::new();
+        let path = folder.path().join("new/a.jsonl");
+        OsFiles.append(&path, b"1\n").unwrap();
+        OsFiles.append(&path, b"2\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"1\n2\n");
+        let path = folder.write("cut.jsonl", "[1");
+        OsFiles.append(&path, b"2\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"[1\n2\n");
+    }
+
+    #[test]
+    fn no_line_is_added_behind_a_link_or_where_there_is_no_room() {
+        let folder = Folder::new();
+        let secret = folder.write("a", "secret");
+        symlink("a", folder.path().join("link")).unwrap();
+        assert!(OsFiles.append(&folder.path().join("link"), b"1\n").is_err());
+        assert_eq!(fs::read(secret).unwrap(), b"secret");
+        let error = OsFiles.append(Path::new("/dev/full"), b"1\n").unwrap_err();
+        assert_eq!(error, "No space left on device");
     }
 
     #[test]

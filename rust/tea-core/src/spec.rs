@@ -75,6 +75,8 @@ pub enum Kind {
     Tools,
     /// `some_texts`.
     SomeTexts,
+    /// `list`.
+    List,
 }
 
 /// What a key takes; `least` and `most` are in the range, `above` is not.
@@ -669,6 +671,25 @@ pub const ACTIONS: &[(&str, Parameters)] = &[
         ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
         ("content", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
     ]), names: &["path", "content"], required: &["path", "content"] }),
+    ("csv.read", Parameters { types: Types(&[
+        ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("header", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("delimiter", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["path", "header", "delimiter"], required: &["path"] }),
+    ("csv.write", Parameters { types: Types(&[
+        ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("data", ValueType { kind: Kind::List, expected: "a list", least: None, most: None, above: None, words: &[] }),
+        ("columns", ValueType { kind: Kind::Choices, expected: "a list, not empty, of texts, none of them empty or there twice", least: None, most: None, above: None, words: &[] }),
+        ("header", ValueType { kind: Kind::Flag, expected: "true or false", least: None, most: None, above: None, words: &[] }),
+        ("delimiter", ValueType { kind: Kind::Text, expected: "text", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["path", "data", "columns", "header", "delimiter"], required: &["path", "data"] }),
+    ("jsonl.read", Parameters { types: Types(&[
+        ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["path"], required: &["path"] }),
+    ("jsonl.append", Parameters { types: Types(&[
+        ("path", ValueType { kind: Kind::Name, expected: "text, not empty", least: None, most: None, above: None, words: &[] }),
+        ("data", ValueType { kind: Kind::Any, expected: "any value", least: None, most: None, above: None, words: &[] }),
+    ]), names: &["path", "data"], required: &["path", "data"] }),
 ];
 
 /// What models are told: tools.
@@ -858,7 +879,7 @@ pub const COMMANDS: &[Command] = &[
         CommandOption { name: "strict", help: "warnings about the file are errors", value: "", words: &[] },
         CommandOption { name: "heartbeat", help: "say on stderr when each node is done", value: "", words: &[] },
         CommandOption { name: "fail-on-state", help: "exit with 1 when the final state has this value; may be repeated", value: "KEY=VALUE", words: &[] },
-        CommandOption { name: "allow-path", help: "let file.read and file.write reach below DIR too; may be repeated", value: "DIR", words: &[] },
+        CommandOption { name: "allow-path", help: "let actions on files reach below DIR too; may be repeated", value: "DIR", words: &[] },
         CommandOption { name: "gguf", help: "a model file, or a folder with one", value: "PATH", words: &[] },
         CommandOption { name: "low-memory", help: "compute with the weights as they lie in the file: slower, and half the memory", value: "", words: &[] },
         CommandOption { name: "backend", help: "where models run, whatever the workflow says", value: "NAME", words: &["local", "api", "auto"] },

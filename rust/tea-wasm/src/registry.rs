@@ -20,8 +20,9 @@ pub fn registry(backends: &Rc<Backends>) -> Registry {
     let mut registry = Registry::default();
     data::add_actions(&mut registry);
     llm::add_actions(&mut registry, backends);
-    registry.refuse("file.read", NO_FILES);
-    registry.refuse("file.write", NO_FILES);
+    for name in ["file.read", "file.write", "csv.read", "csv.write", "jsonl.read", "jsonl.append"] {
+        registry.refuse(name, NO_FILES);
+    }
     for name in ["llm.call", "llm.chat", "llm.complete", "llm.stream", "llm.tools"] {
         check_schemas(&mut registry, name);
     }

@@ -47,6 +47,45 @@ def test_a_failed_write_leaves_the_old_file_alone(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
+@pytest.mark.parametrize("old", [None, "old", "old\n"])
+def test_a_line_that_cannot_be_added_whole_leaves_the_old_file(
+    old: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.jsonl"
+    if old is not None:
+        target.write_text(old)
+    write, room = os.write, [3]
+
+    def full(number: int, data: bytes) -> int:
+        if not room:
+            raise OSError(28, "No space left on device")
+        return write(number, data[: room.pop()])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.append(target, b"[1, 2]\n")
+    assert target.read_text() == (old or "")
+    monkeypatch.undo()
+    files.append(target, b"[1, 2]\n")
+    assert target.read_text() == {None: "", "old": "old\n", "old\n": "old\n"}[old] + "[1, 2]\n"
+
+
+def test_what_a_line_is_added_to_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("secret")
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(OSError):
+        files.append(tmp_path / "link", b"1\n")
+    assert (tmp_path / "a").read_text() == "secret"
+
+
+def test_a_line_goes_into_a_fifo_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    files.append(tmp_path / "pipe", b"1\n")
+    assert os.read(reader, 9) == b"1\n"
+    os.close(reader)
+
+
 def test_a_link_put_in_after_the_check_is_not_followed(tmp_path: Path) -> None:
     """What is opened is the path that was checked, which has no links."""
     (tmp_path / "outside").mkdir()

@@ -141,6 +141,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "response_format": _is_response_format,
     "schema": lambda value: isinstance(value, dict),
     "map": lambda value: isinstance(value, dict),
+    "list": lambda value: isinstance(value, list),
     "choices": _is_choices,
     "tools": lambda value: _is_list(value, _is_tool),
 }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod llm;
 mod llm_tools;
 mod retry;
+mod rows;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -42,6 +42,7 @@ impl ValueType {
             Kind::Messages => all(&is_message) && !is_empty(),
             Kind::ResponseFormat => value.as_map().is_some_and(is_response_format),
             Kind::Schema | Kind::Map => value.as_map().is_some(),
+            Kind::List => all(&|_| true),
             Kind::Choices => all(&is_name) && !is_empty() && !has_twice(value),
             Kind::Tools => all(&is_tool),
             // Shapes that their own readers know.
