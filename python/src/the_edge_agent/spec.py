@@ -648,6 +648,8 @@ COMMANDS: Mapping[str, Command] = {
     )),
     "run": Command("run a workflow and print its final state", (
         Option("file", "the workflow; - for standard input", value="FILE", count="one"),
+        Option("overlay", "lay this file over the workflow; may be repeated", short="f", value="FILE", repeated=True),
+        Option("dump-merged", "print the workflow with its overlays, as JSON, instead"),
         Option("input", "a JSON map, laid over initial_state", short="i", value="JSON|@FILE"),
         Option("output", "write the final state there, not to stdout", short="o", value="FILE"),
         Option("stream", "print one JSON event a line as it happens"),
@@ -665,6 +667,8 @@ COMMANDS: Mapping[str, Command] = {
     )),
     "validate": Command("check workflows and print everything that is wrong", (
         Option("files", "a workflow, or a folder for all in it; - for standard input", value="FILE", count="some"),
+        Option("overlay", "lay this file over the workflow; may be repeated", short="f", value="FILE", repeated=True),
+        Option("dump-merged", "print the workflow with its overlays, as JSON, instead"),
         Option("json", "print one JSON list of all files"),
         Option("strict", "warnings about the file are errors"),
         Option("quiet", "no warnings", short="q"),

@@ -871,6 +871,8 @@ pub const COMMANDS: &[Command] = &[
     ] },
     Command { name: "run", help: "run a workflow and print its final state", options: &[
         CommandOption { name: "file", help: "the workflow; - for standard input", value: "FILE", words: &[] },
+        CommandOption { name: "overlay", help: "lay this file over the workflow; may be repeated", value: "FILE", words: &[] },
+        CommandOption { name: "dump-merged", help: "print the workflow with its overlays, as JSON, instead", value: "", words: &[] },
         CommandOption { name: "input", help: "a JSON map, laid over initial_state", value: "JSON|@FILE", words: &[] },
         CommandOption { name: "output", help: "write the final state there, not to stdout", value: "FILE", words: &[] },
         CommandOption { name: "stream", help: "print one JSON event a line as it happens", value: "", words: &[] },
@@ -888,6 +890,8 @@ pub const COMMANDS: &[Command] = &[
     ] },
     Command { name: "validate", help: "check workflows and print everything that is wrong", options: &[
         CommandOption { name: "files", help: "a workflow, or a folder for all in it; - for standard input", value: "FILE", words: &[] },
+        CommandOption { name: "overlay", help: "lay this file over the workflow; may be repeated", value: "FILE", words: &[] },
+        CommandOption { name: "dump-merged", help: "print the workflow with its overlays, as JSON, instead", value: "", words: &[] },
         CommandOption { name: "json", help: "print one JSON list of all files", value: "", words: &[] },
         CommandOption { name: "strict", help: "warnings about the file are errors", value: "", words: &[] },
         CommandOption { name: "quiet", help: "no warnings", value: "", words: &[] },

@@ -283,7 +283,7 @@ def test_validate_can_answer_in_json(tmp_path: Path) -> None:
     first, second = json.loads(done.stdout)
     assert (done.returncode, first["valid"], second["valid"]) == (2, False, True)
     assert second == {"file": "good.yaml", "valid": True, "problems": []}
-    assert {"line", "column", "severity", "message", "hint"} == set(first["problems"][0])
+    assert {"file", "line", "column", "severity", "message", "hint"} == set(first["problems"][0])
 
 
 def test_branches_ask_an_api_at_the_same_time(tmp_path: Path, api: Api) -> None:

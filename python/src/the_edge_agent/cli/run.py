@@ -17,9 +17,10 @@ from the_edge_agent.cli.target import look_at
 from the_edge_agent.errors import InvalidFile, UsageError, WorkflowFailed
 from the_edge_agent.run.run import Host, run
 from the_edge_agent.spec import EXIT_FAILED
-from the_edge_agent.workflow.load import load
+from the_edge_agent.workflow.load import load_document
 from the_edge_agent.workflow.model import Workflow
 from the_edge_agent.workflow.subgraphs import source
+from the_edge_agent.yaml.document import Value, plain
 
 Event = dict[str, Any]
 
@@ -34,14 +35,17 @@ def run_command(options: Namespace) -> int:
     secrets = values.secrets(options.secrets, options.secrets_env, os.environ)
     conditions = [_condition(text) for text in options.fail_on_state]
     target = look_at(options.output) if options.output else None
-    text = values.read_text(options.file)
+    written = values.read_workflow(options.file, options.overlay)
 
-    workflow, host = _prepare(options, text, secrets)
+    workflow, host = _prepare(options, written, secrets)
     if options.strict and workflow.warnings:
         raise InvalidFile(workflow.warnings)
     if not options.quiet:
         for warning in workflow.warnings:
             streams.say(f"{warning.place}: warning: {warning.message}")
+    if options.dump_merged:
+        streams.answer(output.to_json(plain(written), indent=2) + "\n")
+        return 0
     key = workflow.stdin_key
     if key and key not in given and options.file != values.STDIN and values.is_piped():
         given[key] = values.read_text(values.STDIN)
@@ -61,14 +65,14 @@ def run_command(options: Namespace) -> int:
     return _judge(state, conditions)
 
 
-def _prepare(options: Namespace, text: str, secrets: dict[str, Any]) -> tuple[Workflow, Host]:
+def _prepare(options: Namespace, written: Value, secrets: dict[str, Any]) -> tuple[Workflow, Host]:
     """Return the checked workflow and everything that it may touch."""
     log = streams.log if options.verbose else None
     roots = [_working_folder(), *map(Path, options.allow_path)]
     if options.file != values.STDIN:
         roots.insert(1, Path(options.file).parent)
     actions = registry(backends(options, log), roots)
-    workflow = load(text, options.file, actions=actions, source=source(options.file))
+    workflow = load_document(written, options.file, actions=actions, source=source(options.file))
     emit: Callable[[Event], None]
     emit = _on_stream if options.stream else _on_stderr if options.verbose else _nowhere
     if options.heartbeat:

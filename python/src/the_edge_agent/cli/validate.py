@@ -18,7 +18,7 @@ def validate_command(options: Namespace) -> int:
     """Check ``options.files`` and print every problem; return 0 when all are valid, else 2.
 
     Problems are the result, so they go to stdout: one a line, or with ``--json`` as one list of
-    {file, valid, problems: [{line, column, severity, message, hint}]}.
+    {file, valid, problems: [{file, line, column, severity, message, hint}]}.
 
     Raises:
         UsageError: a file cannot be read, or a folder has no workflows.
@@ -27,7 +27,11 @@ def validate_command(options: Namespace) -> int:
 
     actions = registry_to_check()
     names = [name for given in options.files for name in _workflows(given)]
-    results = [_check(name, actions, strict=options.strict) for name in names]
+    if options.dump_merged and (options.json or len(names) > 1):
+        raise UsageError("--dump-merged takes one file, and no --json")
+    if options.dump_merged:
+        return _dump(names[0], options, actions)
+    results = [_check(name, options, actions) for name in names]
     if options.json:
         streams.answer(output.to_json([_as_json(*each) for each in results], indent=2) + "\n")
     else:
@@ -40,6 +44,23 @@ def validate_command(options: Namespace) -> int:
             if not errors and not options.quiet:
                 streams.say(f"{name}: valid")
     return EXIT_USAGE if any(errors for _, errors, _ in results) else 0
+
+
+def _dump(name: str, options: Namespace, actions: Registry) -> int:
+    """Print the file with its overlays, if it is valid. Problems go to stderr."""
+    from the_edge_agent.workflow.load import load_document
+    from the_edge_agent.workflow.subgraphs import source
+    from the_edge_agent.yaml.document import plain
+
+    written = values.read_workflow(name, options.overlay)
+    workflow = load_document(written, name, actions=actions, source=source(name))
+    if options.strict and workflow.warnings:
+        raise InvalidFile(workflow.warnings)
+    if not options.quiet:
+        for problem in workflow.warnings:
+            streams.say(_warning(problem))
+    streams.answer(output.to_json(plain(written), indent=2) + "\n")
+    return 0
 
 
 def _workflows(name: str) -> list[str]:
@@ -55,18 +76,18 @@ def _workflows(name: str) -> list[str]:
 
 
 def _check(
-    name: str, actions: Registry, *, strict: bool
+    name: str, options: Namespace, actions: Registry
 ) -> tuple[str, tuple[Problem, ...], tuple[Problem, ...]]:
-    from the_edge_agent.workflow.load import load
+    from the_edge_agent.workflow.load import load_document
     from the_edge_agent.workflow.subgraphs import source
 
-    text = values.read_text(name)
     try:
-        workflow = load(text, name, actions=actions, source=source(name))
+        written = values.read_workflow(name, options.overlay)
+        workflow = load_document(written, name, actions=actions, source=source(name))
     except InvalidFile as error:
         return name, error.problems, ()
     warnings = tuple(workflow.warnings)
-    return (name, warnings, ()) if strict else (name, (), warnings)
+    return (name, warnings, ()) if options.strict else (name, (), warnings)
 
 
 def _warning(problem: Problem) -> str:
@@ -82,6 +103,7 @@ def _as_json(
         "valid": not errors,
         "problems": [
             {
+                "file": problem.place.file,
                 "line": problem.place.line,
                 "column": problem.place.column,
                 "severity": severity,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from the_edge_agent.errors import UsageError
 from the_edge_agent.value import json_reader
+
+if TYPE_CHECKING:
+    from the_edge_agent.yaml.document import Value
 
 STDIN = "-"
 
@@ -32,6 +35,19 @@ def read_text(name: str, limit: int = -1) -> str:
         raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{shown} is not UTF-8: byte {error.start} does not fit") from error
+
+
+def read_workflow(name: str, overlays: Sequence[str]) -> Value:
+    """Return what a workflow file says, with the files ``overlays`` laid over it in turn.
+
+    Raises:
+        UsageError: one of them cannot be read.
+        InvalidFile: they are not YAML, or do not fit each other.
+    """
+    from the_edge_agent.workflow.overlays import merged
+
+    text = read_text(name)
+    return merged(text, name, [(read_text(each), each) for each in overlays])
 
 
 def is_piped() -> bool:

@@ -54,6 +54,17 @@ def load(text: str, file: str, *, actions: Registry, source: Source | None = Non
     Raises:
         InvalidFile: with everything that is wrong, in file order.
     """
+    return load_document(document.parse(text, file), file, actions=actions, source=source)
+
+
+def load_document(
+    value: Value, file: str, *, actions: Registry, source: Source | None = None
+) -> Workflow:
+    """Read a workflow from what its file says, and its overlays.
+
+    Raises:
+        InvalidFile: with everything that is wrong, in file order.
+    """
     diagnostics = Diagnostics()
 
     def subgraph(given: str) -> Workflow:
@@ -64,7 +75,7 @@ def load(text: str, file: str, *, actions: Registry, source: Source | None = Non
         return load(inner.read(), name, actions=actions, source=inner)
 
     node_reader = partial(NodeReader, diagnostics, actions, subgraph)
-    workflow = _read(document.parse(text, file), diagnostics, actions, node_reader)
+    workflow = _read(value, diagnostics, actions, node_reader)
     if diagnostics.problems or workflow is None:
         raise InvalidFile(
             sorted(dict.fromkeys(diagnostics.problems), key=lambda problem: problem.place)

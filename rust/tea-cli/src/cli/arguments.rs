@@ -55,6 +55,10 @@ pub struct ModelOptions {
 #[derive(Debug, Args)]
 pub struct RunOptions {
     pub file: OsString,
+    #[arg(short = 'f', long)]
+    pub overlay: Vec<OsString>,
+    #[arg(long)]
+    pub dump_merged: bool,
     #[arg(short, long)]
     pub input: Option<OsString>,
     #[arg(short, long)]
@@ -84,6 +88,10 @@ pub struct RunOptions {
 pub struct ValidateOptions {
     #[arg(required = true)]
     pub files: Vec<OsString>,
+    #[arg(short = 'f', long)]
+    pub overlay: Vec<OsString>,
+    #[arg(long)]
+    pub dump_merged: bool,
     #[arg(long)]
     pub json: bool,
     #[arg(long)]

@@ -39,13 +39,13 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
         options.fail_on_state.iter().map(|text| condition(text)).collect();
     let conditions = conditions?;
     let target = options.output.as_deref().map(Target::look_at).transpose()?;
-    let text = values::read_text(&options.file)?;
+    let written = values::read_workflow(&options.file, &options.overlay)?;
 
     let source = Source::new(Rc::new(OsFiles), Path::new(&options.file));
     let models = Models::new(&options.model, env.clone());
     let actions = registry(&models.backends, roots(options));
-    let workflow =
-        load::load_from(&text, &options.file.to_string_lossy(), &actions, ENGINE, Some(&source))?;
+    let name = options.file.to_string_lossy();
+    let workflow = load::load_document(&written, &name, &actions, ENGINE, Some(&source))?;
     if options.strict && !workflow.warnings.is_empty() {
         return Err(InvalidFile { problems: workflow.warnings }.into());
     }
@@ -53,6 +53,10 @@ pub fn run_command(options: &RunOptions) -> Result<u8, Failure> {
         for warning in &workflow.warnings {
             streams::say(&format!("{}: warning: {}", warning.place, warning.message));
         }
+    }
+    if options.dump_merged {
+        streams::answer(&(json::write(&written.plain(), Some(2)) + "\n"));
+        return Ok(0);
     }
     let heartbeat = options.heartbeat.then(Instant::now);
     let host = Terminal { stream: options.stream, verbose: options.model.verbose, heartbeat };

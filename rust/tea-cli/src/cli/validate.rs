@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::{fs, io};
 
 use tea_core::actions::Registry;
-use tea_core::errors::Problem;
+use tea_core::errors::{InvalidFile, Problem};
 use tea_core::spec::EXIT_USAGE;
 use tea_core::value::json;
 use tea_core::value::Value;
-use tea_core::workflow::load;
+use tea_core::workflow::load::load_document;
+use tea_core::workflow::model::Workflow;
 use tea_core::workflow::subgraphs::Source;
+use tea_core::yaml::document::Node;
 
 use super::arguments::ValidateOptions;
 use super::error::Failure;
@@ -31,7 +33,7 @@ struct Checked {
 /// Check the files and print every problem; returns 0 when all are valid, else 2.
 ///
 /// Problems are the result, so they go to stdout: one a line, or as JSON one list of
-/// {file, valid, problems: [{line, column, severity, message, hint}]}.
+/// {file, valid, problems: [{file, line, column, severity, message, hint}]}.
 ///
 /// # Errors
 /// `Usage`: a file cannot be read, or a folder has no workflows.
@@ -41,7 +43,13 @@ pub fn validate_command(options: &ValidateOptions) -> Result<u8, Failure> {
         add_workflows(given, &mut files)?;
     }
     let actions = registry_to_check();
-    let checked = files.iter().map(|file| check(file, &actions, options.strict));
+    if options.dump_merged {
+        let ([file], false) = (files.as_slice(), options.json) else {
+            return Err(Failure::usage("--dump-merged takes one file, and no --json"));
+        };
+        return dump(file, options, &actions);
+    }
+    let checked = files.iter().map(|file| check(file, options, &actions));
     let results: Result<Vec<_>, _> = checked.collect();
     let results = results?;
     if options.json {
@@ -91,12 +99,42 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-fn check(file: &OsString, actions: &Registry, strict: bool) -> Result<Checked, Failure> {
-    let text = values::read_text(file)?;
-    let name = file.to_string_lossy().into_owned();
+/// Print the file with its overlays, if it is valid. Problems go to stderr.
+fn dump(file: &OsString, options: &ValidateOptions, actions: &Registry) -> Result<u8, Failure> {
+    let written = values::read_workflow(file, &options.overlay)?;
+    let workflow = load(file, &written, actions)?;
+    if options.strict && !workflow.warnings.is_empty() {
+        return Err(InvalidFile { problems: workflow.warnings }.into());
+    }
+    if !options.quiet {
+        for problem in &workflow.warnings {
+            streams::say(&warning(problem));
+        }
+    }
+    streams::answer(&(json::write(&written.plain(), Some(2)) + "\n"));
+    Ok(0)
+}
+
+fn load(file: &OsString, written: &Node, actions: &Registry) -> Result<Workflow, InvalidFile> {
     let source = Source::new(Rc::new(OsFiles), Path::new(file));
-    Ok(match load::load_from(&text, &name, actions, ENGINE, Some(&source)) {
-        Ok(workflow) if strict => Checked { name, errors: workflow.warnings, warnings: Vec::new() },
+    load_document(written, &file.to_string_lossy(), actions, ENGINE, Some(&source))
+}
+
+fn check(
+    file: &OsString,
+    options: &ValidateOptions,
+    actions: &Registry,
+) -> Result<Checked, Failure> {
+    let name = file.to_string_lossy().into_owned();
+    let loaded = match values::read_workflow(file, &options.overlay) {
+        Ok(written) => load(file, &written, actions),
+        Err(Failure::Invalid(invalid)) => Err(invalid),
+        Err(failure) => return Err(failure),
+    };
+    Ok(match loaded {
+        Ok(workflow) if options.strict => {
+            Checked { name, errors: workflow.warnings, warnings: Vec::new() }
+        }
         Ok(workflow) => Checked { name, errors: Vec::new(), warnings: workflow.warnings },
         Err(invalid) => Checked { name, errors: invalid.problems, warnings: Vec::new() },
     })
@@ -110,9 +148,8 @@ impl Checked {
         if quiet {
             return;
         }
-        for Problem { place, message, hint } in &self.warnings {
-            let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
-            streams::answer(&format!("{place}: warning: {message}{hint}\n"));
+        for problem in &self.warnings {
+            streams::answer(&(warning(problem) + "\n"));
         }
         if self.errors.is_empty() {
             streams::say(&format!("{}: valid", self.name));
@@ -130,8 +167,14 @@ impl Checked {
     }
 }
 
+fn warning(Problem { place, message, hint }: &Problem) -> String {
+    let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+    format!("{place}: warning: {message}{hint}")
+}
+
 fn problem_value(problem: &Problem, severity: &str) -> Value {
     Value::record([
+        ("file", Value::text(&problem.place.file)),
         ("line", Value::Int(problem.place.line as i128)),
         ("column", Value::Int(problem.place.column as i128)),
         ("severity", severity.into()),

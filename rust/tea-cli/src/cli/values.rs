@@ -6,10 +6,13 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tea_core::value::json;
 use tea_core::value::{Map, Value};
+use tea_core::workflow::overlays::merged;
+use tea_core::yaml::document::Node;
 
 use super::error::Failure;
 use crate::text::reason;
@@ -23,6 +26,17 @@ pub const STDIN: &str = "-";
 /// `Usage`: it cannot be read, or is not UTF-8.
 pub fn read_text(name: &OsStr) -> Result<String, Failure> {
     read_start(name, None)
+}
+
+/// What a workflow file says, with the files `overlays` laid over it in turn.
+///
+/// # Errors
+/// `Usage`: one of them cannot be read; `Invalid`: they are not YAML, or do not fit each other.
+pub fn read_workflow(name: &OsStr, overlays: &[OsString]) -> Result<Rc<Node>, Failure> {
+    let text = read_text(name)?;
+    let over = overlays.iter().map(|each| Ok((read_text(each)?, each.to_string_lossy().into())));
+    let over = over.collect::<Result<Vec<(String, String)>, Failure>>()?;
+    Ok(merged(&text, &name.to_string_lossy(), &over)?)
 }
 
 /// As `read_text`, of something that may have no end.

@@ -48,8 +48,21 @@ pub fn load_from(
     engine: &str,
     source: Option<&Source>,
 ) -> Result<Workflow, InvalidFile> {
+    load_document(&*compose::parse(text, file)?, file, actions, engine, source)
+}
+
+/// The same, of what the file says, and its overlays.
+///
+/// # Errors
+/// Everything that is wrong, in file order.
+pub fn load_document(
+    document: &document::Node,
+    file: &str,
+    actions: &Registry,
+    engine: &str,
+    source: Option<&Source>,
+) -> Result<Workflow, InvalidFile> {
     let mut diagnostics = Diagnostics::default();
-    let document = compose::parse(text, file)?;
     let subgraph = |given: &str| -> Result<Workflow, Unloadable> {
         let Some(source) = source else {
             let message = format!("the engine {engine} reaches no files");
@@ -62,7 +75,7 @@ pub fn load_from(
         load_from(&text, &name.to_string_lossy(), actions, engine, Some(&inner))
             .map_err(Unloadable::Invalid)
     };
-    let workflow = read(&document, &mut diagnostics, actions, engine, &subgraph);
+    let workflow = read(document, &mut diagnostics, actions, engine, &subgraph);
     match workflow {
         Some(workflow) if diagnostics.problems.is_empty() => Ok(workflow),
         _ => {

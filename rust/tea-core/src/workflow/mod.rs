@@ -8,6 +8,7 @@ pub(crate) mod io_schema;
 pub mod load;
 pub mod model;
 pub(crate) mod nodes;
+pub mod overlays;
 pub(crate) mod retry;
 pub(crate) mod settings;
 pub(crate) mod steps;
