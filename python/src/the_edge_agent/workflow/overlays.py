@@ -82,8 +82,8 @@ def _merge_lists(
         elif same:
             items = [old for at, old in enumerate(items) if at not in same]
         else:
-            wanted = " and ".join(keys)
-            problems.append(Problem(item.place, f"there is nothing of this {wanted} to delete"))
+            wanted = " and ".join(f'"{key}"' for key in keys)
+            problems.append(Problem(item.place, f"no item to delete has this {wanted}"))
     return replace(base, items=tuple(items))
 
 

@@ -111,8 +111,8 @@ impl Merge {
             } else if first.is_some() {
                 items.retain(|old| !is_same(old));
             } else {
-                let wanted = keys.join(" and ");
-                self.problem(&item.place, format!("there is nothing of this {wanted} to delete"));
+                let wanted = keys.join("\" and \"");
+                self.problem(&item.place, format!("no item to delete has this \"{wanted}\""));
             }
         }
         items
