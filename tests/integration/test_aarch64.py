@@ -144,7 +144,7 @@ def test_package_without_a_build_for_the_target_is_named(engine: Engine, tmp_pat
         )
     found = no_wheel(caught.value, TARGET)
     assert found is not None
-    assert found.message.startswith("markupsafe==")
+    assert found.message.startswith("llguidance==")
     assert not (tmp_path / "out").exists()
 
 

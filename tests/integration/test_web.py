@@ -18,7 +18,7 @@ IMAGE = "tea-bundles/web-browser"
 TIMEOUT = 1800  # seconds
 
 
-def tests_in_chromium(engine: Engine, variable: str, model: Path) -> str:
+def run_in_chromium(engine: Engine, variable: str, model: Path) -> str:
     """Run the package's tests in Debian's Chromium, with a real model; return what they said."""
     model_table.write()
     build.run_stage(engine, build.base_image(engine), "checked", tag=IMAGE)
@@ -36,8 +36,8 @@ def tests_in_chromium(engine: Engine, variable: str, model: Path) -> str:
     return said
 
 
-def test_package_passes_its_tests_in_chromium(engine: Engine, model: StoredModel) -> None:
-    said = tests_in_chromium(engine, "TEA_TEST_MODEL", model.path)
+def test_package_passes_its_run_in_chromium(engine: Engine, model: StoredModel) -> None:
+    said = run_in_chromium(engine, "TEA_TEST_MODEL", model.path)
     counts = re.search(r"Tests +(\d+) passed", said)
     assert counts and int(counts[1]) >= 15, said
     assert "skipped" not in said
@@ -47,7 +47,7 @@ def test_package_passes_its_tests_in_chromium(engine: Engine, model: StoredModel
 def test_model_of_a_gigabyte_resumes_and_loads_in_chromium(engine: Engine, tmp_path: Path) -> None:
     gguf = tmp_path / "gemma.gguf"
     standin.write(gguf)
-    said = tests_in_chromium(engine, "TEA_LARGE_MODEL", gguf)
+    said = run_in_chromium(engine, "TEA_LARGE_MODEL", gguf)
     assert re.search(r"Tests +3 passed", said), said
     figures = re.search(r"\{.*at the peak.*\}", said)
     assert figures, said

@@ -13,9 +13,7 @@ def test_what_followed_the_same_tokens_is_proposed() -> None:
 
 def test_the_longer_match_and_the_later_one_go_first() -> None:
     tokens = [1, 2, 3, 50, 9, 2, 3, 60, 8, 2, 3, 70, 7, 1, 2, 3]
-    assert PromptLookup().propose(tokens, 1) == []  # nothing is known yet
     lookup = PromptLookup()
-    lookup.propose(tokens[:-1], 8)
     assert lookup.propose(tokens, 1) == [50]
     assert lookup.propose([*tokens, 9, 8, 2, 3], 1) == [70]
 

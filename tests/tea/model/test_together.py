@@ -10,6 +10,7 @@ import pytest
 from tests.tea.model.conftest import Asker
 from the_edge_agent.llm import bindings
 from the_edge_agent.llm.backend import ChatReply, Message
+from the_edge_agent.llm.shape import Regex
 
 QUESTIONS = [
     *("What is the capital of France?", "Name three colours.", "Write a haiku about rain."),
@@ -68,7 +69,9 @@ def test_eight_answers_that_overlap_are_those_of_each_alone(asker: Asker) -> Non
 def test_an_answer_that_is_given_up_leaves_the_others(asker: Asker) -> None:
     async def cancelled() -> tuple[ChatReply, Any]:
         other = asyncio.create_task(asker.begin("Describe the sea.", temperature=0, max_tokens=40))
-        gone = asyncio.create_task(asker.begin("Count to 1000.", temperature=0, max_tokens=900))
+        gone = asyncio.create_task(
+            asker.begin("Go on.", shape=Regex("[a-z ]{900}"), max_tokens=900)
+        )
         await asyncio.sleep(0.5)
         gone.cancel()
         return await other, (await asyncio.gather(gone, return_exceptions=True))[0]

@@ -34,13 +34,14 @@ class PromptLookup:
 
         At most ``room`` tokens, and often none.
         """
-        found = None
-        for length in _ALIKE:
-            found = found or self._ends.get(tuple(tokens[-length:]))
+        # Runs that end before the last token: the last ones themselves would find themselves.
         for end in range(max(self._indexed, _ALIKE[-1]), len(tokens)):
             for length in _ALIKE:
                 self._ends[tuple(tokens[max(0, end - length) : end])] = end
         self._indexed = len(tokens)
+        found = None
+        for length in _ALIKE:
+            found = found or self._ends.get(tuple(tokens[-length:]))
         return [] if found is None else tokens[found : found + min(self._size, room)]
 
     def judge(self, proposed: int, accepted: int) -> None:

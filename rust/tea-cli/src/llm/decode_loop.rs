@@ -334,9 +334,11 @@ impl Worker {
         self.batch.clear();
         self.live.sort_by_key(|each| !each.is_answering(cache.length(each.slot)));
         let mut parts = Vec::new();
+        let is_alone = self.live.len() == 1;
         for (number, sequence) in self.live.iter_mut().enumerate() {
             let length = cache.length(sequence.slot);
-            let (tokens, wanted) = sequence.todo(length, BATCH as usize - self.batch.len());
+            let room = BATCH as usize - self.batch.len();
+            let (tokens, wanted) = sequence.todo(length, room, is_alone);
             let row = self.batch.add(sequence.slot, length, &tokens, wanted);
             if !tokens.is_empty() {
                 parts.push(Part { number, tokens, row, is_due: wanted > 0 });

@@ -135,7 +135,9 @@ impl Sequence {
                 Err(error) => return Err((error, reply)),
             };
         // At other temperatures a draw decides, and not what is likeliest.
-        let looks_up = question.sampling.temperature == 0.0 && model.rolls_back();
+        let looks_up = question.sampling.temperature == 0.0
+            && question.matcher.is_none()
+            && model.rolls_back();
         let lookup = looks_up.then(PromptLookup::default);
         let thoughts = question
             .marks
@@ -175,26 +177,27 @@ impl Sequence {
     }
 
     /// The tokens to compute after the first `length`, at most `room`, and how many of their rows
-    /// are to give logits.
-    pub fn todo(&mut self, length: usize, room: usize) -> (Vec<Token>, usize) {
+    /// are to give logits. `is_alone`: no other sequence is computed.
+    pub fn todo(&mut self, length: usize, room: usize, is_alone: bool) -> (Vec<Token>, usize) {
         let end = self.tokens.len().min(length.saturating_add(room));
         let mut tokens = self.tokens.get(length..end).unwrap_or_default().to_vec();
         if length + tokens.len() < self.tokens.len() {
             return (tokens, 0);
         }
-        self.propose(room - tokens.len());
+        self.draft.clear();
+        if is_alone && self.is_answering(length) {
+            self.propose(room - tokens.len());
+        }
         tokens.extend(&self.draft);
         (tokens, 1 + self.draft.len())
     }
 
     /// Look up what may follow, at most `room` tokens of it.
     fn propose(&mut self, room: usize) {
-        self.draft.clear();
         // What ends the answer at the latest needs no proposal.
         let left = self.question.longest().saturating_sub(self.tokens.len() + 1);
         if let Some(lookup) = &mut self.lookup {
-            self.draft = lookup.propose(&self.tokens);
-            self.draft.truncate(room.min(left));
+            self.draft = lookup.propose(&self.tokens, room.min(left));
         }
     }
 
@@ -221,10 +224,13 @@ impl Sequence {
             break;
         }
         if let Some(lookup) = self.lookup.as_mut().filter(|_| !draft.is_empty()) {
-            lookup.note(draft.len(), right, self.tokens.len());
+            lookup.judge(draft.len(), right);
             self.looked_up += right;
             if right < draft.len() {
                 cache.cut(self.slot, known + right);
+            }
+            if !lookup.pays() {
+                self.lookup = None;
             }
         }
         Ok(())
