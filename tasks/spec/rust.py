@@ -210,7 +210,7 @@ def write(table: Table) -> str:
 def _defaults(table: Table) -> list[str]:
     lines = []
     for name, key in table.defaults():
-        kind = {"number": "f64", "whole": "u64"}[key.type.name]
+        kind = "f64" if key.type.name == "number" else "u64"
         lines += [f"/// Where it is not given: {key.help}."]
         lines += [f"pub const {name}: {kind} = {key.default!r};", ""]
     return lines

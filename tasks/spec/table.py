@@ -177,10 +177,10 @@ class Table:
         """Numbers that stand where a file gives none, by the names of their constants."""
         parameters = self.parameters_of("chat")
         keys = [("LLM", key) for key in parameters if "sampling" not in key.more]
-        for level in ("settings", "error_handling"):
+        for level in ("settings", "error_handling", "node"):
             keys += [(level.upper(), key) for key in self.levels[level].keys]
         for level, key in keys:
-            if key.type.name in ("number", "whole") and key.default is not None:
+            if isinstance(key.default, int | float) and not isinstance(key.default, bool):
                 yield f"{level}_{key.name.upper()}", key
 
     def sent(self, *when: str) -> tuple[str, ...]:

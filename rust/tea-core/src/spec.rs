@@ -838,6 +838,9 @@ pub const ERROR_HANDLING_RETRY_DELAY: f64 = 1.0;
 /// Where it is not given: each wait is longer by this, at most 60 s.
 pub const ERROR_HANDLING_BACKOFF_MULTIPLIER: f64 = 2.0;
 
+/// Where it is not given: the most branches at a time.
+pub const NODE_MAX_CONCURRENCY: u64 = 4;
+
 /// A command of the program.
 #[derive(Debug)]
 pub struct Command {

@@ -68,6 +68,16 @@ def test_without_models_neither_httpx_nor_llama_is_imported(tmp_path: Path) -> N
     assert not modules & {"httpx", "llama_cpp", "the_edge_agent.llm.local", "ctypes", "numpy"}
 
 
+def test_what_holds_answers_is_imported_when_one_is_held(tmp_path: Path) -> None:
+    code = "import sys, the_edge_agent.llm.local; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment(tmp_path), check=True
+    )
+    modules = set(done.stdout.decode().split())
+    assert "the_edge_agent.llm.decode_loop" in modules
+    assert not modules & {"llguidance", "the_edge_agent.llm.matcher"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

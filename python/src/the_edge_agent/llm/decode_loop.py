@@ -38,13 +38,13 @@ class Job(Generic[T]):
 class _Answer(Job[Generation]):
     """A job that is an answer, once its sequence is made."""
 
-    sequence: Sequence
+    part: Sequence
 
 
 class _Decision(Job[DecideReply]):
     """A job that is a decision, once that is made."""
 
-    decision: Decision
+    part: Decision
 
 
 class DecodeLoop:
@@ -83,29 +83,13 @@ class DecodeLoop:
     def answer(self, make: Callable[[Context], Sequence]) -> Job[Generation]:
         """Have an answer computed; ``make`` makes its sequence, in the loop's thread."""
         job = _Answer()
-
-        def start() -> None:
-            try:
-                job.sequence = make(self.context())
-                self._waiting.append(job)
-            except BaseException as error:  # whoever waits is told
-                self._settle(job, error)
-
-        self._submit(job, start)
+        self._line_up(job, make)
         return job
 
     def decide(self, make: Callable[[Context], Decision]) -> Job[DecideReply]:
         """Have a decision computed; ``make`` makes it, in the loop's thread."""
         job = _Decision()
-
-        def start() -> None:
-            try:
-                job.decision = make(self.context())
-                self._waiting.append(job)
-            except BaseException as error:  # whoever waits is told
-                self._settle(job, error)
-
-        self._submit(job, start)
+        self._line_up(job, make)
         return job
 
     def run(self, work: Callable[[], T]) -> Job[T]:
@@ -147,6 +131,18 @@ class DecodeLoop:
             if self._yields:
                 self._adaptive = AdaptiveThreads(self._n_threads, self._cache.context.set_threads)
         return self._cache.context
+
+    def _line_up(self, job: _Answer | _Decision, make: Callable[[Context], Any]) -> None:
+        """Have ``job`` wait for room, once its part is made."""
+
+        def start() -> None:
+            try:
+                job.part = make(self.context())
+                self._waiting.append(job)
+            except BaseException as error:  # whoever waits is told
+                self._settle(job, error)
+
+        self._submit(job, start)
 
     def _submit(self, job: Job[Any], start: Callable[[], None]) -> None:
         with self._lock:
@@ -197,31 +193,30 @@ class DecodeLoop:
         while self._waiting and self._admit(cache, self._waiting[0]):
             self._waiting.popleft()
         # Answers first: each goes on by a token or a few, what room is left is for prompts.
-        self._live.sort(key=lambda answer: not answer.sequence.answering)
+        self._live.sort(key=lambda answer: not answer.part.answering)
         # Prompts, whose parts are large, keep all threads, and so do seeds: another number of
         # threads rounds otherwise, and a seed asks for the same answer.
         adapted = self._adapts
         self._adapts = self._adaptive is not None and all(
-            answer.sequence.answering and not answer.sequence.seeded for answer in self._live
+            answer.part.answering and not answer.part.seeded for answer in self._live
         )
         if self._adaptive is not None and self._adapts and not adapted:
             self._adaptive.begin()
 
     def _admit(self, cache: Cache, job: _Answer | _Decision) -> bool:
         """Begin with ``job``; return whether it need not wait any longer."""
-        part = job.sequence if isinstance(job, _Answer) else job.decision
         if job.given_up:
-            if isinstance(part, Sequence):
-                part.close()
+            if isinstance(job, _Answer):
+                job.part.close()
             self._settle(job, Stopped())
             return True
-        if self._soon_shared(cache, part.tokens):
+        if self._soon_shared(cache, job.part.tokens):
             return False
-        slot = cache.take(part.tokens, part.longest)
+        slot = cache.take(job.part.tokens, job.part.longest)
         if slot is None:
             return False
         if isinstance(job, _Answer):
-            job.sequence.begin(slot)
+            job.part.begin(slot)
             self._live.append(job)
         else:
             self._decide(cache, job, slot)
@@ -230,7 +225,7 @@ class DecodeLoop:
     def _decide(self, cache: Cache, job: _Decision, slot: Slot) -> None:
         cache.context.set_threads(self._n_threads)
         try:
-            reply = job.decision.reply(cache, slot)
+            reply = job.part.reply(cache, slot)
         except BaseException as error:  # whoever waits is told
             cache.cut(slot, len(slot.tokens))
             cache.release(slot)
@@ -242,9 +237,7 @@ class DecodeLoop:
     def _soon_shared(self, cache: Cache, prompt: list[int]) -> bool:
         """Return whether much of ``prompt`` is being computed for another answer just now."""
         soon = (
-            shared(answer.sequence.tokens, prompt)
-            for answer in self._live
-            if not answer.sequence.answering
+            shared(answer.part.tokens, prompt) for answer in self._live if not answer.part.answering
         )
         return max(soon, default=0) > cache.shared(prompt) + _WORTH_WAITING
 
@@ -254,7 +247,7 @@ class DecodeLoop:
         batch = context.batch
         batch.count = 0
         for answer in self._live:
-            answer.sequence.put_into(batch, is_alone=len(self._live) == 1)
+            answer.part.put_into(batch, is_alone=len(self._live) == 1)
         adaptive = self._adaptive if self._adapts else None
         context.set_threads(adaptive.threads if adaptive else self._n_threads)
         result = context.compute()
@@ -264,7 +257,7 @@ class DecodeLoop:
         if adaptive:
             adaptive.observe()
         for answer in self._live.copy():
-            sequence = answer.sequence
+            sequence = answer.part
             answering = sequence.answering
             try:
                 sequence.advance(cache)
@@ -279,7 +272,7 @@ class DecodeLoop:
     def _undo(self, cache: Cache, result: int) -> None:
         """Take back what a computation that ended early has left of its work."""
         for answer in self._live.copy():
-            cache.cut(answer.sequence.slot, len(answer.sequence.slot.tokens))
+            cache.cut(answer.part.slot, len(answer.part.slot.tokens))
             if result != ABORTED:
                 error = ModelError(f"llama.cpp failed to compute (code {result})")
                 self._end(cache, answer, error)
@@ -295,6 +288,6 @@ class DecodeLoop:
     ) -> None:
         self._changed = True
         self._live.remove(answer)
-        answer.sequence.close()
-        cache.release(answer.sequence.slot)
+        answer.part.close()
+        cache.release(answer.part.slot)
         self._settle(answer, error, result=result)

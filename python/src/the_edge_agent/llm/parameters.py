@@ -15,7 +15,7 @@ from the_edge_agent.schema.check import Problem
 from the_edge_agent.spec import CHAT, SENT, SENT_WHERE_GIVEN, Sampling
 from the_edge_agent.value import json_reader
 
-MAX_SEED = int(CHAT.types["seed"].most or 0)
+MAX_SEED = int(CHAT.types["seed"].most or 0)  # llama.cpp takes the next number for "any"
 _FIELDS = tuple(field.name for field in fields(Sampling))
 _PLAIN = (
     *(name for name in _FIELDS if name not in SENT),

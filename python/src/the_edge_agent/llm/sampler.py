@@ -18,8 +18,8 @@ from the_edge_agent.errors import ActionError
 from the_edge_agent.llm.backend import ChatRequest
 from the_edge_agent.llm.bindings import Llama
 from the_edge_agent.llm.context import Context
+from the_edge_agent.llm.parameters import MAX_SEED
 
-MAX_SEED = 2**32 - 2  # the next number asks llama.cpp for a seed of its own
 _PENALTY_WINDOW = 64  # tokens that repetition is measured in, those of the prompt included
 
 # For each byte of a mask the bits of the eight logits that it lets through: all, or none.

@@ -10,8 +10,6 @@ from the_edge_agent.errors import WorkflowFailed
 
 T = TypeVar("T")
 
-DEFAULT_CONCURRENCY = 4
-
 
 def result(
     index: int,

@@ -248,7 +248,7 @@ class _Run:
         if not isinstance(items, list):
             raise ActionError(f"items: expected a list, got {describe(items)}")
         limit = render_tree(body.max_concurrency, scope)
-        limit = branches.DEFAULT_CONCURRENCY if limit is None else limit
+        limit = spec.NODE_MAX_CONCURRENCY if limit is None else limit
         if not is_concurrency(limit):
             raise ActionError(f"max_concurrency: expected {CONCURRENCY}")
         return items, limit

@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use crate::llama::{Context, Token};
 
+/// Tokens that another answer is about to compute and that are worth waiting for.
+const WORTH_WAITING: usize = 16;
+
 /// One sequence of the context.
 #[derive(Debug, Default)]
 struct Slot {
@@ -36,7 +39,7 @@ impl Cache {
     ///
     /// It has what any other has of the prompt's beginning, but for the last token, which is always
     /// computed: sampling needs its result. None: the answers that are being computed leave no room,
-    /// or one of them is about to compute what this one can share.
+    /// or one of them is about to compute much of what this one can share.
     pub fn take(&mut self, prompt: &[Token], length: usize) -> Option<usize> {
         let beginning = &prompt[..prompt.len().saturating_sub(1)];
         let computed = |slot: &Slot| shared(&slot.tokens, beginning);
@@ -48,7 +51,8 @@ impl Cache {
                 (donor, kept, used) = (number, common, slot.used);
             }
         }
-        let about_to = |slot: &Slot| slot.length > 0 && shared(&slot.prompt, beginning) > kept;
+        let about_to =
+            |slot: &Slot| slot.length > 0 && shared(&slot.prompt, beginning) > kept + WORTH_WAITING;
         if self.slots.iter().any(about_to) {
             return None;
         }

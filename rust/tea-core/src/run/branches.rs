@@ -6,12 +6,11 @@ use std::task::Poll;
 use super::{error_data, Fault, Outcome, Run};
 use crate::actions::LocalFuture;
 use crate::errors::{Error, Failure, Kind};
+use crate::spec;
 use crate::template::ValueTree;
 use crate::value::{Map, Value};
 use crate::workflow::branches::{as_concurrency, concurrency, RESULTS};
 use crate::workflow::model::{Each, Entries, Fork, Node, Workflow};
-
-const DEFAULT_CONCURRENCY: usize = 4;
 
 impl<'w> Run<'w> {
     /// Run the branches of parallel edges; what came of them is `parallel_results`.
@@ -129,7 +128,7 @@ impl<'w> Run<'w> {
             Some(limit) => as_concurrency(&limit).ok_or_else(|| {
                 Error::action(format!("max_concurrency: expected {}", concurrency()))
             })?,
-            None => DEFAULT_CONCURRENCY,
+            None => spec::NODE_MAX_CONCURRENCY as usize,
         };
         Ok((items, limit))
     }
