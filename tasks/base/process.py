@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tasks.base import console
 from tasks.base.errors import CommandFailed, MissingProgram
@@ -96,23 +97,7 @@ def capture(
         CommandFailed: it exited non-zero and ``check`` is true, or ran into ``timeout``.
     """
     words = [str(word) for word in argv]
-    try:
-        done = subprocess.run(
-            words,
-            cwd=cwd,
-            env=_environment(env),
-            input=stdin,
-            stdin=None if stdin is not None else subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise _missing(words[0], cwd) from error
-    except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{words[0]} gave no answer in {timeout} s", returncode=124) from error
+    done = _complete(words, stdin, timeout, cwd=cwd, env=_environment(env), errors="replace")
     if check and done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise CommandFailed(
@@ -121,6 +106,36 @@ def capture(
             output="\n".join(lines[-TAIL:]),
         )
     return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def exchange(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: bytes | None,
+    timeout: float,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``argv`` silently with bytes in and out, whatever it exits with. ``timeout`` in seconds.
+
+    Raises:
+        MissingProgram: ``argv[0]`` is not installed.
+        CommandFailed: it ran into ``timeout``.
+    """
+    return _complete(list(argv), stdin, timeout, env=_environment(env))
+
+
+def _complete(
+    words: list[str], stdin: str | bytes | None, timeout: float | None, **more: Any
+) -> subprocess.CompletedProcess[Any]:
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        return subprocess.run(
+            words, capture_output=True, timeout=timeout, check=False, **given, **more
+        )
+    except FileNotFoundError as error:
+        raise _missing(words[0], more.get("cwd")) from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(f"{words[0]} gave no answer in {timeout} s", returncode=124) from error
 
 
 def _start(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import catalog
-from tasks.base import files
-from tasks.base.errors import CommandFailed
+from tasks.base import files, process
 from tasks.base.files import BLOCK
 from tasks.base.paths import DIST
 from tasks.bench.container import Bench
@@ -83,10 +81,8 @@ def _copy(model: Path, folder: Path) -> tuple[float, float]:
     """Seconds until cp has ended, and until the copy and its name are safe on disk."""
     out = folder / "copy.gguf"
     start = time.perf_counter()
-    done = subprocess.run(["cp", "--", model, out], check=False)
+    process.capture(["cp", "--", model, out])
     plain = time.perf_counter() - start
-    if done.returncode:
-        raise CommandFailed(f"cp stopped with {done.returncode}", returncode=done.returncode)
     with out.open("rb") as file:
         os.fsync(file.fileno())
     files.sync_folder(folder)

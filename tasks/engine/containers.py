@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,8 @@ from typing import Any, TypedDict
 import docker.types
 from docker.api import APIClient
 
-from tasks.base.errors import ContainerTimeout, EngineError
+from tasks.base import process
+from tasks.base.errors import CommandFailed, ContainerTimeout, EngineError
 from tasks.catalog import Target
 from tasks.engine.connect import SDK_ERRORS, reason
 
@@ -191,18 +190,12 @@ class Container:
         self, words: Sequence[str], stdin: bytes | None, timeout: float, program: str
     ) -> Output:
         """Run docker's command line, which speaks to the program; kill the container if late."""
-        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         start = time.monotonic()
         try:
-            done = subprocess.run(
-                ["docker", *words],
-                env={**os.environ, **self._environ},
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-                **given,
+            done = process.exchange(
+                ["docker", *words], env=self._environ, stdin=stdin, timeout=timeout
             )
-        except subprocess.TimeoutExpired as error:
+        except CommandFailed as error:
             self.kill()
             with self._explained("not ended"):
                 self._api.wait(self.id, timeout=GRACE)

@@ -6,6 +6,7 @@ import pytest
 
 from tasks.base import process
 from tasks.base.errors import CommandFailed, MissingProgram
+from tasks.base.paths import ROOT
 
 
 def python(code: str) -> list[str]:
@@ -57,6 +58,8 @@ def test_a_missing_program_is_named_with_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(MissingProgram, match="mmdebstrap: not installed") as caught:
         process.capture(["mmdebstrap"], env={"PATH": str(tmp_path)})
     assert "package mmdebstrap" in caught.value.hint
+    with pytest.raises(MissingProgram, match="docker: not installed"):
+        process.exchange(["docker"], env={"PATH": str(tmp_path)}, stdin=None, timeout=60)
 
 
 def test_a_missing_folder_is_not_taken_for_a_missing_program(tmp_path: Path) -> None:
@@ -86,3 +89,20 @@ def test_standard_input_is_what_is_given_or_empty() -> None:
     code = "import sys; print(repr(sys.stdin.read()))"
     assert process.capture(python(code), stdin="text").stdout == "'text'\n"
     assert process.capture(python(code)).stdout == "''\n"
+
+
+def test_bytes_go_in_and_out_as_they_are() -> None:
+    code = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()); sys.exit(3)"
+    given = b"\xff\r\n\0"
+    done = process.exchange([sys.executable, "-c", code], env={}, stdin=given, timeout=60)
+    assert (done.returncode, done.stdout) == (3, given)
+
+
+def test_only_this_module_starts_programs() -> None:
+    """``bench.probe`` runs alone, in a container."""
+    starters = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "tasks").rglob("*.py")
+        if "import subprocess" in file.read_text()
+    }
+    assert starters == {"tasks/base/process.py", "tasks/bench/probe.py"}
